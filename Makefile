@@ -1,0 +1,54 @@
+# Every target makes its own .venv when there is none. uv is used where it is installed, else venv and pip.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+# The rooms that decide who gets in: every line and branch of them is tested.
+CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
+UV := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is newer than both files exactly when what they ask for is installed.
+$(INSTALLED): pyproject.toml requirements-dev.txt
+ifdef UV
+	test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	$(UV) pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
+	$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+else
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endif
+	@touch $@
+
+demo: $(INSTALLED)  ## Watch a real Restate server be let in and every forgery be turned away
+	$(RUN) -m demo
+
+test: $(INSTALLED)  ## Run every test, with the coverage of the core
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage report
+	$(RUN) -m coverage report --fail-under=100 --include='$(CORE)'
+
+check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(INSTALLED)  ## Format the code
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+# The lock names exact versions and hashes, for every supported Python and platform, and no registry.
+lock:  ## Renew requirements-dev.txt (needs uv)
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
+		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements-dev.txt
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

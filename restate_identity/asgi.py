@@ -1,0 +1,76 @@
+"""The guard in front of an ASGI application (ASGI 3.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from restate_identity.errors import VerificationError
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.keys import PublicKey
+from restate_identity.verifier import IdentityVerifier, signature_headers
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HEADERS = [(name.encode(), value.encode()) for name, value in REFUSAL_HEADERS]
+
+
+class RequestIdentityMiddleware:
+    """Let only requests through that your own Restate signed.
+
+    HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
+    `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`. A refused request gets a 401, its body is
+    not read, and nothing of *app* runs.
+
+    Args:
+        app: Any ASGI application.
+        identity_keys: The keys to trust, ``publickeyv1_…``.
+        verifier: Or a verifier with options of your own. Exactly one of the two.
+        exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
+
+    Raises:
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        identity_keys: Iterable[str | PublicKey] | None = None,
+        verifier: IdentityVerifier | None = None,
+        exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+    ) -> None:
+        self.app = app
+        self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            return await self.app(scope, receive, send)
+        if kind not in ("http", "websocket"):
+            raise NotImplementedError(f"cannot verify the ASGI scope type {kind!r}, so it is refused")
+        try:
+            identity = self._guard.admit(scope["path"], *signature_headers(scope["headers"]))
+        except VerificationError:
+            return await _refuse(scope, send)
+        if identity is not None:
+            # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
+            scope = {**scope, "restate_identity": identity}
+        with serving(identity):
+            await self.app(scope, receive, send)
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    if scope["type"] == "http":
+        prefix = "http"
+    elif "websocket.http.response" in (scope.get("extensions") or {}):
+        prefix = "websocket.http"
+    else:
+        # Without that extension an ASGI server can only answer a handshake with 403.
+        return await send({"type": "websocket.close"})
+    await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": _HEADERS})
+    await send({"type": f"{prefix}.response.body", "body": REFUSAL_BODY})

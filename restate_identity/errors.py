@@ -1,0 +1,67 @@
+"""What can go wrong, and nothing else: one exception tree and the reasons of a refusal.
+
+Every message here is safe to log. None of them ever carries a token or a private key; text that came from a request is
+quoted, cut short and free of control characters (see `quoted`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(str, Enum):
+    """Why a request was refused.
+
+    The values are stable: they are metric labels and appear in logs. The members stand in the order of the checks, so a
+    request that is wrong in several ways is refused for the first of them.
+    """
+
+    MISSING_SCHEME = "missing_scheme"
+    UNSIGNED = "unsigned"
+    UNSUPPORTED_SCHEME = "unsupported_scheme"
+    MISSING_TOKEN = "missing_token"
+    REPEATED_HEADER = "repeated_header"
+    OVERSIZED_TOKEN = "oversized_token"
+    MALFORMED_TOKEN = "malformed_token"
+    UNSUPPORTED_ALGORITHM = "unsupported_algorithm"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    MALFORMED_CLAIMS = "malformed_claims"
+    NOT_YET_VALID = "not_yet_valid"
+    EXPIRED = "expired"
+    TOO_OLD = "too_old"
+    WRONG_AUDIENCE = "wrong_audience"
+
+    __str__ = str.__str__  # the plain value on every Python; Enum's own changed in 3.11 and 3.12
+
+
+class IdentityError(Exception):
+    """The root of every error that this library raises on purpose."""
+
+
+class InvalidKeyError(IdentityError, ValueError):
+    """A key cannot be used. The message says what is wrong with it and what to do."""
+
+
+class VerificationError(IdentityError):
+    """A request is not proven to come from the owner's Restate, and must be refused.
+
+    Attributes:
+        reason: Which check failed.
+        hint: What was found, and what an operator can do about it. Safe to log.
+    """
+
+    def __init__(self, reason: Reason, hint: str) -> None:
+        super().__init__(reason, hint)
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.hint}"
+
+
+def quoted(text: object, limit: int = 100) -> str:
+    """Return untrusted *text* in a form that is safe in a log line: ASCII, quoted, at most about *limit* characters."""
+    if not isinstance(text, str):
+        return f"a value of type {type(text).__name__}"
+    return ascii(text) if len(text) <= limit else f"{ascii(text[:limit])}... ({len(text)} characters)"

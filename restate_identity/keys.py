@@ -1,0 +1,104 @@
+"""The identity key: `publickeyv1_…` ⇄ 32 bytes, and the bare Ed25519 check.
+
+A key is checked once, when it is read. What is refused here could be forged for by anyone: a point of small order
+verifies signatures that no private key made, and a second encoding of the same point is a second name for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import base58
+from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
+from nacl.exceptions import BadSignatureError
+
+from restate_identity.errors import InvalidKeyError
+
+PREFIX = "publickeyv1_"
+KEY_SIZE = 32
+SIGNATURE_SIZE = 64
+# 32 bytes are at most 44 characters of base58. Decoding costs the square of the length, so the limit comes first.
+MAX_TEXT_LENGTH = len(PREFIX) + 44
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """An Ed25519 public key that is fit to verify with.
+
+    Args:
+        raw: The 32 bytes of the key (RFC 8032, 5.1.2).
+
+    Raises:
+        InvalidKeyError: It is not 32 bytes; or not the canonical encoding of a point on the curve; or a point of small
+            order, or not in the prime-order group, for which signatures can be made without a private key.
+    """
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.raw, bytes) or len(self.raw) != KEY_SIZE:
+            raise InvalidKeyError(f"an Ed25519 public key has {KEY_SIZE} bytes; this is {_described(self.raw)}")
+        if not crypto_core_ed25519_is_valid_point(self.raw):
+            raise InvalidKeyError(
+                f"{self} is not a sound Ed25519 public key (off the curve, not canonical, or of small order): "
+                "anyone could forge signatures for it; copy the key again from the log of the Restate server"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> PublicKey:
+        """Read a key in Restate's form, ``publickeyv1_`` followed by the base58 of its 32 bytes.
+
+        Raises:
+            InvalidKeyError: *text* is anything else, has white space around it, or is not a sound key.
+
+        Source: the server prints its own key in this form at start-up, as ``kid``.
+        """
+        if not isinstance(text, str):
+            raise InvalidKeyError(f"an identity key is text that begins with {PREFIX}; this is {_described(text)}")
+        if not text.startswith(PREFIX):
+            # What does not look like a public key may be a private one: it is not repeated.
+            raise InvalidKeyError(
+                f"an identity key begins with {PREFIX}; this text of {len(text)} characters does not. "
+                "It is printed by the Restate server at start-up, and by the Restate Cloud console"
+            )
+        if len(text) > MAX_TEXT_LENGTH:
+            raise InvalidKeyError(
+                f"{text[:MAX_TEXT_LENGTH]!a}... is too long: {len(text)} characters, at most {MAX_TEXT_LENGTH} make a key"
+            )
+        try:
+            raw = base58.b58decode(text[len(PREFIX) :])
+        except ValueError:
+            raw = b""
+        # base58 tolerates trailing white space, and the comparison does not.
+        if not raw or PREFIX + base58.b58encode(raw).decode() != text:
+            raise InvalidKeyError(
+                f"{text!a} is not {PREFIX} followed by base58: it has white space or a character outside the alphabet"
+            )
+        if len(raw) != KEY_SIZE:
+            raise InvalidKeyError(
+                f"{text!a} holds {len(raw)} bytes, an Ed25519 public key has {KEY_SIZE}: was it cut while copying?"
+            )
+        return cls(raw)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Return whether *signature* (64 bytes) is this key's Ed25519 signature of *message*.
+
+        Source: RFC 8032, 5.1.7, as libsodium implements it: S must be reduced, R is compared byte for byte, and
+        points of small order are refused.
+        """
+        # crypto_sign_open takes signature and message as one string: another length would shift where they meet.
+        if len(signature) != SIGNATURE_SIZE:
+            return False
+        try:
+            crypto_sign_open(signature + message, self.raw)
+        except BadSignatureError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return PREFIX + base58.b58encode(self.raw).decode()
+
+
+def _described(value: object) -> str:
+    size = f" of {len(value)}" if isinstance(value, (str, bytes)) else ""
+    return f"a {type(value).__name__}{size}"

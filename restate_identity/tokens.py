@@ -1,0 +1,212 @@
+"""A compact JWS → authenticated claims. A pure function of the token and the keys: no path, no time, no state.
+
+Parsing is strict, so that a token has one meaning here and everywhere else: one encoding, one value for every member. What
+is not known is ignored, so that a newer server still works; what would change how the token is read is refused.
+
+Sources: RFC 7515 (compact JWS), RFC 7519 (claims), RFC 8037 (EdDSA), RFC 8725 (best current practices), and the tokens of
+a real Restate server.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from restate_identity.errors import Reason, VerificationError, quoted
+from restate_identity.identity import Identity
+from restate_identity.keys import PublicKey
+
+# Members of a JOSE header that bring a key of their own or change how the token is to be read (RFC 7515, RFC 7797).
+FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
+# No token of Restate's nests at all. A fixed limit makes the verdict independent of the caller's stack.
+MAX_DEPTH = 32
+# Integers that every JSON implementation reads alike (RFC 8259, 6), and that can be added to a float.
+MAX_TIME = 2**53 - 1
+
+
+class TokenAuthenticator:
+    """The keys that are trusted, prepared for looking up.
+
+    Args:
+        keys: Sound keys, without repetitions.
+    """
+
+    __slots__ = ("_by_header", "_by_kid")
+
+    def __init__(self, keys: Iterable[PublicKey]) -> None:
+        self._by_kid = {str(key): key for key in keys}
+        # A server's JOSE header is the same bytes for every token of a key, so it is recognised before it is parsed.
+        self._by_header = {_server_header(kid): (kid, key) for kid, key in self._by_kid.items()}
+
+    def authenticate(self, token: str) -> Identity:
+        """Return the claims of *token*, proven to be signed by one of the keys. Path and time are not judged.
+
+        Raises:
+            VerificationError: ``malformed_token``, ``unsupported_algorithm``, ``unknown_key``, ``bad_signature`` or
+                ``malformed_claims``, in this order; nothing before ``bad_signature`` costs any cryptography.
+        """
+        try:
+            signed, signature_part = token.encode("ascii").rsplit(b".", 1)
+            header_part, payload_part = signed.split(b".")
+        except ValueError:
+            raise _malformed("it is not three parts of ASCII joined by dots") from None
+        payload = _base64url(payload_part)
+        signature = _base64url(signature_part)
+        kid, key = self._by_header.get(header_part) or self._key_named_in(_base64url(header_part))
+        if not key.verify(signed, signature):
+            raise VerificationError(
+                Reason.BAD_SIGNATURE, f"{kid} did not sign this token: it was changed on its way, or forged"
+            )
+        return _identity(kid, payload)
+
+    def _key_named_in(self, header: bytes) -> tuple[str, PublicKey]:
+        try:
+            members = _json_object(header)
+        except ValueError as error:
+            raise _malformed(f"its JOSE header is not JSON as the server writes it ({error})") from None
+        forbidden = FORBIDDEN_MEMBERS.intersection(members)
+        if forbidden:
+            raise _malformed(f"its JOSE header has {', '.join(sorted(forbidden))}, which Restate never sends")
+        if members.get("typ", "JWT") != "JWT":
+            raise _malformed(f"its typ is {quoted(members['typ'])}, not 'JWT'")
+        if members.get("alg") != "EdDSA":
+            raise VerificationError(
+                Reason.UNSUPPORTED_ALGORITHM, f"alg is {quoted(members.get('alg'))}; Restate signs with 'EdDSA' only"
+            )
+        kid = members.get("kid")
+        if not isinstance(kid, str) or kid not in self._by_kid:
+            raise VerificationError(
+                Reason.UNKNOWN_KEY,
+                f"signed with the key {quoted(kid)}, which is not configured here ({', '.join(self._by_kid)}): "
+                "another environment's Restate, or a key that was rotated",
+            )
+        return kid, self._by_kid[kid]
+
+
+def _server_header(kid: str) -> bytes:
+    header = f'{{"typ":"JWT","alg":"EdDSA","kid":"{kid}"}}'
+    return _unpadded_base64url(header.encode())
+
+
+def _malformed(problem: str) -> VerificationError:
+    return VerificationError(Reason.MALFORMED_TOKEN, f"the token is not one that a Restate server makes: {problem}")
+
+
+def _malformed_claims(problem: str) -> VerificationError:
+    return VerificationError(Reason.MALFORMED_CLAIMS, f"the key is right, but the claims are not Restate's: {problem}")
+
+
+# --- base64url without padding (RFC 7515, 2), canonical only
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _unpadded_base64url(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+
+
+def _base64url(part: bytes) -> bytes:
+    try:
+        raw = binascii.a2b_base64(part.translate(_TO_STANDARD) + b"==")
+    except ValueError:
+        raw = b""
+    # The decoder skips what it does not know. Encoding again shows padding, foreign characters and stray bits alike.
+    if _unpadded_base64url(raw) != part:
+        raise _malformed("a part is not canonical base64url without padding")
+    return raw
+
+
+# --- JSON (RFC 8259), with one meaning
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is repeated")
+    return members
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _not_json(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is not JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_not_json)
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    """Return the members of the JSON object *raw*; raise ValueError, with a message safe to log, if it is not one."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    try:
+        value = _decoder.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    _refuse_depth(value)
+    if "\\u" in text:
+        _refuse_half_pairs(value)
+    return value
+
+
+def _refuse_depth(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _refuse_half_pairs(value: dict[str, Any]) -> None:
+    # An escape can smuggle in half a surrogate pair, which is no character (RFC 8259, 8.2) and has no UTF-8.
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("a string holds half a surrogate pair") from None
+
+
+# --- the claims (RFC 7519, 4.1)
+
+
+def _identity(kid: str, payload: bytes) -> Identity:
+    try:
+        claims = _json_object(payload)
+    except ValueError as error:
+        raise _malformed_claims(f"not JSON as the server writes it ({error})") from None
+    audience = claims.get("aud")
+    if not isinstance(audience, str):
+        raise _malformed_claims("aud is not a string")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) and "sub" in claims:
+        raise _malformed_claims("sub is not a string")
+    not_before, issued_at, expires_at = (_time(claims, name) for name in ("nbf", "iat", "exp"))
+    if not not_before <= issued_at <= expires_at:
+        raise _malformed_claims("nbf <= iat <= exp does not hold")
+    return Identity(kid, audience, subject, issued_at, not_before, expires_at)
+
+
+def _time(claims: dict[str, Any], name: str) -> int:
+    value = claims.get(name)
+    # A bool is an int to isinstance.
+    if type(value) is not int or abs(value) > MAX_TIME:
+        raise _malformed_claims(f"{name} is not a time in whole seconds")
+    return value

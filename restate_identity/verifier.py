@@ -1,0 +1,250 @@
+"""Headers, path and time → `Identity`. The whole policy of this library is in this room and in `tokens`.
+
+The signature and the shape of a token depend on nothing but the token and the keys, so that part is memoised; time and
+path are judged on every call. `functools.lru_cache` keeps no exceptions, so nothing that is refused takes a place.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from restate_identity.errors import InvalidKeyError, Reason, VerificationError, quoted
+from restate_identity.identity import Identity
+from restate_identity.keys import PublicKey
+from restate_identity.paths import signed_path
+from restate_identity.tokens import TokenAuthenticator
+
+SCHEME_HEADER = "x-restate-signature-scheme"
+TOKEN_HEADER = "x-restate-jwt-v1"
+SCHEME = "v1"
+MAX_TOKEN_SIZE = 16 * 1024
+
+
+class CacheInfo(NamedTuple):
+    """How the cache of verified tokens is doing since the keys were last replaced."""
+
+    hits: int
+    """Tokens that were seen before: no cryptography was needed."""
+    misses: int
+    """Tokens that were checked in full, the refused ones included."""
+    maxsize: int
+    """How many tokens are kept at most."""
+    currsize: int
+    """How many tokens are kept now."""
+
+
+class _Trust(NamedTuple):
+    """The keys together with what was verified under them, so that replacing one replaces the other."""
+
+    keys: tuple[PublicKey, ...]
+    authenticate: Callable[[str], Identity]
+    cache_info: Callable[[], tuple[int, int, int, int]]
+
+
+class IdentityVerifier:
+    """Proves that a request was signed by one of *keys*, for its path, and now.
+
+    Thread-safe; one verifier serves a whole process.
+
+    Args:
+        keys: The identity keys of your Restate, ``publickeyv1_…`` or `PublicKey`. At least one.
+        leeway: Seconds of clock skew to allow beyond the token's own window (60 s to each side by default).
+        max_token_age: If given, also refuse tokens that were issued more than this many seconds ago.
+        cache_size: How many verified tokens to remember, about 1 KiB each; 0 remembers none.
+        clock: Returns the time in Unix seconds.
+
+    Raises:
+        InvalidKeyError: One of the keys cannot be used; says which.
+        ValueError: There is no key, or an option is out of its range.
+        TypeError: *keys* is a single string.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str | PublicKey],
+        *,
+        leeway: float = 0.0,
+        max_token_age: float | None = None,
+        cache_size: int = 4096,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._leeway = _seconds("leeway", leeway)
+        self._max_token_age = None if max_token_age is None else _seconds("max_token_age", max_token_age)
+        if type(cache_size) is not int or cache_size < 0:
+            raise ValueError(f"cache_size is a number of tokens, 0 or more, not {cache_size!r}")
+        self._cache_size = cache_size
+        self._clock = clock
+        self._trust = self._trust_in(keys)
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The keys in force."""
+        return self._trust.keys
+
+    def replace_keys(self, keys: Iterable[str | PublicKey]) -> None:
+        """Trust *keys* from now on, and nothing that was verified under others. Atomic.
+
+        Raises:
+            InvalidKeyError, ValueError, TypeError: As when constructing; the keys in force then stay.
+        """
+        self._trust = self._trust_in(keys)
+
+    def cache_info(self) -> CacheInfo:
+        """Return how the cache of verified tokens is doing."""
+        return CacheInfo(*self._trust.cache_info())
+
+    def verify(
+        self, path: str, headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+    ) -> Identity:
+        """Verify a request by its *headers*.
+
+        Args:
+            path: The decoded path that the application routes on, without the query.
+            headers: All headers of the request, names in any case.
+
+        Raises:
+            VerificationError: The request must be refused. No other exception leaves this method, whatever the input.
+        """
+        scheme, token = signature_headers(headers)
+        return self.verify_signature(path, scheme, token)
+
+    def verify_signature(self, path: str, scheme: str | None, token: str | None) -> Identity:
+        """Verify a request by the values of its two headers, as an adapter has found them.
+
+        Args:
+            path: The decoded path that the application routes on, without the query.
+            scheme: The value of ``x-restate-signature-scheme``, or None if it is absent.
+            token: The value of ``x-restate-jwt-v1``, or None if it is absent.
+                Of a repeated header, both: all values joined by commas (RFC 9110, 5.3), which are refused here.
+
+        Raises:
+            VerificationError: The request must be refused. No other exception leaves this method, whatever the input.
+        """
+        if scheme != SCHEME or not isinstance(token, str) or "," in token or not 0 < len(token) <= MAX_TOKEN_SIZE:
+            raise _header_refusal(scheme, token)
+        identity = self._trust.authenticate(token)
+        now = self._clock()
+        if not identity.not_before - self._leeway <= now < identity.expires_at + self._leeway:
+            raise _window_refusal(identity, now)
+        if self._max_token_age is not None and not now - identity.issued_at <= self._max_token_age:
+            raise VerificationError(
+                Reason.TOO_OLD,
+                f"the token was issued {now - identity.issued_at:.0f} s ago, max_token_age is {self._max_token_age:g} s",
+            )
+        if not isinstance(path, str) or signed_path(path) != identity.audience:
+            raise VerificationError(
+                Reason.WRONG_AUDIENCE,
+                f"signed for {quoted(identity.audience)}, but the path is {quoted(path)}: "
+                "a proxy rewrote the path, or the token was taken from another request",
+            )
+        return identity
+
+    def _trust_in(self, keys: Iterable[str | PublicKey]) -> _Trust:
+        sound = _sound_keys(keys)
+        authenticate = lru_cache(maxsize=self._cache_size)(TokenAuthenticator(sound).authenticate)
+        return _Trust(sound, authenticate, authenticate.cache_info)  # type: ignore[arg-type]  # maxsize is never None
+
+
+def signature_headers(headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]) -> tuple[str | None, str | None]:
+    """Return the values of the two signature headers, each None if absent; the values of a repeated one joined by commas.
+
+    Raises:
+        VerificationError: ``missing_scheme``: *headers* is neither a mapping nor an iterable of pairs.
+    """
+    values: dict[str, list[str]] = {SCHEME_HEADER: [], TOKEN_HEADER: []}
+    try:
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            found = values.get(_text(name).lower())
+            if found is not None:
+                found.append(_text(value))
+        return _combined(values[SCHEME_HEADER]), _combined(values[TOKEN_HEADER])
+    except (AttributeError, TypeError, ValueError):
+        raise VerificationError(
+            Reason.MISSING_SCHEME, "headers are not readable: pass a mapping, or an iterable of (name, value) pairs"
+        ) from None
+
+
+def _text(part: str | bytes) -> str:
+    # Latin-1 gives every byte a character, so that odd bytes are refused for what they are and not by a decoding error.
+    return part.decode("latin-1") if isinstance(part, bytes) else part
+
+
+def _combined(values: list[str]) -> str | None:
+    return ", ".join(values) if values else None
+
+
+def _header_refusal(scheme: object, token: object) -> VerificationError:
+    if not scheme:
+        return VerificationError(
+            Reason.MISSING_SCHEME,
+            f"there is no {SCHEME_HEADER} header: not from Restate, or its server has no request identity key, or a proxy "
+            "dropped the header",
+        )
+    if isinstance(scheme, str) and "," in scheme:
+        return _repeated(SCHEME_HEADER)
+    if scheme == "unsigned":
+        return VerificationError(
+            Reason.UNSIGNED, "the Restate server has no request identity key: configure one, so that it signs"
+        )
+    if scheme != SCHEME:
+        return VerificationError(
+            Reason.UNSUPPORTED_SCHEME, f"the signature scheme is {quoted(scheme)}; this version knows {SCHEME!r} only"
+        )
+    if token is None or token == "":
+        return VerificationError(
+            Reason.MISSING_TOKEN, f"there is no {TOKEN_HEADER} header: a proxy may have dropped it"
+        )
+    if not isinstance(token, str):
+        return VerificationError(Reason.MALFORMED_TOKEN, f"the token is not text but {quoted(token)}")
+    if "," in token:
+        return _repeated(TOKEN_HEADER)
+    return VerificationError(
+        Reason.OVERSIZED_TOKEN, f"the token has {len(token)} characters, at most {MAX_TOKEN_SIZE} are read"
+    )
+
+
+def _repeated(header: str) -> VerificationError:
+    return VerificationError(
+        Reason.REPEATED_HEADER, f"the header {header} has more than one value: only one can be the one that was signed"
+    )
+
+
+def _window_refusal(identity: Identity, now: float) -> VerificationError:
+    if now < identity.not_before:
+        return VerificationError(
+            Reason.NOT_YET_VALID,
+            f"the token is valid only in {identity.not_before - now:.0f} s: compare the clocks of this machine and of the "
+            "Restate server",
+        )
+    return VerificationError(
+        Reason.EXPIRED,
+        f"the token expired {now - identity.expires_at:.0f} s ago: replayed, delayed, or the clocks of this machine and of "
+        "the Restate server differ",
+    )
+
+
+def _sound_keys(keys: Iterable[str | PublicKey]) -> tuple[PublicKey, ...]:
+    if isinstance(keys, (str, bytes, PublicKey)):
+        raise TypeError("keys is a list of identity keys: put the single key into one, [key]")
+    sound: dict[PublicKey, None] = {}
+    for position, key in enumerate(keys or (), start=1):
+        try:
+            sound[key if isinstance(key, PublicKey) else PublicKey.parse(key)] = None
+        except InvalidKeyError as error:
+            raise InvalidKeyError(f"identity key {position}: {error}") from None
+    if not sound:
+        raise ValueError(
+            "there is no identity key: verification is never switched off by an empty list. "
+            "Pass the publickeyv1_... that your Restate server prints at start-up"
+        )
+    return tuple(sound)
+
+
+def _seconds(option: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"{option} is a number of seconds, 0 or more, not {value!r}")
+    return float(value)
