@@ -23,8 +23,8 @@ class RequestIdentityMiddleware:
     """Let only requests through that your own Restate signed.
 
     HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
-    `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`. A refused request gets a 401, its body is
-    not read, and nothing of *app* runs.
+    `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`. A refused request gets a 401, its
+    body is not read, and nothing of *app* runs.
 
     Args:
         app: Any ASGI application.
@@ -47,16 +47,18 @@ class RequestIdentityMiddleware:
         self.app = app
         self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 (the class says it)
         kind = scope["type"]
         if kind == "lifespan":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         if kind not in ("http", "websocket"):
             raise NotImplementedError(f"cannot verify the ASGI scope type {kind!r}, so it is refused")
         try:
             identity = self._guard.admit(scope["path"], *signature_headers(scope["headers"]))
         except VerificationError:
-            return await _refuse(scope, send)
+            await _refuse(scope, send)
+            return
         if identity is not None:
             # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
             scope = {**scope, "restate_identity": identity}
@@ -71,6 +73,7 @@ async def _refuse(scope: Scope, send: Send) -> None:
         prefix = "websocket.http"
     else:
         # Without that extension an ASGI server can only answer a handshake with 403.
-        return await send({"type": "websocket.close"})
+        await send({"type": "websocket.close"})
+        return
     await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": _HEADERS})
     await send({"type": f"{prefix}.response.body", "body": REFUSAL_BODY})

@@ -64,4 +64,4 @@ def quoted(text: object, limit: int = 100) -> str:
     """Return untrusted *text* in a form that is safe in a log line: ASCII, quoted, at most about *limit* characters."""
     if not isinstance(text, str):
         return f"a value of type {type(text).__name__}"
-    return ascii(text) if len(text) <= limit else f"{ascii(text[:limit])}... ({len(text)} characters)"
+    return ascii(text) if len(text) <= limit else f"{text[:limit]!a}... ({len(text)} characters)"

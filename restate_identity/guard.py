@@ -58,8 +58,8 @@ class RequestGuard:
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
 
         Raises:
-            VerificationError: Answer with the refusal (`REFUSAL_STATUS`, `REFUSAL_HEADERS`, `REFUSAL_BODY`), do not read
-                the body, do not call the application.
+            VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; neither read the body
+                nor call the application.
         """
         if isinstance(path, str) and self._is_exempt(path) is True:
             return None
@@ -90,9 +90,7 @@ class serving:
         identity_context.reset(self._token)
 
 
-def _verifier(
-    identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None
-) -> IdentityVerifier:
+def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None) -> IdentityVerifier:
     if verifier is not None and identity_keys is not None:
         raise TypeError("pass identity_keys or verifier, not both: it would not be clear which keys are in force")
     if verifier is not None:

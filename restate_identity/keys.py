@@ -63,7 +63,7 @@ class PublicKey:
             )
         if len(text) > MAX_TEXT_LENGTH:
             raise InvalidKeyError(
-                f"{text[:MAX_TEXT_LENGTH]!a}... is too long: {len(text)} characters, at most {MAX_TEXT_LENGTH} make a key"
+                f"{text[:MAX_TEXT_LENGTH]!a}... has {len(text)} characters, a key has at most {MAX_TEXT_LENGTH}"
             )
         try:
             raw = base58.b58decode(text[len(PREFIX) :])

@@ -1,7 +1,7 @@
 """Sign requests as a Restate server does, for development and tests. Needs the extra ``signing``.
 
-It shares no code with `tokens`: it signs with PyJWT and OpenSSL, the core verifies with its own parser and libsodium. Each
-is the other's check.
+It shares no code with `tokens`: it signs with PyJWT and OpenSSL, the core verifies with its own parser and libsodium.
+Each is the other's check.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from pathlib import Path
 
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
@@ -61,14 +61,13 @@ class RequestSigner:
             pem: The path of a file, or the PEM itself as bytes.
 
         Raises:
-            InvalidKeyError: It is not exactly one unencrypted Ed25519 private key. The message never quotes the content.
+            InvalidKeyError: It is not exactly one unencrypted Ed25519 private key. Its content is never quoted.
             OSError: The file cannot be read.
         """
         name = "the PEM"
         if not isinstance(pem, bytes):
             name = os.fspath(pem)
-            with open(pem, "rb") as file:
-                pem = file.read()
+            pem = Path(pem).read_bytes()
         if pem.count(b"-----BEGIN ") != 1:
             raise InvalidKeyError(f"{name} must hold exactly one PEM block, a PKCS#8 Ed25519 private key")
         try:
@@ -120,7 +119,7 @@ class RequestSigner:
     def headers(
         self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = DEFAULT_LEEWAY
     ) -> dict[str, str]:
-        """Return the two headers that a server would send with a request for *path*; the arguments are those of `token`."""
+        """Return the two headers that a server would send with a request for *path*; arguments as for `token`."""
         return {
             "x-restate-signature-scheme": "v1",
             "x-restate-jwt-v1": self.token(path, subject=subject, now=now, leeway=leeway),

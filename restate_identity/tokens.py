@@ -1,10 +1,10 @@
 """A compact JWS → authenticated claims. A pure function of the token and the keys: no path, no time, no state.
 
-Parsing is strict, so that a token has one meaning here and everywhere else: one encoding, one value for every member. What
-is not known is ignored, so that a newer server still works; what would change how the token is read is refused.
+Parsing is strict, so that a token has one meaning here and everywhere else: one encoding, one value for every member.
+What is not known is ignored, so that a newer server still works; what would change how the token is read is refused.
 
-Sources: RFC 7515 (compact JWS), RFC 7519 (claims), RFC 8037 (EdDSA), RFC 8725 (best current practices), and the tokens of
-a real Restate server.
+Sources: RFC 7515 (compact JWS), RFC 7519 (claims), RFC 8037 (EdDSA), RFC 8725 (best current practices), and the
+tokens of a real Restate server.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ TOKEN_HEADER = "x-restate-jwt-v1"
 SCHEME = "v1"
 MAX_TOKEN_SIZE = 16 * 1024
 
+Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+"""All headers of a request, names in any case: a mapping, or pairs as ASGI has them."""
+
 
 class CacheInfo(NamedTuple):
     """How the cache of verified tokens is doing since the keys were last replaced."""
@@ -97,9 +100,7 @@ class IdentityVerifier:
         """Return how the cache of verified tokens is doing."""
         return CacheInfo(*self._trust.cache_info())
 
-    def verify(
-        self, path: str, headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-    ) -> Identity:
+    def verify(self, path: str, headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]) -> Identity:
         """Verify a request by its *headers*.
 
         Args:
@@ -133,7 +134,7 @@ class IdentityVerifier:
         if self._max_token_age is not None and not now - identity.issued_at <= self._max_token_age:
             raise VerificationError(
                 Reason.TOO_OLD,
-                f"the token was issued {now - identity.issued_at:.0f} s ago, max_token_age is {self._max_token_age:g} s",
+                f"the token was issued {now - identity.issued_at:.0f} s ago, at most {self._max_token_age:g} s allowed",
             )
         if not isinstance(path, str) or signed_path(path) != identity.audience:
             raise VerificationError(
@@ -149,11 +150,10 @@ class IdentityVerifier:
         return _Trust(sound, authenticate, authenticate.cache_info)  # type: ignore[arg-type]  # maxsize is never None
 
 
-def signature_headers(headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]) -> tuple[str | None, str | None]:
-    """Return the values of the two signature headers, each None if absent; the values of a repeated one joined by commas.
+def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
+    """Return scheme and token, the values of the two headers, as `IdentityVerifier.verify_signature` takes them.
 
-    Raises:
-        VerificationError: ``missing_scheme``: *headers* is neither a mapping nor an iterable of pairs.
+    Each is None if it is absent, or if *headers* cannot be read at all. Repeated ones are joined by commas.
     """
     values: dict[str, list[str]] = {SCHEME_HEADER: [], TOKEN_HEADER: []}
     try:
@@ -163,9 +163,7 @@ def signature_headers(headers: Mapping[str, str] | Iterable[tuple[str | bytes, s
                 found.append(_text(value))
         return _combined(values[SCHEME_HEADER]), _combined(values[TOKEN_HEADER])
     except (AttributeError, TypeError, ValueError):
-        raise VerificationError(
-            Reason.MISSING_SCHEME, "headers are not readable: pass a mapping, or an iterable of (name, value) pairs"
-        ) from None
+        return None, None
 
 
 def _text(part: str | bytes) -> str:
@@ -181,8 +179,8 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
     if not scheme:
         return VerificationError(
             Reason.MISSING_SCHEME,
-            f"there is no {SCHEME_HEADER} header: not from Restate, or its server has no request identity key, or a proxy "
-            "dropped the header",
+            f"there is no {SCHEME_HEADER} header: not from Restate, or from a server without a request identity key, "
+            "or a proxy dropped the header",
         )
     if isinstance(scheme, str) and "," in scheme:
         return _repeated(SCHEME_HEADER)
@@ -217,13 +215,13 @@ def _window_refusal(identity: Identity, now: float) -> VerificationError:
     if now < identity.not_before:
         return VerificationError(
             Reason.NOT_YET_VALID,
-            f"the token is valid only in {identity.not_before - now:.0f} s: compare the clocks of this machine and of the "
-            "Restate server",
+            f"the token becomes valid in {identity.not_before - now:.0f} s: "
+            "compare the clocks of this machine and of the Restate server",
         )
     return VerificationError(
         Reason.EXPIRED,
-        f"the token expired {now - identity.expires_at:.0f} s ago: replayed, delayed, or the clocks of this machine and of "
-        "the Restate server differ",
+        f"the token expired {now - identity.expires_at:.0f} s ago: it was replayed or delayed, "
+        "or the clocks of this machine and of the Restate server differ",
     )
 
 
