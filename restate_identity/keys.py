@@ -55,6 +55,8 @@ class PublicKey:
         """
         if not isinstance(text, str):
             raise InvalidKeyError(f"an identity key is text that begins with {PREFIX}; this is {_described(text)}")
+        if text != text.strip():
+            raise InvalidKeyError("an identity key has no white space around it; this text has: strip it")
         if not text.startswith(PREFIX):
             # What does not look like a public key may be a private one: it is not repeated.
             raise InvalidKeyError(
@@ -69,11 +71,9 @@ class PublicKey:
             raw = base58.b58decode(text[len(PREFIX) :])
         except ValueError:
             raw = b""
-        # base58 tolerates trailing white space, and the comparison does not.
+        # Writing it again shows whatever the decoder tolerated.
         if not raw or PREFIX + base58.b58encode(raw).decode() != text:
-            raise InvalidKeyError(
-                f"{text!a} is not {PREFIX} followed by base58: it has white space or a character outside the alphabet"
-            )
+            raise InvalidKeyError(f"{text!a} is not {PREFIX} followed by base58: a character is outside the alphabet")
         if len(raw) != KEY_SIZE:
             raise InvalidKeyError(
                 f"{text!a} holds {len(raw)} bytes, an Ed25519 public key has {KEY_SIZE}: was it cut while copying?"
