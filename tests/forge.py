@@ -1,4 +1,4 @@
-"""Tokens that no Restate server would make, signed with a real key, so that each differs from a genuine one in one thing.
+"""Tokens that no Restate server would make, signed with a real key, each different from a genuine one in one thing.
 
 It signs with OpenSSL, not with the library that the core verifies with.
 """
