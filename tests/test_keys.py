@@ -12,7 +12,7 @@ from tests.forge import FOREIGN_KEY, KEY
 
 P = 2**255 - 19
 
-# The points whose order divides 8, in every encoding that a lax decoder takes: the y coordinates of order 1, 2 and 4 (1,
+# The points whose order divides 8, in every encoding that a lax decoder takes: the y coordinates of order 1, 2, 4 (1,
 # -1 and 0), reduced and not, and the two of order 8; each with both signs (RFC 8032, 5.1.3 says which are invalid).
 Y8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
 Y8_NEGATIVE = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
