@@ -1,0 +1,85 @@
+"""The README's snippets, run as they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import restate
+from starlette.applications import Starlette
+
+from restate_identity.signing import RequestSigner
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+SIGNER = RequestSigner.generate()
+AROUND_RESTATE, AROUND_ANY_APP = snippets("python")
+
+
+@pytest.fixture(autouse=True)
+def _identity_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTATE_IDENTITY_KEY", str(SIGNER.public_key))
+
+
+def run(*code: str, **names: Any) -> dict[str, Any]:
+    namespace = dict(names)
+    exec("\n".join(code), namespace)
+    return namespace
+
+
+def get(app: Any, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    async def request() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(request())
+
+
+def test_the_restate_service_is_guarded() -> None:
+    app = run(AROUND_RESTATE, greeter=restate.Service("Greeter"))["app"]
+    accept = {"accept": "application/vnd.restate.endpointmanifest.v4+json"}
+    assert get(app, "/discover", accept).status_code == 401
+    discovered = get(app, "/discover", {**accept, **SIGNER.headers("/discover")})
+    assert [service["name"] for service in discovered.json()["services"]] == ["Greeter"]
+
+
+def test_any_application_is_guarded() -> None:
+    app = Starlette()
+    run(AROUND_RESTATE, AROUND_ANY_APP.replace("app.", "any_app."), greeter=restate.Service("Greeter"), any_app=app)
+    assert get(app, "/anything").status_code == 401
+    assert get(app, "/anything", SIGNER.headers("/anything")).status_code == 404
+
+
+def test_without_the_key_in_the_environment_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESTATE_IDENTITY_KEY")
+    with pytest.raises(KeyError):
+        run(AROUND_RESTATE, greeter=restate.Service("Greeter"))
+
+
+def test_the_log_line_is_the_one_that_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    path = "/invoke/Greeter/greet"
+    app = run(AROUND_RESTATE, greeter=restate.Service("Greeter"))["app"]
+    get(app, path, SIGNER.headers(path, now=time.time() - 91))
+    [shown] = snippets("text")
+    # A second may pass between signing and judging.
+    pattern = re.escape(" ".join(shown.split())).replace("31", r"3\d")
+    assert re.fullmatch(pattern, caplog.messages[0])
+
+
+def test_the_commands_exist() -> None:
+    commands = re.findall(r"^make (\w+)", "".join(snippets("shell")), flags=re.MULTILINE)
+    assert commands == ["demo", "test"]
+    for command in commands:
+        subprocess.run(["make", "--dry-run", command], cwd=ROOT, check=True, capture_output=True)
