@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 import base58
 import pytest
-from restate._internal import IdentityVerificationException, PyIdentityVerifier
+from restate._internal import (  # type: ignore[import-not-found]  # a native module without stubs
+    IdentityVerificationException,
+    PyIdentityVerifier,
+)
 
 from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError
 from tests.forge import FOREIGN_KEY, KEY, PATH, base64url, claims, compact_json, header, token
