@@ -20,6 +20,7 @@ released = asyncio.Event()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request, a socket, or the lifespan."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
@@ -40,7 +41,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 async def _answer(send: Send, value: object) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+    await send({"type": "http.response.body", "body": b"" if value is None else json.dumps(value).encode()})
 
 
 # --- exempt: they observe
@@ -65,7 +66,8 @@ async def _release(_scope: Scope, _receive: Receive, send: Send) -> None:
 async def _identity(scope: Scope, _receive: Receive, send: Send) -> None:
     identity: Identity = scope["restate_identity"]
     current = current_identity()
-    await _answer(send, {"scope": identity._asdict(), "current": current and current._asdict()})
+    value = {"scope": identity._asdict(), "current": current and current._asdict()}
+    await _answer(send, None if scope["method"] == "HEAD" else value)
 
 
 async def _size(_scope: Scope, receive: Receive, send: Send) -> None:

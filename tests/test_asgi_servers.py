@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+from urllib.parse import unquote
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from restate_identity import Reason
@@ -26,14 +28,18 @@ COMMANDS: dict[str, list[str]] = {
     "uvicorn": ["uvicorn", APP, "--port={port}", "--http=h11", "--ws=websockets-sansio"],
     "uvicorn-wsproto": ["uvicorn", APP, "--port={port}", "--http=h11", "--ws=wsproto"],
     "hypercorn": ["hypercorn", APP, "--bind=127.0.0.1:{port}"],
+    "hypercorn-uploads": ["hypercorn", APP, "--bind=127.0.0.1:{port}"],
     "granian": ["granian", APP, "--interface=asgi", "--host=127.0.0.1", "--port={port}"],
 }
+ENDPOINTS = ["uvicorn h1", "hypercorn h1", "hypercorn h2", "granian h1", "granian h2"]
 TIMEOUT = 20.0
 
+REFUSAL_BODY = b'{"error":"unauthorized"}'
 SIGNER = RequestSigner.generate()
 STRANGER = RequestSigner.generate()
 SCHEME_FIELD = ("x-restate-signature-scheme", "v1")
 
+Result = TypeVar("Result")
 Fields = list[tuple[str, str]]
 _numbers = itertools.count()
 
@@ -61,10 +67,11 @@ class Server:
     def wait_for_log(self, path: str) -> str:
         """Return the line in the log that names *path*."""
 
-        def line() -> str | None:
-            return next((line for line in self.log.read_text(errors="replace").splitlines() if f"'{path}'" in line), None)
+        def look() -> str | None:
+            *lines, _incomplete = self.log.read_text(errors="replace").split("\n")
+            return next((line for line in lines if f"'{path}'" in line), None)
 
-        return eventually(line)
+        return eventually(look)
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,10 @@ class Endpoint:
     client: httpx.Client
     exchange_type: type[Http1Exchange] | type[Http2Exchange]
 
-    def exchange(self, method: str, target: str | bytes, fields: Any = ()) -> Exchange:
-        return self.exchange_type(self.server.port, method, target, fields)
+    def exchange(
+        self, method: str, target: str | bytes, fields: Sequence[tuple[str, str | bytes]] = (), *, body: bool = False
+    ) -> Exchange:
+        return self.exchange_type(self.server.port, method, target, fields, body)
 
     def events(self, path: str) -> list[str]:
         """Return what the app noted about *path*."""
@@ -84,15 +93,13 @@ class Endpoint:
         return [event for event in noted if event.endswith(f" {path}")]
 
 
-def eventually(look: Callable[[], Any]) -> Any:
-    """Return the first true result of *look*."""
+def eventually(look: Callable[[], Result | None]) -> Result:
+    """Return the first result of *look* that is true."""
     deadline = time.monotonic() + TIMEOUT
-    while True:
-        result = look()
-        if result or time.monotonic() > deadline:
-            assert result, "it did not happen in time"
-            return result
+    while not (result := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +114,7 @@ def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 command = [sys.executable, "-m", *(part.format(port=port) for part in COMMANDS[name])]
                 log = tmp_path_factory.mktemp(name) / "log"
                 environment = {"IDENTITY_KEYS": str(SIGNER.public_key)}
-                stack.enter_context(
-                    running(command, ready=lambda: accepts_connections(port), log=log, env=environment)
-                )
+                stack.enter_context(running(command, ready=lambda: accepts_connections(port), log=log, env=environment))
                 servers[name] = Server(port, log)
             return servers[name]
 
@@ -155,7 +160,7 @@ def clients() -> Iterator[Callable[[int, bool], httpx.Client]]:
         yield client
 
 
-@pytest.fixture(params=["uvicorn h1", "hypercorn h1", "hypercorn h2", "granian h1", "granian h2"])
+@pytest.fixture(params=ENDPOINTS)
 def endpoint(
     request: pytest.FixtureRequest,
     watched: Callable[[str], Server],
@@ -194,13 +199,13 @@ def with_a_changed_signature(path: str) -> Fields:
 
 
 REFUSED: list[tuple[str, Reason, Callable[[str], Fields]]] = [
-    ("no header", Reason.MISSING_SCHEME, lambda path: []),
+    ("no header", Reason.MISSING_SCHEME, lambda _path: []),
     ("no scheme", Reason.MISSING_SCHEME, lambda path: signed(path)[1:]),
     ("an empty scheme", Reason.MISSING_SCHEME, lambda path: [(SCHEME_FIELD[0], ""), *signed(path)[1:]]),
     ("scheme unsigned", Reason.UNSIGNED, lambda path: [(SCHEME_FIELD[0], "unsigned"), *signed(path)[1:]]),
     ("scheme v2", Reason.UNSUPPORTED_SCHEME, lambda path: [(SCHEME_FIELD[0], "v2"), *signed(path)[1:]]),
-    ("no token", Reason.MISSING_TOKEN, lambda path: [SCHEME_FIELD]),
-    ("an empty token", Reason.MISSING_TOKEN, lambda path: [SCHEME_FIELD, token_field("")]),
+    ("no token", Reason.MISSING_TOKEN, lambda _path: [SCHEME_FIELD]),
+    ("an empty token", Reason.MISSING_TOKEN, lambda _path: [SCHEME_FIELD, token_field("")]),
     ("the token twice", Reason.REPEATED_HEADER, lambda path: [*signed(path), signed(path)[1]]),
     (
         "a forged token after the genuine one",
@@ -218,7 +223,7 @@ REFUSED: list[tuple[str, Reason, Callable[[str], Fields]]] = [
     ("a changed signature", Reason.BAD_SIGNATURE, with_a_changed_signature),
     ("another path", Reason.WRONG_AUDIENCE, lambda path: signed(path + "2")),
     ("an old token", Reason.EXPIRED, lambda path: [SCHEME_FIELD, token_field(SIGNER.token(path, now=1_700_000_000))]),
-    ("text as token", Reason.MALFORMED_TOKEN, lambda path: [SCHEME_FIELD, token_field("secret")]),
+    ("text as token", Reason.MALFORMED_TOKEN, lambda _path: [SCHEME_FIELD, token_field("secret")]),
 ]
 
 
@@ -233,7 +238,7 @@ def test_a_request_that_is_not_proven_is_refused_and_the_app_does_not_run(
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"] == "RestateRequestIdentity"
     assert refused.headers["content-type"] == "application/json"
-    assert refused.json() == {"error": "unauthorized"}
+    assert refused.content == REFUSAL_BODY
     assert endpoint.events(path) == []
     assert f": {reason}: " in endpoint.server.wait_for_log(path)
     # The twin: the same request, signed.
@@ -241,6 +246,14 @@ def test_a_request_that_is_not_proven_is_refused_and_the_app_does_not_run(
     assert endpoint.events(path) == [f"http {path}"]
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *ENDPOINTS[:-1],
+        pytest.param("granian h2", marks=pytest.mark.xfail(reason="granian does not drop the body of the refusal")),
+    ],
+    indirect=True,
+)
 def test_a_refused_head_request_has_no_body_and_leaves_the_connection_usable(endpoint: Endpoint) -> None:
     path = fresh_path("identity")
 
@@ -256,26 +269,52 @@ def test_a_refused_head_request_has_no_body_and_leaves_the_connection_usable(end
 def test_an_unsigned_request_is_refused_whatever_its_method(endpoint: Endpoint, method: str) -> None:
     path = fresh_path("identity")
 
-    assert endpoint.client.request(method, path).status_code == 401
-    assert endpoint.client.request(method, path, headers=signed(path)).status_code == 200
+    with endpoint.exchange(method, path) as refused:
+        assert refused.status() == 401
+    with endpoint.exchange(method, path, signed(path)) as accepted:
+        assert accepted.status() == 200
 
 
+@pytest.mark.parametrize("endpoint", [name for name in ENDPOINTS if name != "hypercorn h2"], indirect=True)
 def test_an_unsigned_upload_is_refused_and_the_client_sees_the_401(endpoint: Endpoint) -> None:
     path = fresh_path("size")
     body = bytes(5_000_000)
 
-    assert endpoint.client.post(path, content=body).status_code == 401
+    with endpoint.exchange("POST", path, body=True) as refused:
+        refused.send(body)
+        refused.end()
+        assert (refused.status(), refused.read()) == (401, REFUSAL_BODY)
     assert endpoint.events(path) == []
-    accepted = endpoint.client.post(path, content=body, headers=signed(path))
-    assert (accepted.status_code, accepted.json()) == (200, len(body))
+    with endpoint.exchange("POST", path, signed(path), body=True) as accepted:
+        accepted.send(body)
+        accepted.end()
+        assert (accepted.status(), accepted.read()) == (200, b"5000000")
+
+
+def test_an_unsigned_upload_to_hypercorn_over_http2_is_refused_and_the_server_keeps_serving(
+    server_named: Callable[[str], Server],
+) -> None:
+    # hypercorn 0.18 drops an HTTP/2 connection, with a traceback, when data comes in for a request that any
+    # application has answered already (its issue 329). So this server is not watched, and serves no other test.
+    port = server_named("hypercorn-uploads").port
+    path = fresh_path("size")
+
+    with Http2Exchange(port, "POST", path, body=True) as refused:
+        refused.send(b"1")
+        assert (refused.status(), refused.read()) == (401, REFUSAL_BODY)
+        refused.send(bytes(60_000))
+    with Http2Exchange(port, "POST", path, signed(path), body=True) as accepted:
+        accepted.send(bytes(500_000))
+        accepted.end()
+        assert (accepted.status(), accepted.read()) == (200, b"500000")
 
 
 def test_a_refusal_does_not_wait_for_the_body(endpoint: Endpoint) -> None:
     path = fresh_path("size")
 
-    with endpoint.exchange("POST", path) as refused:
+    with endpoint.exchange("POST", path, body=True) as refused:
         assert refused.status() == 401  # not a piece of the body was sent, nor its end
-    with endpoint.exchange("POST", path, signed(path)) as accepted:
+    with endpoint.exchange("POST", path, signed(path), body=True) as accepted:
         accepted.send(b"123")
         accepted.end()
         assert (accepted.status(), accepted.read()) == (200, b"3")
@@ -287,7 +326,7 @@ def test_a_refusal_does_not_wait_for_the_body(endpoint: Endpoint) -> None:
 def test_pieces_of_a_request_reach_the_app_as_they_come_and_so_do_those_of_the_response(endpoint: Endpoint) -> None:
     path = fresh_path("echo")
 
-    with endpoint.exchange("POST", path, signed(path)) as exchange:
+    with endpoint.exchange("POST", path, signed(path), body=True) as exchange:
         exchange.send(b"one")
         assert exchange.status() == 200
         assert exchange.read() == b"one"
@@ -350,7 +389,17 @@ def test_the_exempt_path_is_the_decoded_one_that_the_app_routes_on(endpoint: End
 
 @pytest.mark.parametrize(
     "target",
-    ["/health/", "//health", "/x/health", "/x/../health", "/HEALTH", "/health%2F", "/health%3F", "/health;x", "/healthz", "/"],
+    [
+        "/health/",
+        "//health",
+        "/x/health",
+        "/x/../health",
+        "/HEALTH",
+        "/health%2F",
+        "/health%3F",
+        "/health;x",
+        "/healths",
+    ],
 )
 def test_a_path_that_is_only_like_an_exempt_one_is_refused(endpoint: Endpoint, target: str) -> None:
     with endpoint.exchange("GET", target) as exchange:
@@ -374,10 +423,13 @@ ODD_TARGETS: dict[str, bytes] = {
     "many segments": b"/a" * 2000,
     "a long segment": b"/" + b"a" * 5000,
     "a broken percent sign": b"/invoke/%/%zz/%4",
+}
+# No target of an HTTP/2 request, nor in part of an HTTP/1.1 one: some servers refuse them before the app.
+MALFORMED_TARGETS: dict[str, bytes] = {
     "no slash": b"invoke/a/b",
     "an asterisk": b"*",
     "absolute form": b"http://localhost/invoke/a/b",
-    "absolute form of an exempt path": b"http://localhost/health/",
+    "absolute form of a path like an exempt one": b"http://localhost/health/",
 }
 ODD_FIELDS: dict[str, list[tuple[str, bytes]]] = {
     "odd bytes as scheme": [("x-restate-signature-scheme", ODD_BYTES)],
@@ -400,9 +452,21 @@ ODD_FIELDS: dict[str, list[tuple[str, bytes]]] = {
 @pytest.mark.parametrize("target", ODD_TARGETS.values(), ids=ODD_TARGETS.keys())
 def test_an_odd_path_is_refused(endpoint: Endpoint, target: bytes) -> None:
     with endpoint.exchange("GET", target) as exchange:
-        print("STATUS", exchange.status())
         assert exchange.status() == 401
     assert endpoint.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("target", MALFORMED_TARGETS.values(), ids=MALFORMED_TARGETS.keys())
+def test_a_malformed_target_is_refused_by_the_server_or_the_guard(endpoint: Endpoint, target: bytes) -> None:
+    before = endpoint.client.get("/events").json()
+
+    with endpoint.exchange("GET", target) as exchange:
+        try:
+            assert exchange.status() in (400, 401)
+        except ConnectionError:
+            assert endpoint.exchange_type is Http2Exchange, "over HTTP/1.1 there is an answer"
+
+    assert endpoint.client.get("/events").json() == before
 
 
 @pytest.mark.parametrize("fields", ODD_FIELDS.values(), ids=ODD_FIELDS.keys())
@@ -410,6 +474,33 @@ def test_odd_headers_are_refused(endpoint: Endpoint, fields: list[tuple[str, byt
     with endpoint.exchange("GET", fresh_path("identity"), fields) as exchange:
         assert exchange.status() == 401
     assert endpoint.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("odd", ["odd bytes elsewhere", "95 headers"])
+def test_odd_headers_beside_a_signature_keep_nobody_out(endpoint: Endpoint, odd: str) -> None:
+    path = fresh_path("identity")
+
+    with endpoint.exchange("GET", path, [*ODD_FIELDS[odd], *signed(path)]) as exchange:
+        assert exchange.status() == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/invoke/%C3%A9/identity",
+        b"/invoke/%ff%fe/identity",
+        b"/invoke/%00/identity",
+        b"/invoke/a%2Fb/identity",
+        b"/a/../invoke/x/identity",
+        b"//invoke//identity",
+    ],
+)
+def test_an_odd_path_is_served_when_it_is_signed_as_the_app_sees_it(endpoint: Endpoint, target: bytes) -> None:
+    # An app can only route on what the server makes of the path, so that is what must have been signed.
+    path = unquote(target.decode())
+
+    with endpoint.exchange("GET", target, signed(path)) as exchange:
+        assert exchange.status() == 200
 
 
 # --- WebSocket
@@ -431,17 +522,29 @@ def test_a_signed_websocket_handshake_is_accepted(websocket_server: Server) -> N
         assert websocket.recv(TIMEOUT) == f"two for {path}"
 
 
-@pytest.mark.parametrize("fields", [lambda path: [], lambda path: list(STRANGER.headers(path).items())])
-def test_a_websocket_handshake_that_is_not_proven_is_refused(
-    websocket_server: Server, fields: Callable[[str], Fields]
+@pytest.mark.parametrize(("reason", "fields"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_websocket_handshake_that_is_not_proven_is_refused_and_the_app_does_not_run(
+    websocket_server: Server, reason: Reason, fields: Callable[[str], Fields]
 ) -> None:
     path = fresh_path("socket")
-    uri = f"ws://127.0.0.1:{websocket_server.port}{path}"
 
-    with pytest.raises(InvalidStatus) as refusal:
-        connect(uri, additional_headers=fields(path), proxy=None, open_timeout=TIMEOUT)
+    with socket.create_connection(("127.0.0.1", websocket_server.port), timeout=TIMEOUT) as connection:
+        lines = [f"GET {path} HTTP/1.1", "host: localhost", "upgrade: websocket", "connection: upgrade"]
+        lines += ["sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="]
+        lines += [f"{name}: {value}" for name, value in fields(path)]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        response = HTTPResponse(connection)
+        response.begin()
+        refusal = (response.status, response.getheader("www-authenticate"), response.read())
+        response.close()
 
-    response = refusal.value.response
-    print("WS", response)
-    assert response.status_code == 401
-    assert path not in str(httpx.get(f"http://127.0.0.1:{websocket_server.port}/events").json())
+    # All of these servers offer the extension "Websocket Denial Response"; others answer with 403.
+    assert refusal == (401, "RestateRequestIdentity", REFUSAL_BODY)
+    assert f": {reason}: " in websocket_server.wait_for_log(path)
+    with connect(
+        f"ws://127.0.0.1:{websocket_server.port}{path}", additional_headers=signed(path), proxy=None
+    ) as accepted:
+        accepted.send("twin")
+        assert accepted.recv(TIMEOUT) == f"twin for {path}"
+    events = httpx.get(f"http://127.0.0.1:{websocket_server.port}/events", trust_env=False).json()
+    assert [event for event in events if event.endswith(path)] == [f"websocket {path}"]
