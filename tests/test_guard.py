@@ -1,0 +1,272 @@
+"""The guard: what all adapters do alike."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError, current_identity
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.signing import RequestSigner
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEYS = [str(SIGNER.public_key)]
+
+
+def guard(exempt_paths: Iterable[str] | Callable[[str], bool] = ()) -> RequestGuard:
+    return RequestGuard(identity_keys=KEYS, exempt_paths=exempt_paths)
+
+
+def refusal(of: RequestGuard, path: Any, scheme: str | None = None, token: str | None = None) -> Reason:
+    with pytest.raises(VerificationError) as refused:
+        of.admit(path, scheme, token)
+    return refused.value.reason
+
+
+# --- who is admitted
+
+
+def test_a_genuine_request_is_admitted_with_its_identity() -> None:
+    identity = guard().admit(PATH, "v1", SIGNER.token(PATH, subject="Zoë"))
+
+    assert identity is not None
+    assert (identity.key, identity.audience, identity.subject) == (KEYS[0], PATH, "Zoë")
+
+
+def test_a_request_without_proof_is_refused_for_the_reason_that_the_verifier_gives() -> None:
+    assert refusal(guard(), PATH) is Reason.MISSING_SCHEME
+    assert refusal(guard(), PATH, "v1", None) is Reason.MISSING_TOKEN
+    assert refusal(guard(), PATH, "v1", SIGNER.token("/discover")) is Reason.WRONG_AUDIENCE
+
+
+@pytest.mark.parametrize("path", [None, b"/health", 0, ("/health",)])
+def test_a_path_that_is_no_text_is_never_exempt(path: Any) -> None:
+    everything = guard(lambda _path: True)
+
+    assert refusal(everything, path, "v1", SIGNER.token(PATH)) is Reason.WRONG_AUDIENCE
+    assert everything.admit("/health", None, None) is None
+
+
+# --- exempt paths
+
+
+def test_exempt_paths_are_exact() -> None:
+    exempt = guard(["/health", "/"])
+
+    assert exempt.admit("/health", None, None) is None
+    assert exempt.admit("/", None, None) is None
+    for path in ["/health/", "//health", "/x/health", "/Health", "/%68ealth", "/health ", "/health\x00", "//", "", "h"]:
+        assert refusal(exempt, path) is Reason.MISSING_SCHEME
+
+
+def test_an_exempt_path_needs_no_signature_and_a_bad_one_does_not_matter() -> None:
+    assert guard(["/health"]).admit("/health", "v1", "forged") is None
+
+
+def test_a_function_can_say_what_is_exempt() -> None:
+    exempt = guard(lambda path: path.startswith("/public/"))
+
+    assert exempt.admit("/public/x", None, None) is None
+    assert refusal(exempt, "/private/x") is Reason.MISSING_SCHEME
+
+
+@pytest.mark.parametrize("answer", [1, "yes", [True], object(), 1.0])
+def test_only_true_exempts_and_not_what_is_merely_truthy(answer: Any) -> None:
+    assert refusal(guard(lambda _path: answer), PATH) is Reason.MISSING_SCHEME
+    assert guard(lambda _path: bool(answer)).admit(PATH, None, None) is None
+
+
+def test_a_function_that_fails_admits_nobody() -> None:
+    def failing(path: str) -> bool:
+        raise LookupError(path)
+
+    with pytest.raises(LookupError):
+        guard(failing).admit(PATH, "v1", SIGNER.token(PATH))
+
+
+def test_the_paths_that_are_exempt_stay_what_they_were() -> None:
+    paths = ["/health"]
+    exempt = guard(paths)
+    paths.append(PATH)
+
+    assert refusal(exempt, PATH) is Reason.MISSING_SCHEME
+
+
+def test_exempt_paths_come_as_any_iterable() -> None:
+    exempt = guard(path for path in ["/health", "/ready"])
+
+    assert exempt.admit("/health", None, None) is None
+    assert exempt.admit("/ready", None, None) is None
+    assert exempt.admit("/health", None, None) is None, "and are not used up"
+
+
+def test_a_single_path_instead_of_a_list_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match=r"\['/health'\]"):
+        guard("/health")
+
+
+@pytest.mark.parametrize("path", ["health", "", " /health", "*", "http://app/health", b"/health", None, 1])
+def test_a_path_that_no_request_can_have_is_a_mistake(path: Any) -> None:
+    with pytest.raises(ValueError, match="begins with '/'"):
+        guard(["/ready", path])
+
+
+# --- the log
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if (record.name, record.levelno) == ("restate_identity", logging.WARNING)
+    ]
+
+
+def test_a_refusal_is_logged_with_path_reason_and_hint(caplog: pytest.LogCaptureFixture) -> None:
+    refusal(guard(), PATH, "unsigned")
+
+    (line,) = lines(caplog)
+    assert line.startswith(f"refused a request to '{PATH}': unsigned: ")
+    assert "configure one" in line
+
+
+def test_what_is_admitted_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    guard(["/health"]).admit("/health", None, None)
+    guard().admit(PATH, "v1", SIGNER.token(PATH))
+
+    assert caplog.records == []
+
+
+def test_a_log_line_stays_one_short_line_of_ascii_whatever_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    path = "/a\r\nrestate_identity: all is well\x1b[2J\u2028\ud800é" + "x" * 10_000
+
+    refusal(guard(), path, "v2\n\x00" + "y" * 10_000)
+
+    (line,) = lines(caplog)
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("/discover", lambda token: token),
+        (PATH, lambda token: token[:-20] + "A" * 20),
+        (PATH, lambda token: token + ", " + token),
+        (PATH, lambda token: token + "."),
+        (PATH, lambda token: token.replace(".", "")),
+        (PATH, lambda token: token * 100),
+    ],
+)
+def test_no_part_of_a_token_is_logged(
+    caplog: pytest.LogCaptureFixture, path: str, change: Callable[[str], str]
+) -> None:
+    token = SIGNER.token(PATH)
+
+    refusal(guard(), path, "v1", change(token))
+
+    (line,) = lines(caplog)
+    for part in token.split("."):
+        assert part[:20] not in line
+
+
+# --- what a refused caller is told
+
+
+def test_a_refused_caller_is_told_nothing_but_that_it_is_refused() -> None:
+    headers = dict(REFUSAL_HEADERS)
+
+    assert REFUSAL_STATUS == 401
+    assert json.loads(REFUSAL_BODY) == {"error": "unauthorized"}
+    assert headers["content-length"] == str(len(REFUSAL_BODY))
+    assert headers["content-type"] == "application/json"
+    assert headers["www-authenticate"], "RFC 9110, 15.5.2: a challenge with every 401"
+
+
+# --- current_identity()
+
+
+def test_the_identity_is_current_within_the_block_only() -> None:
+    identity = guard().admit(PATH, "v1", SIGNER.token(PATH))
+
+    with serving(identity):
+        assert current_identity() is identity
+        with serving(None):
+            assert current_identity() is None
+        assert current_identity() is identity
+    assert current_identity() is None
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_the_identity_is_gone_after_any_exception_which_passes(error: type[BaseException]) -> None:
+    identity = guard().admit(PATH, "v1", SIGNER.token(PATH))
+
+    with pytest.raises(error), serving(identity):
+        raise error
+    assert current_identity() is None
+
+
+def test_a_plain_thread_does_not_see_the_identity_of_another() -> None:
+    seen: list[Any] = []
+
+    with serving(guard().admit(PATH, "v1", SIGNER.token(PATH))):
+        thread = threading.Thread(target=lambda: seen.append(current_identity()))
+        thread.start()
+        thread.join()
+
+    assert seen == [None]
+
+
+# --- configuration
+
+
+@pytest.mark.parametrize("keys", [KEYS, tuple(KEYS), set(KEYS), iter(KEYS), [PublicKey.parse(KEYS[0])]])
+def test_keys_come_as_any_iterable_of_text_or_keys(keys: Any) -> None:
+    assert [str(key) for key in RequestGuard(identity_keys=keys).verifier.keys] == KEYS
+
+
+def test_a_verifier_is_used_as_it_is() -> None:
+    verifier = IdentityVerifier(KEYS)
+
+    assert RequestGuard(verifier=verifier).verifier is verifier
+
+
+def test_keys_that_the_verifier_gets_later_are_in_force_at_once() -> None:
+    other = RequestSigner.generate()
+    verifier = IdentityVerifier(KEYS)
+    renewed = RequestGuard(verifier=verifier)
+
+    assert refusal(renewed, PATH, "v1", other.token(PATH)) is Reason.UNKNOWN_KEY
+    verifier.replace_keys([other.public_key])
+    assert renewed.admit(PATH, "v1", other.token(PATH)) is not None
+    assert refusal(renewed, PATH, "v1", SIGNER.token(PATH)) is Reason.UNKNOWN_KEY
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ValueError, "pass identity_keys="),
+        ({"identity_keys": []}, ValueError, "never switched off by an empty list"),
+        ({"identity_keys": iter(())}, ValueError, "never switched off by an empty list"),
+        ({"identity_keys": KEYS, "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
+        ({"identity_keys": [], "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
+        ({"identity_keys": KEYS[0]}, TypeError, "put the single key into one"),
+        ({"identity_keys": ""}, TypeError, "put the single key into one"),
+        ({"identity_keys": [*KEYS, KEYS[0][:-1]]}, InvalidKeyError, "identity key 2"),
+        ({"identity_keys": ["", *KEYS]}, InvalidKeyError, "identity key 1"),
+        ({"verifier": SIGNER}, TypeError, "not a RequestSigner"),
+        ({"verifier": False}, TypeError, "not a bool"),
+    ],
+)
+def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        RequestGuard(**options)
