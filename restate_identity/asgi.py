@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HEADERS = [(name.encode(), value.encode()) for name, value in REFUSAL_HEADERS]
+_HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEADERS)
 
 
 class RequestIdentityMiddleware:
@@ -75,5 +75,7 @@ async def _refuse(scope: Scope, send: Send) -> None:
         # Without that extension an ASGI server can only answer a handshake with 403.
         await send({"type": "websocket.close"})
         return
-    await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": _HEADERS})
-    await send({"type": f"{prefix}.response.body", "body": REFUSAL_BODY})
+    # A list of its own: middleware further up may append to it.
+    await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": list(_HEADERS)})
+    # Not every server drops the body of an answer to HEAD (granian over HTTP/2 sends it).
+    await send({"type": f"{prefix}.response.body", "body": b"" if scope.get("method") == "HEAD" else REFUSAL_BODY})
