@@ -133,5 +133,5 @@ def _interrupts_held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in received:
-            signal.raise_signal(number)
+        for held in received:
+            signal.raise_signal(held)
