@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 POLL_INTERVAL = 0.05
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildFailedError(RuntimeError):
@@ -118,7 +119,7 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Deliver SIGINT and SIGTERM after the block, so that no child is started and then forgotten."""
+    """Deliver the signals that stop us after the block, so that no child is started and then forgotten."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -127,7 +128,7 @@ def _interrupts_held_back() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is given)
         received.append(number)
 
-    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
         yield
     finally:

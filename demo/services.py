@@ -5,12 +5,15 @@ The guard needs one line, the last one. The handlers return the object key that 
 
 from __future__ import annotations
 
+import logging
 import os
 
 import restate
 
 from restate_identity import current_identity
 from restate_identity.asgi import RequestIdentityMiddleware
+
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
 
 greeter = restate.Service("Greeter")
 counter = restate.VirtualObject("Counter")
