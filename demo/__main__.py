@@ -113,17 +113,16 @@ def _by_real_servers(program: Path, folder: Path, signer: RequestSigner, url: st
 
 def _registered(server: RestateServer, url: str, log: RefusalLog) -> Row:
     response = server.register(url)
-    refusals = log.new()
-    reasons = ", ".join(refusal.reason for refusal in refusals)
-    return Row("real server", "discovery", f"{response.status_code}", reasons, response.is_success and not refusals)
+    reasons = _reasons(log)
+    return Row("real server", "discovery", str(response.status_code), reasons, response.is_success and not reasons)
 
 
 def _turned_away(server: RestateServer, sent: str, url: str, log: RefusalLog, reason: Reason) -> Row:
     response = server.register(url)
-    reasons = {refusal.reason for refusal in log.new()}
-    as_expected = response.is_error and "401" in response.text and reasons == {reason}
-    came_back = "401, not registered" if "401" in response.text else f"{response.status_code}"
-    return Row("real server", sent, came_back, ", ".join(sorted(reasons)) or "none", as_expected)
+    reasons = _reasons(log)
+    is_turned_away = response.is_error and "401 Unauthorized" in response.text
+    came_back = "401, not registered" if is_turned_away else str(response.status_code)
+    return Row("real server", sent, came_back, reasons or "none", is_turned_away and reasons == reason)
 
 
 def _invoked(
@@ -131,17 +130,21 @@ def _invoked(
 ) -> Row:
     path = [service, handler] if key is None else [service, key, handler]
     response = server.invoke("/".join(quote(segment, safe="") for segment in path), argument)
-    refusals = log.new()
+    reasons = _reasons(log)
     result = response.json() if response.is_success else {}
     print(f"  {' '.join(path)} -> {result or response.text}")
     signed_key = result.get("signed_key")
     return Row(
         "real server",
         " ".join(path),
-        f"{response.status_code}" if signed_key is None else f"{response.status_code}, signed key {signed_key}",
-        ", ".join(refusal.reason for refusal in refusals),
-        response.is_success and "signed_key" in result and signed_key == key and not refusals,
+        str(response.status_code) if signed_key is None else f"{response.status_code}, signed key {signed_key}",
+        reasons,
+        response.is_success and "signed_key" in result and signed_key == key and not reasons,
     )
+
+
+def _reasons(log: RefusalLog) -> str:
+    return ", ".join(refusal.reason for refusal in log.new())
 
 
 def _pem(path: Path, signer: RequestSigner) -> Path:
