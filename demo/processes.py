@@ -31,9 +31,18 @@ def free_port() -> int:
 
 @contextmanager
 def started(
-    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    patience: float = 15.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start *argv*, write what it prints to *log*, and end it, with all that it started, when the block is left."""
+    """Start *argv*, write what it prints to *log*, and end it, with all that it started, when the block is left.
+
+    Args:
+        patience: How many seconds it has to end by itself when it is asked to; then it is killed.
+    """
     child = None
     try:
         with log.open("ab") as output, _interrupts_held_back():
@@ -50,7 +59,7 @@ def started(
         yield child
     finally:
         if child is not None:
-            _end(child)
+            _end(child, patience)
 
 
 @contextmanager
@@ -96,7 +105,7 @@ def accepts_connections(port: int) -> bool:
         return False
 
 
-def _end(child: subprocess.Popen[bytes], patience: float = 15.0) -> None:
+def _end(child: subprocess.Popen[bytes], patience: float) -> None:
     _signal_group(child, signal.SIGTERM)
     try:
         child.wait(patience)

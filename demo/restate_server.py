@@ -135,6 +135,7 @@ def _environment(folder: Path, ingress: int, admin: int, node: int) -> dict[str,
         "DO_NOT_TRACK": "1",
         "RESTATE_DISABLE_TELEMETRY": "true",
         "RESTATE_LOG_DISABLE_ANSI_CODES": "true",
+        "RESTATE_SHUTDOWN_TIMEOUT": "2s",  # its data is thrown away, so there is nothing to wait for
         "RESTATE_LISTEN_MODE": "tcp",
         "RESTATE_DEFAULT_NUM_PARTITIONS": "1",
         "RESTATE_BIND_ADDRESS": f"127.0.0.1:{node}",
