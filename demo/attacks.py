@@ -146,8 +146,8 @@ def _http_request(request: Request, service_url: str, client: httpx.Client) -> h
     if "/invoke/" not in request.path:
         headers.append(("accept", MANIFEST_TYPE))
         return client.build_request("GET", service_url + request.path, headers=headers)
-    headers.append(("content-type", CONTENT_TYPE))
     if request.reason is None:
+        headers.append(("content-type", CONTENT_TYPE))
         body = invocation_body(request.key, request.argument)
         return client.build_request("POST", service_url + request.path, headers=headers, content=body)
     # No body, not even an empty one: the guard answers before it comes, and then hypercorn 0.18 drops the connection.

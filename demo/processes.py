@@ -71,16 +71,18 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     deadline: float = 60.0,
+    patience: float = 15.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Like `started`, but enter the block only when *ready* returns True.
 
     Args:
         deadline: How many seconds to wait for that.
+        patience: As for `started`.
 
     Raises:
         ChildFailedError: The process ended first, or the deadline passed.
     """
-    with started(argv, log=log, env=env, cwd=cwd) as child:
+    with started(argv, log=log, env=env, cwd=cwd, patience=patience) as child:
         give_up_at = time.monotonic() + deadline
         while not ready():
             if child.poll() is not None:

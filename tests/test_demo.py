@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,8 @@ def test_the_demo_shows_every_reason_and_succeeds(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_without_npm_the_demo_says_so_and_still_runs_the_attacks(no_server: Path, temporary: Path) -> None:
+@pytest.mark.usefixtures("no_server")
+def test_without_npm_the_demo_says_so_and_still_runs_the_attacks(temporary: Path) -> None:
     demo = run_demo(temporary)
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
@@ -79,7 +81,8 @@ def test_without_npm_the_demo_says_so_and_still_runs_the_attacks(no_server: Path
     assert list(temporary.iterdir()) == []
 
 
-def test_a_service_without_a_guard_is_noticed(no_server: Path, temporary: Path) -> None:
+@pytest.mark.usefixtures("no_server")
+def test_a_service_without_a_guard_is_noticed(temporary: Path) -> None:
     demo = run_demo(temporary, UNGUARDED_DEMO)
 
     assert demo.returncode == 1, demo.stdout + demo.stderr
@@ -130,7 +133,9 @@ def test_a_child_that_ignores_the_request_to_end_is_ended(tmp_path: Path) -> Non
         while not accepts_connections(port):
             assert child.poll() is None
 
-    assert not accepts_connections(port)
+    give_up_at = time.monotonic() + 30  # the kernel takes its time to close what a killed process had open
+    while accepts_connections(port):
+        assert time.monotonic() < give_up_at
 
 
 def test_a_failed_install_is_reported_and_leaves_nothing_behind(no_server: Path, tmp_path: Path) -> None:
