@@ -71,10 +71,17 @@ def guarded_services(folder: Path, key: str, http: str = "HTTP/2") -> Iterator[t
     app = "tests.recording_app:app"
     command = {
         "HTTP/2": ["hypercorn", app, "--bind", f"127.0.0.1:{port}"],
-        "HTTP/1.1": ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "1"],
+        "HTTP/1.1": ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port)],
     }[http]
     env = {**os.environ, "DEMO_IDENTITY_KEY": key, "RECORDING": str(recording)}
-    with running([sys.executable, "-m", *command], log=log, env=env, cwd=ROOT, ready=lambda: accepts_connections(port)):
+    with running(
+        [sys.executable, "-m", *command],
+        log=log,
+        env=env,
+        cwd=ROOT,
+        ready=lambda: accepts_connections(port),
+        patience=2,  # the SDK takes SIGTERM away from uvicorn, which then does not end by itself
+    ):
         yield f"http://127.0.0.1:{port}", recording, log
 
 
