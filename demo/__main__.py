@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from demo.attacks import attacks, genuine_requests, send
-from demo.processes import STOP_SIGNALS, ChildFailedError, accepts_connections, free_port, running
+from demo.processes import STOP_SIGNALS, ChildFailedError, accepts_connections, free_port, interrupts_held_back, running
 from demo.refusals import RefusalLog
 from demo.restate_server import ROOT, RestateServer, ServerUnavailable, find_server
 from demo.table import Row, print_table
@@ -41,8 +42,8 @@ def main(service: str = "demo.services:app") -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
-        with tempfile.TemporaryDirectory(prefix="restate-identity-demo-") as folder:
-            rows = list(_outcomes(Path(folder), service))
+        with _temporary_folder() as folder:
+            rows = list(_outcomes(folder, service))
     except Stopped as stopped:
         print("\nStopped. Every process has ended and the temporary folders are gone.")
         return 128 + int(stopped.args[0])
@@ -54,6 +55,16 @@ def main(service: str = "demo.services:app") -> int:
     wrong = sum(not row.as_expected for row in rows)
     print(f"\n{len(rows)} requests, {'every one as expected.' if not wrong else f'{wrong} NOT AS EXPECTED.'}")
     return 1 if wrong else 0
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    folder = tempfile.mkdtemp(prefix="restate-identity-demo-")
+    try:
+        yield Path(folder)
+    finally:
+        with interrupts_held_back():
+            shutil.rmtree(folder)
 
 
 def _outcomes(folder: Path, service: str) -> Iterator[Row]:

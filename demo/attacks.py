@@ -127,9 +127,12 @@ def send(request: Request, sender: str, service_url: str, log: RefusalLog, clien
     try:
         response = client.send(_http_request(request, service_url, client))
     except httpx.TransportError as error:
-        return Row(sender, request.what, f"no answer ({type(error).__name__})", "", as_expected=False)
+        response = None
+        came_back = f"no answer ({type(error).__name__})"
     refusals = [(refusal.path, refusal.reason) for refusal in log.new()]
     reasons = ", ".join(reason for _, reason in refusals)
+    if response is None:
+        return Row(sender, request.what, came_back, reasons or "none", as_expected=False)
     if request.reason is not None:
         as_expected = response.status_code == 401 and refusals == [(request.path, request.reason)]
         return Row(sender, request.what, str(response.status_code), reasons or "none", as_expected)

@@ -45,7 +45,7 @@ def started(
     """
     child = None
     try:
-        with log.open("ab") as output, _interrupts_held_back():
+        with log.open("ab") as output, interrupts_held_back():
             child = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -95,7 +95,7 @@ def running(
 
 def last_lines(log: Path, count: int = 20) -> str:
     """Return the end of a log file."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
+    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-count:])
 
 
 def accepts_connections(port: int) -> bool:
@@ -129,8 +129,8 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Deliver the signals that stop us after the block, so that no child is started and then forgotten."""
+def interrupts_held_back() -> Iterator[None]:
+    """Deliver the signals that stop us after the block: nothing is started and then forgotten, or half removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

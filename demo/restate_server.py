@@ -16,7 +16,7 @@ from types import TracebackType
 
 import httpx
 
-from demo.processes import free_port, last_lines, running, started
+from demo.processes import free_port, interrupts_held_back, last_lines, running, started
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = ROOT / "demo" / "npm"
@@ -104,12 +104,13 @@ class RestateServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._resources.close()
+        with interrupts_held_back():
+            self._resources.close()
 
     @property
     def log(self) -> str:
         """What the server has printed so far."""
-        return self._log.read_text(errors="replace")
+        return self._log.read_text("utf-8", errors="replace")
 
     def register(self, uri: str, *, use_http_11: bool = False) -> httpx.Response:
         """Have the server discover the services at *uri*; return its answer, whatever the status."""
