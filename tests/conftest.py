@@ -1,0 +1,32 @@
+"""The real Restate server, shared by the tests that need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.restate_server import RestateServer, find_server
+from restate_identity.signing import RequestSigner
+
+
+@pytest.fixture(scope="session")
+def restate_program() -> Path:
+    """The server program. A machine without one fails the tests, with a message that says what to install."""
+    return find_server()
+
+
+@pytest.fixture(scope="session")
+def identity_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pem = tmp_path_factory.mktemp("identity") / "identity.pem"
+    pem.touch(mode=0o600)
+    pem.write_bytes(RequestSigner.generate().to_pem())
+    return pem
+
+
+@pytest.fixture(scope="session")
+def restate_server(restate_program: Path, identity_pem: Path) -> Iterator[RestateServer]:
+    """A server that signs with *identity_pem*."""
+    with RestateServer(restate_program, identity_key=identity_pem) as server:
+        yield server
