@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import sys
 import time
@@ -18,9 +19,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from demo.processes import accepts_connections, free_port, running
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
-from tests.processes import accepts_connections, free_port, running
 from tests.wire import Exchange, Http1Exchange, Http2Exchange
 
 APP = "tests.asgi_app:app"
@@ -113,7 +114,7 @@ def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 port = free_port()
                 command = [sys.executable, "-m", *(part.format(port=port) for part in COMMANDS[name])]
                 log = tmp_path_factory.mktemp(name) / "log"
-                environment = {"IDENTITY_KEYS": str(SIGNER.public_key)}
+                environment = {**os.environ, "IDENTITY_KEYS": str(SIGNER.public_key)}
                 stack.enter_context(running(command, ready=lambda: accepts_connections(port), log=log, env=environment))
                 servers[name] = Server(port, log)
             return servers[name]

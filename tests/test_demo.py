@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from demo.processes import accepts_connections, free_port, started
@@ -109,7 +111,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(
         assert demo.wait(60) == 128 + number
 
     assert "Stopped." in printed
-    assert str(demo.pid) in seen
+    assert demo.pid in seen
     assert processes_with(temporary) == set()
     assert list(temporary.iterdir()) == []
 
@@ -181,7 +183,11 @@ def write_npm(folder: Path, script: str) -> None:
     npm.chmod(0o755)
 
 
-def processes_with(folder: Path) -> set[str]:
+def processes_with(folder: Path) -> set[int]:
     """Return the ids of the processes that have *folder* in their environment or arguments, as all the demo's have."""
-    listing = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    return {line.split()[0] for line in listing.splitlines() if str(folder) in line}
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(str(folder) in text for text in (*process.environ().values(), *process.cmdline())):
+                found.add(process.pid)
+    return found

@@ -67,7 +67,7 @@ ROWS = [
     Row("header repeated", [*with_token(GENUINE), (NAMES[1], "garbage")], True, Reason.REPEATED_HEADER),
     Row("header repeated, good one last", [(NAMES[1], "garbage"), *with_token(GENUINE)], False, Reason.REPEATED_HEADER),
     Row("aud as an array", signed_by_us(aud=[PATH]), True, Reason.MALFORMED_CLAIMS),
-    Row("exp not an integer", signed_by_us(exp=NOW + 60.5), True, Reason.MALFORMED_CLAIMS),
+    Row("exp not an integer", signed_by_us(exp=NOW + 3600.5), True, Reason.MALFORMED_CLAIMS),
     Row("no iat", signed_by_us(iat=None), True, Reason.MALFORMED_CLAIMS),
     Row("jwk in the header", with_token(token(header(jwk=JWK), current())), True, Reason.MALFORMED_TOKEN),
     Row("crit in the header", with_token(token(header(crit=["exp"]), current())), True, Reason.MALFORMED_TOKEN),
