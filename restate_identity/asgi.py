@@ -23,8 +23,8 @@ class RequestIdentityMiddleware:
     """Let only requests through that your own Restate signed.
 
     HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
-    `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`. A refused request gets a 401, its
-    body is not read, and nothing of *app* runs.
+    `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`; it is None for an exempt path. A
+    refused request gets a 401, its body is not read, and nothing of *app* runs.
 
     Args:
         app: Any ASGI application.
@@ -54,16 +54,19 @@ class RequestIdentityMiddleware:
             return
         if kind not in ("http", "websocket"):
             raise NotImplementedError(f"cannot verify the ASGI scope type {kind!r}, so it is refused")
+        headers = scope["headers"]
+        if not isinstance(headers, (list, tuple)):
+            # An iterable may be of one use, and the application wants to read it too.
+            headers = list(headers or ())
         try:
-            identity = self._guard.admit(scope["path"], *signature_headers(scope["headers"]))
+            identity = self._guard.admit(scope["path"], *signature_headers(headers))
         except VerificationError:
             await _refuse(scope, send)
             return
-        if identity is not None:
-            # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
-            scope = {**scope, "restate_identity": identity}
+        # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
+        inner_scope = {**scope, "headers": headers, "restate_identity": identity}
         with serving(identity):
-            await self.app(scope, receive, send)
+            await self.app(inner_scope, receive, send)
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 
@@ -87,7 +88,9 @@ class serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        identity_context.reset(self._token)
+        # A coroutine that is closed from another context, as by the garbage collector, leaves nothing there to restore.
+        with suppress(ValueError):
+            identity_context.reset(self._token)
 
 
 def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None) -> IdentityVerifier:

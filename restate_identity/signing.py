@@ -58,13 +58,16 @@ class RequestSigner:
         """Read an unencrypted PKCS#8 PEM, as ``openssl genpkey -algorithm ed25519`` and `to_pem` write it.
 
         Args:
-            pem: The path of a file, or the PEM itself as bytes.
+            pem: The path of a file, or the PEM itself as bytes (text would be taken for a path).
 
         Raises:
             InvalidKeyError: It is not exactly one unencrypted Ed25519 private key. Its content is never quoted.
             OSError: The file cannot be read.
         """
         name = "the PEM"
+        if isinstance(pem, str) and "-----BEGIN" in pem:
+            # As a path it would end up, whole, in the error that the operating system raises.
+            raise InvalidKeyError("this is a PEM as text, and text is taken for a path: pass it as bytes, pem.encode()")
         if not isinstance(pem, bytes):
             name = os.fspath(pem)
             pem = Path(pem).read_bytes()
@@ -93,10 +96,15 @@ class RequestSigner:
             path: The request's path; a prefix that the deployment is mounted under is left out, as the server does.
             subject: The key of the virtual object or workflow, decoded.
             now: When it is issued, in Unix seconds; the present by default.
-            leeway: How many seconds it is valid before and after *now*.
+            leeway: How many whole seconds it is valid before and after *now*, at least 1.
+
+        Raises:
+            ValueError: *leeway* is not a whole number of seconds; or *path* or *subject* has no UTF-8 form.
 
         Source: the tokens of a real Restate server 1.7; their claims stand in alphabetical order.
         """
+        if type(leeway) is not int or leeway < 1:
+            raise ValueError(f"leeway is a whole number of seconds, at least 1, not {leeway!r}")
         issued_at = int(time.time() if now is None else now)
         claims: dict[str, str | int] = {
             "aud": signed_path(path),

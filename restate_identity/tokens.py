@@ -21,6 +21,9 @@ from restate_identity.keys import PublicKey
 
 # Members of a JOSE header that bring a key of their own or change how the token is to be read (RFC 7515, RFC 7797).
 FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
+# A server's JOSE header has 150 characters. It is parsed before anything is proven, so what a forger can make it cost
+# is bounded by its size and, since Python's JSON parser can exhaust a thread's stack, by the number of its brackets.
+MAX_HEADER_SIZE = 1024
 # No token of Restate's nests at all. A fixed limit makes the verdict independent of the caller's stack.
 MAX_DEPTH = 32
 # Integers that every JSON implementation reads alike (RFC 8259, 6), and that can be added to a float.
@@ -50,19 +53,24 @@ class TokenAuthenticator:
         """
         try:
             signed, signature_part = token.encode("ascii").rsplit(b".", 1)
-            header_part, payload_part = signed.split(b".")
+            header_part, payload_part = signed.split(b".", 1)
         except ValueError:
             raise _malformed("it is not three parts of ASCII joined by dots") from None
         payload = _base64url(payload_part)
         signature = _base64url(signature_part)
-        kid, key = self._by_header.get(header_part) or self._key_named_in(_base64url(header_part))
+        kid, key = self._by_header.get(header_part) or self._key_named_in(header_part)
         if not key.verify(signed, signature):
             raise VerificationError(
                 Reason.BAD_SIGNATURE, f"{kid} did not sign this token: it was changed on its way, or forged"
             )
         return _identity(kid, payload)
 
-    def _key_named_in(self, header: bytes) -> tuple[str, PublicKey]:
+    def _key_named_in(self, header_part: bytes) -> tuple[str, PublicKey]:
+        if len(header_part) > MAX_HEADER_SIZE:
+            raise _malformed(f"its JOSE header has {len(header_part)} characters, at most {MAX_HEADER_SIZE} are read")
+        header = _base64url(header_part)
+        if header.count(b"[") + header.count(b"{") > MAX_DEPTH:
+            raise _malformed("its JOSE header is nested too deeply")
         try:
             members = _json_object(header)
         except ValueError as error:
@@ -80,10 +88,15 @@ class TokenAuthenticator:
         if not isinstance(kid, str) or kid not in self._by_kid:
             raise VerificationError(
                 Reason.UNKNOWN_KEY,
-                f"signed with the key {quoted(kid)}, which is not configured here ({', '.join(self._by_kid)}): "
+                f"signed with the key {quoted(kid)}, which is not configured here ({self._configured()}): "
                 "another environment's Restate, or a key that was rotated",
             )
         return kid, self._by_kid[kid]
+
+    def _configured(self) -> str:
+        named = list(self._by_kid)[:3]
+        more = len(self._by_kid) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _server_header(kid: str) -> bytes:
@@ -116,7 +129,7 @@ def _base64url(part: bytes) -> bytes:
         raw = b""
     # The decoder skips what it does not know. Encoding again shows padding, foreign characters and stray bits alike.
     if _unpadded_base64url(raw) != part:
-        raise _malformed("a part is not canonical base64url without padding")
+        raise _malformed("it is not three parts of canonical base64url without padding")
     return raw
 
 
@@ -207,6 +220,6 @@ def _identity(kid: str, payload: bytes) -> Identity:
 def _time(claims: dict[str, Any], name: str) -> int:
     value = claims.get(name)
     # A bool is an int to isinstance.
-    if type(value) is not int or abs(value) > MAX_TIME:
+    if type(value) is not int or not 0 <= value <= MAX_TIME:
         raise _malformed_claims(f"{name} is not a time in whole seconds")
     return value

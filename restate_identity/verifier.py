@@ -6,7 +6,6 @@ path are judged on every call. `functools.lru_cache` keeps no exceptions, so not
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -22,6 +21,8 @@ SCHEME_HEADER = "x-restate-signature-scheme"
 TOKEN_HEADER = "x-restate-jwt-v1"
 SCHEME = "v1"
 MAX_TOKEN_SIZE = 16 * 1024
+# Longer tokens, whose object keys are long, are verified afresh each time: so the cache's size bounds its memory.
+MAX_CACHED_TOKEN_SIZE = 1024
 
 Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """All headers of a request, names in any case: a mapping, or pairs as ASGI has them."""
@@ -45,6 +46,7 @@ class _Trust(NamedTuple):
 
     keys: tuple[PublicKey, ...]
     authenticate: Callable[[str], Identity]
+    authenticate_cached: Callable[[str], Identity]
     cache_info: Callable[[], tuple[int, int, int, int]]
 
 
@@ -57,7 +59,8 @@ class IdentityVerifier:
         keys: The identity keys of your Restate, ``publickeyv1_…`` or `PublicKey`. At least one.
         leeway: Seconds of clock skew to allow beyond the token's own window (60 s to each side by default).
         max_token_age: If given, also refuse tokens that were issued more than this many seconds ago.
-        cache_size: How many verified tokens to remember, about 1 KiB each; 0 remembers none.
+        cache_size: How many verified tokens to remember, about 1 KiB each; 0 remembers none. Tokens of more than 1 KiB,
+            whose object keys are long, are not remembered.
         clock: Returns the time in Unix seconds.
 
     Raises:
@@ -77,7 +80,7 @@ class IdentityVerifier:
     ) -> None:
         self._leeway = _seconds("leeway", leeway)
         self._max_token_age = None if max_token_age is None else _seconds("max_token_age", max_token_age)
-        if type(cache_size) is not int or cache_size < 0:
+        if type(cache_size) is not int or not 0 <= cache_size < 2**31:
             raise ValueError(f"cache_size is a number of tokens, 0 or more, not {cache_size!r}")
         self._cache_size = cache_size
         self._clock = clock
@@ -108,7 +111,7 @@ class IdentityVerifier:
             headers: All headers of the request, names in any case.
 
         Raises:
-            VerificationError: The request must be refused. No other exception leaves this method, whatever the input.
+            VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
         """
         scheme, token = signature_headers(headers)
         return self.verify_signature(path, scheme, token)
@@ -123,11 +126,13 @@ class IdentityVerifier:
                 Of a repeated header, both: all values joined by commas (RFC 9110, 5.3), which are refused here.
 
         Raises:
-            VerificationError: The request must be refused. No other exception leaves this method, whatever the input.
+            VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
         """
         if scheme != SCHEME or not isinstance(token, str) or "," in token or not 0 < len(token) <= MAX_TOKEN_SIZE:
             raise _header_refusal(scheme, token)
-        identity = self._trust.authenticate(token)
+        trust = self._trust
+        authenticate = trust.authenticate_cached if len(token) <= MAX_CACHED_TOKEN_SIZE else trust.authenticate
+        identity = authenticate(token)
         now = self._clock()
         if not identity.not_before - self._leeway <= now < identity.expires_at + self._leeway:
             raise _window_refusal(identity, now)
@@ -146,8 +151,9 @@ class IdentityVerifier:
 
     def _trust_in(self, keys: Iterable[str | PublicKey]) -> _Trust:
         sound = _sound_keys(keys)
-        authenticate = lru_cache(maxsize=self._cache_size)(TokenAuthenticator(sound).authenticate)
-        return _Trust(sound, authenticate, authenticate.cache_info)  # type: ignore[arg-type]  # maxsize is never None
+        authenticate = TokenAuthenticator(sound).authenticate
+        cached = lru_cache(maxsize=self._cache_size)(authenticate)
+        return _Trust(sound, authenticate, cached, cached.cache_info)  # type: ignore[arg-type]  # maxsize is never None
 
 
 def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
@@ -157,7 +163,7 @@ def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
     """
     values: dict[str, list[str]] = {SCHEME_HEADER: [], TOKEN_HEADER: []}
     try:
-        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        for name, value in headers.items() if hasattr(headers, "items") else headers:
             found = values.get(_text(name).lower())
             if found is not None:
                 found.append(_text(value))
@@ -182,15 +188,16 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
             f"there is no {SCHEME_HEADER} header: not from Restate, or from a server without a request identity key, "
             "or a proxy dropped the header",
         )
-    if isinstance(scheme, str) and "," in scheme:
-        return _repeated(SCHEME_HEADER)
+    is_scheme_repeated = isinstance(scheme, str) and "," in scheme
     if scheme == "unsigned":
         return VerificationError(
             Reason.UNSIGNED, "the Restate server has no request identity key: configure one, so that it signs"
         )
-    if scheme != SCHEME:
+    if scheme != SCHEME and not is_scheme_repeated:
+        # Cut short: if the two values were mixed up, this is the token.
         return VerificationError(
-            Reason.UNSUPPORTED_SCHEME, f"the signature scheme is {quoted(scheme)}; this version knows {SCHEME!r} only"
+            Reason.UNSUPPORTED_SCHEME,
+            f"the signature scheme is {quoted(scheme, limit=16)}; this version knows {SCHEME!r} only",
         )
     if token is None or token == "":
         return VerificationError(
@@ -198,10 +205,12 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
         )
     if not isinstance(token, str):
         return VerificationError(Reason.MALFORMED_TOKEN, f"the token is not text but {quoted(token)}")
-    if "," in token:
-        return _repeated(TOKEN_HEADER)
+    if is_scheme_repeated or "," in token:
+        return _repeated(SCHEME_HEADER if is_scheme_repeated else TOKEN_HEADER)
     return VerificationError(
-        Reason.OVERSIZED_TOKEN, f"the token has {len(token)} characters, at most {MAX_TOKEN_SIZE} are read"
+        Reason.OVERSIZED_TOKEN,
+        f"the token has {len(token)} characters, at most {MAX_TOKEN_SIZE} are read: "
+        "the key of the virtual object is too long",
     )
 
 
@@ -243,6 +252,6 @@ def _sound_keys(keys: Iterable[str | PublicKey]) -> tuple[PublicKey, ...]:
 
 
 def _seconds(option: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**53:
         raise ValueError(f"{option} is a number of seconds, 0 or more, not {value!r}")
     return float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -80,6 +81,17 @@ def test_two_generated_keys_differ() -> None:
     assert refusal.value.reason is Reason.UNKNOWN_KEY
 
 
+@pytest.mark.parametrize("leeway", [0, -5, 1.5, True, None, "60"])
+def test_a_window_that_no_server_signs_is_refused(leeway: Any) -> None:
+    with pytest.raises(ValueError, match="leeway is a whole number of seconds, at least 1"):
+        RequestSigner.generate().token(PATH, leeway=leeway)
+
+
+def test_a_subject_that_is_no_text_in_utf8_is_refused() -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        RequestSigner.generate().token(PATH, subject="\ud800")
+
+
 class TestPem:
     def test_what_is_written_is_read_back(self, tmp_path: Path) -> None:
         signer = RequestSigner.generate()
@@ -127,6 +139,11 @@ class TestPem:
         file.write_bytes(RequestSigner.generate().to_pem().replace(b"PRIVATE KEY", b"SECRET"))
         with pytest.raises(InvalidKeyError, match=r"private\.pem") as error:
             RequestSigner.from_pem(file)
+        assert "MC4C" not in str(error.value)
+
+    def test_a_pem_as_text_is_refused_without_repeating_it(self) -> None:
+        with pytest.raises(InvalidKeyError, match="pass it as bytes") as error:
+            RequestSigner.from_pem(RequestSigner.generate().to_pem().decode())
         assert "MC4C" not in str(error.value)
 
     def test_a_file_that_is_not_there_is_an_os_error(self, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def test_an_identity_cannot_be_changed() -> None:
         identity.subject = "bob"  # type: ignore[misc]
 
 
+def test_odd_bytes_in_the_name_of_another_header_do_not_matter() -> None:
+    headers = [(b"x-\xff", b"\xff"), (b"x" * 15 + b"\xff", b""), *HEADERS["pairs of bytes"](token())]
+    assert verifier().verify(PATH, headers).audience == PATH
+
+
 HEADERS: dict[str, Callable[[str], Any]] = {
     "a dict": lambda t: {"x-restate-signature-scheme": "v1", "x-restate-jwt-v1": t},
     "a dict with names in another case": lambda t: {"X-Restate-Signature-Scheme": "v1", "X-RESTATE-JWT-V1": t},
@@ -199,6 +204,15 @@ class TestTheCache:
             subject.verify_signature(PATH, "v1", token(claims_=claims(sub=str(number))))
         assert subject.cache_info() == CacheInfo(hits=0, misses=10, maxsize=4, currsize=4)
 
+    def test_a_token_with_a_long_object_key_is_accepted_and_not_kept(self) -> None:
+        subject = verifier()
+        for _ in range(2):
+            identity = subject.verify_signature(PATH, "v1", token(claims_=claims(sub="k" * 10_000)))
+            assert identity.subject == "k" * 10_000
+        assert subject.cache_info().currsize == 0
+        subject.verify_signature(PATH, "v1", token(claims_=claims(sub="k" * 300)))
+        assert subject.cache_info().currsize == 1
+
     def test_it_can_be_switched_off_without_switching_verification_off(self) -> None:
         subject = verifier(cache_size=0)
         subject.verify_signature(PATH, "v1", token())
@@ -206,7 +220,7 @@ class TestTheCache:
         with pytest.raises(VerificationError):
             subject.verify_signature(PATH, "v1", token(foreign=True))
 
-    @pytest.mark.parametrize("size", [-1, None, 1.5, True, "4096"])
+    @pytest.mark.parametrize("size", [-1, None, 1.5, True, "4096", 2**31, 10**30])
     def test_its_size_is_a_number_of_tokens(self, size: Any) -> None:
         with pytest.raises(ValueError, match="cache_size is a number of tokens"):
             verifier(cache_size=size)
@@ -252,7 +266,9 @@ class TestTime:
 
     @pytest.mark.parametrize(
         ("option", "value"),
-        list(itertools.product(["leeway", "max_token_age"], [-1, -0.001, math.nan, math.inf, "60", True])),
+        list(
+            itertools.product(["leeway", "max_token_age"], [-1, -0.001, math.nan, math.inf, "60", True, 2**53, 10**400])
+        ),
     )
     def test_options_in_seconds_are_checked(self, option: str, value: Any) -> None:
         with pytest.raises(ValueError, match=f"{option} is a number of seconds, 0 or more"):
