@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 
@@ -62,7 +61,7 @@ class RequestGuard:
             VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; neither read the body
                 nor call the application.
         """
-        if isinstance(path, str) and self._is_exempt(path) is True:
+        if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
             return None
         try:
             return self.verifier.verify_signature(path, scheme, token)
@@ -88,9 +87,11 @@ class serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A coroutine that is closed from another context, as by the garbage collector, leaves nothing there to restore.
-        with suppress(ValueError):
+        try:
             identity_context.reset(self._token)
+        except ValueError:
+            # A generator that is closed from another context, as by a garbage collector, left nothing there.
+            pass
 
 
 def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None) -> IdentityVerifier:
@@ -105,7 +106,7 @@ def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: Identit
     return IdentityVerifier(identity_keys)
 
 
-def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[[str], bool]:
+def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[[str], bool] | None:
     if callable(exempt_paths):
         return exempt_paths
     if isinstance(exempt_paths, str):
@@ -114,4 +115,4 @@ def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[
     for path in paths:
         if not isinstance(path, str) or not path.startswith("/"):
             raise ValueError(f"an exempt path is exact and begins with '/', {path!r} does not")
-    return paths.__contains__
+    return paths.__contains__ if paths else None

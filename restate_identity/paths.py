@@ -15,9 +15,9 @@ def signed_path(path: str) -> str:
     Source: the path rule of Restate's shared SDK core; the cases are in ``tests/vectors/signed_path.json``.
     """
     # At most three cuts from the right: the cost does not grow with the number of segments.
-    _, *segments = path.rsplit("/", 3)
-    if len(segments) == 3 and segments[0] == "invoke":
-        return f"/invoke/{segments[1]}/{segments[2]}"
-    if segments and segments[-1] == "discover":
+    parts = path.rsplit("/", 3)
+    if len(parts) == 4 and parts[1] == "invoke":
+        return f"/invoke/{parts[2]}/{parts[3]}"
+    if len(parts) > 1 and parts[-1] == "discover":
         return "/discover"
     return path

@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -72,7 +73,9 @@ class TokenAuthenticator:
         if header.count(b"[") + header.count(b"{") > MAX_DEPTH:
             raise _malformed("its JOSE header is nested too deeply")
         try:
-            members = _json_object(header)
+            members = _json_object(header.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise _malformed("its JOSE header is not UTF-8") from None
         except ValueError as error:
             raise _malformed(f"its JOSE header is not JSON as the server writes it ({error})") from None
         forbidden = FORBIDDEN_MEMBERS.intersection(members)
@@ -116,6 +119,10 @@ def _malformed_claims(problem: str) -> VerificationError:
 
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# What may come last, by the number of characters beyond a multiple of four: anything; nothing, for no bytes have that
+# length; and characters whose last 4 or 2 bits, which belong to no byte, are not set.
+_LAST_CHARACTERS = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
 
 
 def _unpadded_base64url(raw: bytes) -> bytes:
@@ -123,14 +130,10 @@ def _unpadded_base64url(raw: bytes) -> bytes:
 
 
 def _base64url(part: bytes) -> bytes:
-    try:
-        raw = binascii.a2b_base64(part.translate(_TO_STANDARD) + b"==")
-    except ValueError:
-        raw = b""
-    # The decoder skips what it does not know. Encoding again shows padding, foreign characters and stray bits alike.
-    if _unpadded_base64url(raw) != part:
+    # The decoder skips what it does not know, padding and stray bits included, so all of that is told apart first.
+    if part.translate(None, _ALPHABET) or (part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]):
         raise _malformed("it is not three parts of canonical base64url without padding")
-    return raw
+    return binascii.a2b_base64(part.translate(_TO_STANDARD) + b"==")
 
 
 # --- JSON (RFC 8259), with one meaning
@@ -157,12 +160,8 @@ def _not_json(literal: str) -> NoReturn:
 _decoder = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_not_json)
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
-    """Return the members of the JSON object *raw*; raise ValueError, with a message safe to log, if it is not one."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
+def _json_object(text: str) -> dict[str, Any]:
+    """Return the members of the JSON object *text*; raise ValueError, with a message safe to log, if it is not one."""
     try:
         value = _decoder.decode(text)
     except RecursionError:
@@ -200,9 +199,34 @@ def _refuse_half_pairs(value: dict[str, Any]) -> None:
 # --- the claims (RFC 7519, 4.1)
 
 
+# The claims as the server writes them: in its order, without white space or escapes. A subset of JSON, with the same
+# reading, that is recognised in a fifth of the time that parsing takes. Each text and each number is matched in one way
+# only, so the time is linear.
+_TEXT, _SECONDS = r'[^"\\\x00-\x1f]*', "0|[1-9][0-9]{0,14}"
+_SERVER_CLAIMS = re.compile(
+    f'{{"aud":"({_TEXT})","exp":({_SECONDS}),"iat":({_SECONDS}),"nbf":({_SECONDS})(?:,"sub":"({_TEXT})")?}}'
+)
+
+
 def _identity(kid: str, payload: bytes) -> Identity:
     try:
-        claims = _json_object(payload)
+        text = payload.decode("utf-8")
+        claims = _SERVER_CLAIMS.fullmatch(text)
+        if claims is None:
+            audience, expires_at, issued_at, not_before, subject = _parsed_claims(text)
+        else:
+            audience, exp, iat, nbf, subject = claims.groups()
+            expires_at, issued_at, not_before = int(exp), int(iat), int(nbf)
+    except UnicodeDecodeError:
+        raise _malformed_claims("not UTF-8") from None
+    if not not_before <= issued_at <= expires_at:
+        raise _malformed_claims("nbf <= iat <= exp does not hold")
+    return Identity(kid, audience, subject, issued_at, not_before, expires_at)
+
+
+def _parsed_claims(text: str) -> tuple[str, int, int, int, str | None]:
+    try:
+        claims = _json_object(text)
     except ValueError as error:
         raise _malformed_claims(f"not JSON as the server writes it ({error})") from None
     audience = claims.get("aud")
@@ -211,10 +235,7 @@ def _identity(kid: str, payload: bytes) -> Identity:
     subject = claims.get("sub")
     if not isinstance(subject, str) and "sub" in claims:
         raise _malformed_claims("sub is not a string")
-    not_before, issued_at, expires_at = (_time(claims, name) for name in ("nbf", "iat", "exp"))
-    if not not_before <= issued_at <= expires_at:
-        raise _malformed_claims("nbf <= iat <= exp does not hold")
-    return Identity(kid, audience, subject, issued_at, not_before, expires_at)
+    return audience, _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf"), subject
 
 
 def _time(claims: dict[str, Any], name: str) -> int:

@@ -19,6 +19,7 @@ from restate_identity.tokens import TokenAuthenticator
 
 SCHEME_HEADER = "x-restate-signature-scheme"
 TOKEN_HEADER = "x-restate-jwt-v1"
+_NAME_LENGTHS = (len(SCHEME_HEADER), len(TOKEN_HEADER))
 SCHEME = "v1"
 MAX_TOKEN_SIZE = 16 * 1024
 # Longer tokens, whose object keys are long, are verified afresh each time: so the cache's size bounds its memory.
@@ -41,12 +42,16 @@ class CacheInfo(NamedTuple):
     """How many tokens are kept now."""
 
 
+_Judged = tuple[Identity, float, float, str | None]
+"""What a token says; from and until when it is valid; the path that matches it uncut, if there is one."""
+
+
 class _Trust(NamedTuple):
     """The keys together with what was verified under them, so that replacing one replaces the other."""
 
     keys: tuple[PublicKey, ...]
-    authenticate: Callable[[str], Identity]
-    authenticate_cached: Callable[[str], Identity]
+    judge: Callable[[str], _Judged]
+    judge_cached: Callable[[str], _Judged]
     cache_info: Callable[[], tuple[int, int, int, int]]
 
 
@@ -128,20 +133,20 @@ class IdentityVerifier:
         Raises:
             VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
         """
-        if scheme != SCHEME or not isinstance(token, str) or "," in token or not 0 < len(token) <= MAX_TOKEN_SIZE:
+        if scheme != SCHEME or not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_SIZE:
             raise _header_refusal(scheme, token)
         trust = self._trust
-        authenticate = trust.authenticate_cached if len(token) <= MAX_CACHED_TOKEN_SIZE else trust.authenticate
-        identity = authenticate(token)
+        judge = trust.judge_cached if len(token) <= MAX_CACHED_TOKEN_SIZE else trust.judge
+        identity, valid_from, valid_until, plain_path = judge(token)
         now = self._clock()
-        if not identity.not_before - self._leeway <= now < identity.expires_at + self._leeway:
+        if not valid_from <= now < valid_until:
             raise _window_refusal(identity, now)
         if self._max_token_age is not None and not now - identity.issued_at <= self._max_token_age:
             raise VerificationError(
                 Reason.TOO_OLD,
                 f"the token was issued {now - identity.issued_at:.0f} s ago, at most {self._max_token_age:g} s allowed",
             )
-        if not isinstance(path, str) or signed_path(path) != identity.audience:
+        if not isinstance(path, str) or (path != plain_path and signed_path(path) != identity.audience):
             raise VerificationError(
                 Reason.WRONG_AUDIENCE,
                 f"signed for {quoted(identity.audience)}, but the path is {quoted(path)}: "
@@ -151,9 +156,25 @@ class IdentityVerifier:
 
     def _trust_in(self, keys: Iterable[str | PublicKey]) -> _Trust:
         sound = _sound_keys(keys)
-        authenticate = TokenAuthenticator(sound).authenticate
-        cached = lru_cache(maxsize=self._cache_size)(authenticate)
-        return _Trust(sound, authenticate, cached, cached.cache_info)  # type: ignore[arg-type]  # maxsize is never None
+        judge = _judge_of(TokenAuthenticator(sound), self._leeway)
+        cached = lru_cache(maxsize=self._cache_size)(judge)
+        return _Trust(sound, judge, cached, cached.cache_info)  # type: ignore[arg-type]  # maxsize is never None
+
+
+def _judge_of(authenticator: TokenAuthenticator, leeway: float) -> Callable[[str], _Judged]:
+    """Return a pure function of a token, in which everything is worked out that does not depend on path and time."""
+
+    def judge(token: str) -> _Judged:
+        # Here and not with the other headers' checks, because a token that is remembered has no comma.
+        if "," in token:
+            raise _repeated(TOKEN_HEADER)
+        identity = authenticator.authenticate(token)
+        audience = identity.audience
+        # An audience with a prefix matches no path at all, not even the one that is equal to it.
+        plain_path = audience if signed_path(audience) == audience else None
+        return identity, identity.not_before - leeway, identity.expires_at + leeway, plain_path
+
+    return judge
 
 
 def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
@@ -161,13 +182,18 @@ def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
 
     Each is None if it is absent, or if *headers* cannot be read at all. Repeated ones are joined by commas.
     """
-    values: dict[str, list[str]] = {SCHEME_HEADER: [], TOKEN_HEADER: []}
+    schemes: list[str] = []
+    tokens: list[str] = []
     try:
         for name, value in headers.items() if hasattr(headers, "items") else headers:
-            found = values.get(_text(name).lower())
-            if found is not None:
-                found.append(_text(value))
-        return _combined(values[SCHEME_HEADER]), _combined(values[TOKEN_HEADER])
+            # Most names are told apart by their length alone.
+            if len(name) in _NAME_LENGTHS:
+                lower_name = _text(name).lower()
+                if lower_name == TOKEN_HEADER:
+                    tokens.append(_text(value))
+                elif lower_name == SCHEME_HEADER:
+                    schemes.append(_text(value))
+        return _combined(schemes), _combined(tokens)
     except (AttributeError, TypeError, ValueError):
         return None, None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import httpx
@@ -216,6 +217,10 @@ def test_an_identity_that_a_client_puts_into_the_scope_is_replaced() -> None:
         signature("/invoke/Greeter/other"),
         [*signature(), signature()[1]],
         [*signature(), signature()[0]],
+        [(b"x-restate-jwt-v1", b""), *signature()],
+        [(b"x-restate-signature-scheme", b""), *signature()],
+        [*signature(), (b"X-Restate-JWT-V1", b"")],
+        [(b"X-RESTATE-SIGNATURE-SCHEME", b"v1"), *signature()],
         None,
         [b"not a pair"],
         [("x-restate-signature-scheme", 1)],
@@ -538,3 +543,21 @@ def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         RequestIdentityMiddleware(Recorder(), **options)
+
+
+def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:
+    # As the garbage collector, or a loop that shuts down, closes what nobody awaits any more.
+    class Forever:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the signature is given)
+        await Forever()
+
+    async def unsendable(message: Message) -> None:
+        raise AssertionError(f"{message} was sent")
+
+    call = guarded(waiting)(request(headers=signature()), unread, unsendable)
+    contextvars.copy_context().run(call.send, None)
+    call.close()
+    assert current_identity() is None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import pytest
@@ -270,3 +271,16 @@ def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         RequestGuard(**options)
+
+
+def test_a_block_that_is_left_from_another_context_is_left_quietly() -> None:
+    identity = IdentityVerifier([SIGNER.public_key]).verify("/x", SIGNER.headers("/x"))
+
+    def block() -> Generator[None, None, None]:
+        with serving(identity):
+            yield
+
+    served = block()
+    contextvars.copy_context().run(next, served)
+    served.close()
+    assert current_identity() is None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import string
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from restate_identity import Identity, IdentityVerifier, VerificationError, signed_path
+from restate_identity import Identity, IdentityVerifier, Reason, VerificationError, signed_path
 from restate_identity.signing import RequestSigner
 from tests.forge import KEY, NOW, PATH, base64url, token, verifier
+from tests.forge import claims as forged_claims
 
 SIGNER = RequestSigner.generate()
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]))  # half a surrogate pair has no UTF-8
@@ -93,6 +95,28 @@ def test_no_signed_json_raises_anything_but_a_verification_error(
     with pytest.raises(VerificationError):
         # PATH is never drawn, so that even well-formed claims are for another audience.
         verifier().verify_signature(PATH, "v1", token(claims_=claims))
+
+
+texts = st.just(PATH) | ANY_TEXT
+times = st.sampled_from([NOW - 60, NOW, NOW + 60, 0, -1, 2**53 - 1, 2**53]) | st.integers()
+
+
+@settings(max_examples=500)
+@given(aud=texts, exp=times, iat=times, nbf=times, sub=st.none() | ANY_TEXT)
+@example(aud=PATH, exp=NOW + 60, iat=NOW, nbf=NOW - 60, sub='"\\\x7f\u2028\0')
+def test_claims_mean_the_same_as_the_server_writes_them_and_in_any_other_form(
+    aud: str, exp: int, iat: int, nbf: int, sub: str | None
+) -> None:
+    members = forged_claims(aud=aud, exp=exp, iat=iat, nbf=nbf, sub=sub)
+    otherwise = json.dumps(dict(reversed(members.items())), indent=1).encode()
+
+    def verdict(token_: str) -> Identity | Reason:
+        try:
+            return verifier().verify_signature(PATH, "v1", token_)
+        except VerificationError as refusal:
+            return refusal.reason
+
+    assert verdict(token(claims_=members)) == verdict(token(claims_=otherwise))
 
 
 names = st.sampled_from(["x-restate-signature-scheme", "X-Restate-JWT-V1"]) | anything
