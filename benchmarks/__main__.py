@@ -89,7 +89,7 @@ def _measure(console: Console, chosen: Sequence[str], scale: Scale, *, node: boo
 
 def _scale(options: argparse.Namespace) -> Scale:
     scale = TINY if options.tiny else QUICK if options.quick else FULL
-    return scale if options.rounds is None else scale._replace(rounds=options.rounds)
+    return scale if options.rounds is None else scale._replace(rounds=options.rounds, starts=options.rounds)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,10 +27,12 @@ class Scale(NamedTuple):
     """Distinct valid tokens that the memory is measured over."""
     flood_cache: int
     """The size of the cache meanwhile."""
+    starts: int
+    """Rounds of starting interpreters: each takes as long as thousands of checks."""
     served: float
     """Seconds of load on an ASGI server in one sample."""
 
 
-FULL = Scale(40, 2000, 200, 4000, 1000, 10_000, 2000, 2, 1_000_000, 65_536, 0.25)
-QUICK = Scale(30, 400, 20, 600, 100, 500, 200, 2, 20_000, 4096, 0.05)
-TINY = Scale(3, 50, 5, 20, 8, 100, 20, 2, 600, 200, 0.05)
+FULL = Scale(30, 2000, 200, 4000, 1000, 10_000, 2000, 2, 1_000_000, 65_536, 30, 0.25)
+QUICK = Scale(30, 400, 20, 600, 100, 500, 200, 2, 30_000, 8192, 10, 0.03)
+TINY = Scale(3, 50, 5, 20, 8, 100, 20, 2, 600, 200, 3, 0.05)

@@ -21,7 +21,9 @@ def run(session: Session) -> Outcome:
     """Start interpreters, one after the other, that import nothing, this project, and what it is built on."""
     statements = {BARE: "pass", OURS: OURS, NACL: NACL}
     modules = {name: _modules(statement) for name, statement in statements.items()}
-    samples = session.interleave([_start(name, statement) for name, statement in statements.items()])
+    samples = session.interleave(
+        [_start(name, statement) for name, statement in statements.items()], rounds=session.scale.starts
+    )
     unwanted = [name for name in modules[OURS] if name.partition(".")[0] in FORBIDDEN]
     facts = {
         name: {

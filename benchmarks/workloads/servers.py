@@ -17,7 +17,7 @@ from benchmarks.signed import SignedRequest, with_signature_changed
 APPS = ("bare", "guarded", "native")
 SERVERS = {
     "uvicorn": ["uvicorn", "--log-level", "warning", "--no-access-log", "--port"],
-    "hypercorn": ["hypercorn", "--log-level", "WARNING", "--bind"],
+    "hypercorn": ["hypercorn", "--log-level", "ERROR", "--bind"],
 }
 CASES = {
     "bare app": ("bare", "seen"),
