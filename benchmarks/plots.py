@@ -59,6 +59,7 @@ def _bars(axes: Axes, measured: Measured, names: Sequence[str], *, scale: float 
         names, medians, xerr=spread, color=[_colour(name) for name in names], error_kw={"lw": 0.8, "ecolor": "#444"}
     )
     axes.bar_label(bars, [f"{median:,.3g}" if median < 1000 else f"{median:,.0f}" for median in medians], padding=4)
+    axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.set_xlabel(f"{unit}, median with 5th and 95th percentile")
 

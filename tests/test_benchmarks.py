@@ -263,11 +263,12 @@ def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
     requests = [
         recording.RecordedRequest(1000.25, "/invoke/a/b", "token-1"),
         recording.RecordedRequest(1000.5, "/invoke/a/c", "token-2"),
+        recording.RecordedRequest(1000.75, "/invoke/a/b", "token-1"),
         recording.RecordedRequest(1001.5, "/invoke/a/b", "token-1"),
     ]
     recording.write({"started_at": 1000.25}, requests, tmp_path / "recording.gz")
     assert recording.read(tmp_path / "recording.gz").requests == requests
-    assert recording.distinct_per_second(requests) == {"/invoke/a/b": [(1, 1), (1, 1)], "/invoke/a/c": [(1, 1)]}
+    assert recording.distinct_per_second(requests) == {"/invoke/a/b": [(2, 1), (1, 1)], "/invoke/a/c": [(1, 1)]}
 
 
 def test_the_contenders_on_node_are_proven_too() -> None:
