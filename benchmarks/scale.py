@@ -1,4 +1,8 @@
-"""How much is measured: rounds, and calls in a round. The method is the same at every scale."""
+"""How much is measured: rounds, and calls in a round. The method is the same at every scale.
+
+A sample is short, a few milliseconds: what it works on stays in the processor's caches, as a request's data does in a
+server, and most samples are over before the system gives the processor to somebody else.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,6 @@ class Scale(NamedTuple):
     """Seconds of load on an ASGI server in one sample."""
 
 
-FULL = Scale(30, 2000, 200, 4000, 1000, 10_000, 2000, 2, 1_000_000, 65_536, 30, 0.25)
-QUICK = Scale(30, 400, 20, 600, 100, 500, 200, 2, 30_000, 8192, 10, 0.03)
+FULL = Scale(30, 500, 100, 4000, 600, 10_000, 2000, 2, 1_000_000, 65_536, 30, 0.25)
+QUICK = Scale(30, 200, 20, 600, 100, 500, 200, 2, 30_000, 8192, 10, 0.03)
 TINY = Scale(3, 50, 5, 20, 8, 100, 20, 2, 600, 200, 3, 0.05)

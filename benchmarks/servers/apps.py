@@ -48,7 +48,7 @@ def behind_native_check(app: App, keys: Sequence[PublicKey]) -> App:
 
 
 def asgi_scope(request: SignedRequest) -> Scope:
-    """Return *request* as uvicorn hands it to an application."""
+    """Return *request* as uvicorn hands it to an application: every object is new, as it is in a server."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -61,6 +61,6 @@ def asgi_scope(request: SignedRequest) -> Scope:
         "path": request.path,
         "raw_path": request.path.encode(),
         "query_string": b"",
-        "headers": list(request.headers),
+        "headers": [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in request.headers],
         "state": {},
     }
