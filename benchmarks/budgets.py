@@ -87,7 +87,7 @@ BUDGETS = (
     ),
     Budget("modules of cryptography and jwt it loads", "imports", imports.LOADED, 0, unit_name=""),
     Budget("memory, each entry of the cache", "memory", memory.ENTRY, 1536, unit_name="bytes"),
-    Budget("memory, growth once the cache is full", "memory", memory.GROWTH, 0.05),
+    Budget("memory, growth over the second half", "memory", memory.GROWTH, 0.05),
 )
 
 
