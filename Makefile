@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check bench format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
+	$(RUN) -m benchmarks
 
 format: $(INSTALLED)  ## Format the code
 	$(RUN) -m ruff check --fix --exit-zero .

@@ -1,0 +1,103 @@
+"""The budgets, as data: what is divided by what, and how large the ratio may be.
+
+Every ratio is of two samples of one round. A budget is met when the median of the ratios keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.contenders import LIBSODIUM, NATIVE, SEEN
+from benchmarks.measure import per_round, summary
+from benchmarks.session import Outcome
+from benchmarks.workloads import imports, memory, middleware, refusals, threads
+from benchmarks.workloads.checks import EVICTING
+
+
+class Budget(NamedTuple):
+    """(*over* − *less*) ÷ *under* ÷ *unit*, of the cases of one workload, compared to *limit*."""
+
+    name: str
+    workload: str
+    over: str
+    limit: float
+    less: str | None = None
+    under: str | None = None
+    unit: float = 1.0
+    """What one is: 1e6 for a time in milliseconds."""
+    unit_name: str = "×"
+    at_least: bool = False
+
+    @property
+    def definition(self) -> str:
+        """What is measured, in words."""
+        text = f"({self.over} − {self.less})" if self.less else self.over
+        return f"{text} ÷ {self.under}" if self.under else text
+
+
+class Verdict(NamedTuple):
+    """A budget beside what was measured."""
+
+    budget: Budget
+    per_round: list[float]
+    median: float
+    p5: float
+    p95: float
+    met: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the verdict with everything that it was computed from."""
+        return {**self.budget._asdict(), **{key: value for key, value in self._asdict().items() if key != "budget"}}
+
+
+BUDGETS = (
+    Budget("token seen before", "seen", SEEN, 1 / 40, under=NATIVE),
+    Budget(
+        "token seen before, added by the ASGI middleware",
+        "middleware",
+        middleware.WRAPPED,
+        1 / 20,
+        less=middleware.BARE,
+        under=NATIVE,
+    ),
+    Budget("new token", "new", SEEN, 1.12, under=LIBSODIUM),
+    Budget("new token, every check evicts another", "new", EVICTING, 1.12, under=LIBSODIUM),
+    *(
+        Budget(f"refusal: {what}", "refusals", f"this project: {what}", 1 / 5, under=LIBSODIUM)
+        for what in refusals.BEFORE_CRYPTOGRAPHY
+    ),
+    Budget(
+        "two threads, new tokens",
+        "threads",
+        f"this project, {threads.named(1)}",
+        1.6,
+        under=f"this project, {threads.named(2)}",
+        at_least=True,
+    ),
+    Budget("recorded traffic", "recorded", SEEN, 0.7, under=NATIVE),
+    Budget(
+        "import restate_identity.asgi",
+        "imports",
+        imports.OURS,
+        60,
+        less=imports.BARE,
+        unit=1e6,
+        unit_name="ms",
+    ),
+    Budget("modules of cryptography and jwt it loads", "imports", imports.LOADED, 0, unit_name=""),
+    Budget("memory, each entry of the cache", "memory", memory.ENTRY, 1536, unit_name="bytes"),
+    Budget("memory, growth over the second half", "memory", memory.GROWTH, 0.05),
+)
+
+
+def judge(outcomes: Mapping[str, Outcome]) -> list[Verdict]:
+    """Return the verdict on every budget whose workload was run."""
+    return [_verdict(budget, outcomes[budget.workload]) for budget in BUDGETS if budget.workload in outcomes]
+
+
+def _verdict(budget: Budget, outcome: Outcome) -> Verdict:
+    ratios = [value / budget.unit for value in per_round(outcome.samples, budget.over, budget.less, budget.under)]
+    median, p5, p95 = summary(ratios)
+    met = median >= budget.limit if budget.at_least else median <= budget.limit
+    return Verdict(budget, ratios, median, p5, p95, met)

@@ -1,0 +1,107 @@
+"""How everything here is timed: in interleaved rounds, so that a noisy minute hits every contender alike.
+
+One round takes one sample of each case, A B C A B C. What is compared are the samples of the same round: the ratio is
+taken per round, and the median and the percentiles are those of the ratios.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+Samples = dict[str, list[float]]
+"""One number for each round, by the name of the case."""
+
+
+class Case(NamedTuple):
+    """Something to time: *sample* does the work once and returns its cost, as a rule in nanoseconds a call."""
+
+    name: str
+    sample: Callable[[], float]
+
+
+class Summary(NamedTuple):
+    """Median, 5th and 95th percentile of the samples of one case, or of one ratio."""
+
+    median: float
+    p5: float
+    p95: float
+
+
+def calls(
+    name: str,
+    check: Callable[..., object],
+    arguments: Callable[[], Sequence[tuple[Any, ...]]],
+    *,
+    before: Callable[[], object] = lambda: None,
+    refuses: bool = False,
+) -> Case:
+    """Return the case of calling *check* once with each of *arguments*, which are made anew for every sample, untimed.
+
+    Args:
+        before: Called before every sample, untimed: to empty a cache.
+        refuses: Every call must raise. One that returns is an error, so that no time is measured of the wrong thing.
+    """
+
+    def accepted() -> float:
+        batch = arguments()
+        before()
+        start = perf_counter_ns()
+        for each in batch:
+            check(*each)
+        return (perf_counter_ns() - start) / len(batch)
+
+    def refused() -> float:
+        batch = arguments()
+        before()
+        passed = 0
+        start = perf_counter_ns()
+        for each in batch:
+            try:
+                check(*each)
+            except Exception:  # noqa: BLE001 (each peer has exceptions of its own)
+                continue
+            passed += 1
+        elapsed = perf_counter_ns() - start
+        if passed:
+            raise AssertionError(f"{name} accepted {passed} of {len(batch)} requests that it must refuse")
+        return elapsed / len(batch)
+
+    return Case(name, refused if refuses else accepted)
+
+
+def interleave(
+    cases: Iterable[Case], *, rounds: int, warm_up: int = 1, after_round: Callable[[], object] = lambda: None
+) -> Samples:
+    """Take one sample of each case in every round and return those that come after the *warm_up* rounds."""
+    cases = list(cases)
+    samples: Samples = {case.name: [] for case in cases}
+    if len(samples) != len(cases):
+        raise ValueError("two cases have the same name")
+    for number in range(warm_up + rounds):
+        for case in cases:
+            cost = case.sample()
+            if number >= warm_up:
+                samples[case.name].append(cost)
+        after_round()
+    return samples
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Return the median and the percentiles of *values*; of a single value, the value."""
+    if len(values) == 1:
+        return Summary(values[0], values[0], values[0])
+    cuts = statistics.quantiles(values, n=20, method="inclusive")
+    return Summary(statistics.median(values), cuts[0], cuts[-1])
+
+
+def per_round(samples: Mapping[str, Sequence[float]], over: str, less: str | None, under: str | None) -> list[float]:
+    """Return (*over* − *less*) ÷ *under* of every round; what is None is left out."""
+    values = list(samples[over])
+    if less is not None:
+        values = [value - other for value, other in zip(values, samples[less], strict=True)]
+    if under is not None:
+        values = [value / other for value, other in zip(values, samples[under], strict=True)]
+    return values

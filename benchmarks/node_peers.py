@@ -1,0 +1,155 @@
+"""The contenders that run on Node: the TypeScript SDK's verifier, jose, and fast-jwt with and without its cache.
+
+They are installed into `.cache/` from the lock in `benchmarks/node/` and live in one child process, which times itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import Contender, ContenderError, prove
+from benchmarks.measure import Case
+from benchmarks.signed import KeyPair, SignedRequest
+
+SOURCES = Path(__file__).parent / "node"
+INSTALLED = Path(__file__).parent.parent / ".cache" / "benchmarks-node"
+FAST = "fast-jwt with its cache"
+
+
+class NodeUnavailableError(Exception):
+    """There is no Node here, or the contenders could not be installed; says which."""
+
+
+class NodePeer:
+    """One contender, in the child process."""
+
+    def __init__(self, child: _Child, name: str) -> None:
+        self._child = child
+        self._key = name
+        self.name = f"{name} (Node)"
+
+    def contender(self) -> Contender:
+        """Return the peer as something that `prove` can call; the time of such a call says nothing."""
+        return Contender(self.name, lambda request: (request,), self._check)
+
+    def repeated(self, request: SignedRequest, count: int) -> Case:
+        """Return the case of checking one request again and again."""
+        self._child.load("repeated", [request])
+        count *= 10 if self._key == FAST else 1
+        return Case(self.name, lambda: self._child.time(self._key, "repeated", 0, count, forget=False))
+
+    def distinct(self, pool: list[SignedRequest], count: int) -> Case:
+        """Return the case of checking the next *count* of *pool*, with an empty cache."""
+        self._child.load("distinct", pool)
+        position = 0
+
+        def sample() -> float:
+            nonlocal position
+            start, position = position, (position + count) % len(pool)
+            return self._child.time(self._key, "distinct", start, count, forget=True)
+
+        return Case(self.name, sample)
+
+    def _check(self, request: SignedRequest) -> None:
+        if not self._child.ask({"do": "check", "peer": self._key, "request": _plain(request)}):
+            raise ContenderError("refused")
+
+
+class _Child:
+    """The Node process and its JSON lines."""
+
+    def __init__(self, pair: KeyPair, stack: ExitStack) -> None:
+        x = base64.urlsafe_b64encode(pair.public.raw).rstrip(b"=").decode()
+        jwk = json.dumps({"kty": "OKP", "crv": "Ed25519", "x": x})
+        self._process = stack.enter_context(
+            subprocess.Popen(
+                ["node", "peers.mjs", jwk, str(pair.public)],
+                cwd=INSTALLED,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+        self._loaded: dict[str, object] = {}
+
+    def ask(self, command: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise NodeUnavailableError("the Node process ended by itself")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ContenderError(f"on Node: {answer['error']}")
+        return answer["value"]
+
+    def load(self, name: str, requests: list[SignedRequest]) -> None:
+        if self._loaded.get(name) is requests:
+            return
+        self.ask({"do": "load", "set": name, "requests": [_plain(request) for request in requests]})
+        self._loaded[name] = requests
+
+    def time(self, peer: str, name: str, start: int, count: int, *, forget: bool) -> float:
+        command = {"do": "time", "peer": peer, "set": name, "start": start, "count": count, "forget": forget}
+        return float(self.ask(command))
+
+
+def node_contenders(pair: KeyPair, stack: ExitStack) -> tuple[list[NodePeer], list[str]]:
+    """Return the contenders, each proven, and what a reader must know of those that are missing.
+
+    Their process ends with *stack*.
+    """
+    try:
+        _install()
+        child = _Child(pair, stack)
+        peers = [NodePeer(child, name) for name in child.ask({"do": "peers"})]
+    except NodeUnavailableError as error:
+        return [], [f"left out, the contenders that run on Node: {error}"]
+    for peer in peers:
+        prove(peer.contender(), pair)
+    return peers, []
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Node and of what is installed for it, as far as there is any."""
+    lock = INSTALLED / "package-lock.json"
+    if not shutil.which("node") or not lock.exists():
+        return {}
+    node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    packages = json.loads(lock.read_text())["packages"]
+    wanted = packages[""]["dependencies"]
+    return {"node": node, **{name: packages[f"node_modules/{name}"]["version"] for name in wanted}}
+
+
+def _install() -> None:
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            raise NodeUnavailableError(f"{program} is not installed")
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    shutil.copy(SOURCES / "peers.mjs", INSTALLED)
+    stamp = INSTALLED / "installed.json"
+    lock = (SOURCES / "package-lock.json").read_text()
+    if stamp.exists() and stamp.read_text() == lock:
+        return
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(SOURCES / name, INSTALLED)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    try:
+        subprocess.run(command, cwd=INSTALLED, check=True, capture_output=True, timeout=120)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        raise NodeUnavailableError("npm ci did not succeed (no network?)") from None
+    stamp.write_text(lock)
+
+
+def _plain(request: SignedRequest) -> dict[str, Any]:
+    headers = {name.decode(): value.decode() for name, value in request.headers}
+    return {"path": request.path, "token": request.token, "headers": headers}

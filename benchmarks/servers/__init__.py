@@ -1,0 +1,1 @@
+"""The programs of the whole-request workload: the apps that a server runs, and the client that loads it."""

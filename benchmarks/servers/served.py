@@ -1,0 +1,24 @@
+"""One of the apps, as a server imports it: which one, and the key, are in the environment of its process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from benchmarks.servers.apps import App, bare, behind_native_check
+from restate_identity import PublicKey
+from restate_identity.asgi import RequestIdentityMiddleware
+
+
+def _chosen(name: str) -> App:
+    keys = [PublicKey.parse(os.environ["BENCHMARK_IDENTITY_KEY"])]
+    if name == "guarded":
+        return RequestIdentityMiddleware(bare, identity_keys=keys)
+    if name == "native":
+        return behind_native_check(bare, keys)
+    return bare
+
+
+# The forged request that is sent on purpose, to see it refused, need not show among the tables.
+logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
+app = _chosen(os.environ["BENCHMARK_APP"])

@@ -1,0 +1,52 @@
+"""What `import restate_identity.asgi` adds to the start of an interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from time import perf_counter_ns
+
+from benchmarks.measure import Case, per_round
+from benchmarks.session import Outcome, Session
+
+BARE = "python -c pass"
+OURS = "import restate_identity.asgi"
+NACL = "import nacl.bindings"
+FORBIDDEN = ("cryptography", "jwt")
+LOADED = "modules of cryptography and jwt loaded by it"
+
+
+def run(session: Session) -> Outcome:
+    """Start interpreters, one after the other, that import nothing, this project, and what it is built on."""
+    statements = {BARE: "pass", OURS: OURS, NACL: NACL}
+    modules = {name: _modules(statement) for name, statement in statements.items()}
+    samples = session.interleave(
+        [_start(name, statement) for name, statement in statements.items()], rounds=session.scale.starts
+    )
+    unwanted = [name for name in modules[OURS] if name.partition(".")[0] in FORBIDDEN]
+    facts = {
+        name: {
+            "modules": len(loaded),
+            "beyond bare, ms": sorted(per_round(samples, name, BARE, None))[len(samples[name]) // 2] / 1e6,
+        }
+        for name, loaded in modules.items()
+    }
+    samples[LOADED] = [float(len(unwanted))]
+    return Outcome(samples, units={LOADED: "count"}, facts=facts)
+
+
+def _start(name: str, statement: str) -> Case:
+    def sample() -> float:
+        start = perf_counter_ns()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        return perf_counter_ns() - start
+
+    return Case(name, sample)
+
+
+def _modules(statement: str) -> list[str]:
+    code = f"{statement}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    names: list[str] = json.loads(shown.stdout)
+    return names

@@ -1,0 +1,133 @@
+"""The whole request: an ASGI server in one process, its client in another, and the check somewhere in between."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from benchmarks.children import ROOT, free_port, started
+from benchmarks.contenders import PATH
+from benchmarks.measure import Case, Samples
+from benchmarks.session import Outcome, Session
+from benchmarks.signed import SignedRequest, with_signature_changed
+
+APPS = ("bare", "guarded", "native")
+SERVERS = {
+    "uvicorn": ["uvicorn", "--log-level", "warning", "--no-access-log", "--port"],
+    "hypercorn": ["hypercorn", "--log-level", "ERROR", "--bind"],
+}
+CASES = {
+    "bare app": ("bare", "seen"),
+    "middleware, token seen before": ("guarded", "seen"),
+    "middleware, new tokens": ("guarded", "new"),
+    "SDK's native check": ("native", "seen"),
+}
+CONNECTIONS = 8
+# More than the cache keeps, sent in a circle: a token is always evicted before it comes again.
+NEW_TOKENS = 5000
+WARM_UP = 1
+
+
+def run(session: Session) -> Outcome:
+    """Load every server and app in turn and count the requests that it answers in a second."""
+    latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
+    with ExitStack() as stack:
+        client = _Client(stack)
+        client.keep("seen", [session.pair.request("/invoke/Greeter/greet")])
+        client.keep("new", session.pair.distinct(PATH, NEW_TOKENS))
+        forged = session.pair.request(PATH)
+        client.keep("forged", [_forged(forged)])
+        # All start at once: most of a start is imports.
+        served = {
+            name: {app: _Served(stack, command, app, session) for app in APPS} for name, command in SERVERS.items()
+        }
+        cases = []
+        for server, apps in served.items():
+            for label, (app, requests) in CASES.items():
+                port = apps[app].port()
+                if app != "bare":
+                    client.load(port, "forged", 0.02, expect="401")
+                name = f"{server}: {label}"
+                latencies["p50"][name], latencies["p99"][name] = [], []
+                cases.append(_case(name, client, port, requests, session.scale.served, latencies))
+        samples = session.interleave(cases, warm_up=WARM_UP)
+    outcome = Outcome(samples, unit="requests/s")
+    for percentile, by_name in latencies.items():
+        for name, values in by_name.items():
+            series = f"{name}, {percentile}"
+            outcome.samples[series] = values[WARM_UP:]
+            outcome.units[series] = "ns"
+    outcome.notes.append(f"{CONNECTIONS} connections, HTTP/1.1 kept alive; the client shares the machine")
+    return outcome
+
+
+def _case(name: str, client: _Client, port: int, requests: str, seconds: float, latencies: dict[str, Samples]) -> Case:
+    def sample() -> float:
+        answer = client.load(port, requests, seconds, expect="200")
+        for percentile in ("p50", "p99"):
+            latencies[percentile][name].append(answer[percentile])
+        return float(answer["rate"])
+
+    return Case(name, sample)
+
+
+class _Served:
+    """One app in one server, in a process of its own."""
+
+    def __init__(self, stack: ExitStack, command: list[str], app: str, session: Session) -> None:
+        self._port = free_port()
+        address = f"127.0.0.1:{self._port}" if command[-1] == "--bind" else str(self._port)
+        env = {"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
+        self._wait = stack.enter_context(started([*command, address, "benchmarks.servers.served:app"], self._port, env))
+
+    def port(self) -> int:
+        """Return the port that it listens on, as soon as it does."""
+        self._wait()
+        return self._port
+
+
+def _forged(genuine: SignedRequest) -> SignedRequest:
+    token = with_signature_changed(genuine.token).encode()
+    headers = [(name, token if name == b"x-restate-jwt-v1" else value) for name, value in genuine.headers]
+    return genuine._replace(headers=headers)
+
+
+class _Client:
+    """The load generator, in its own process."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.servers.load"],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+
+    def keep(self, name: str, requests: list[SignedRequest]) -> None:
+        plain = [
+            (request.path, [(name.decode(), value.decode()) for name, value in request.headers]) for request in requests
+        ]
+        self._ask({"do": "keep", "set": name, "requests": plain})
+
+    def load(self, port: int, name: str, seconds: float, *, expect: str) -> dict[str, Any]:
+        answer = self._ask({"do": "load", "port": port, "set": name, "seconds": seconds, "connections": CONNECTIONS})
+        if set(answer["statuses"]) != {expect}:
+            raise AssertionError(f"expected {expect} to every request, not {answer['statuses']}")
+        return answer
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise AssertionError("the load generator ended by itself")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
