@@ -31,6 +31,7 @@ def test_the_adapters_load_nothing_but_the_runtime_dependencies(adapter: str) ->
     [
         ("signing", "jwt", "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'"),
         ("django", "django", "the Django middleware needs Django: pip install 'restate-identity[django]'"),
+        ("fastapi", "fastapi", "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'"),
     ],
 )
 def test_a_missing_extra_is_named_by_the_import_error(room: str, missing: str, message: str) -> None:
