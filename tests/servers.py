@@ -92,5 +92,5 @@ def waitress(app: str) -> tuple[str, ...]:
     return ("waitress", "--listen=127.0.0.1:{port}", app)
 
 
-def uvicorn(app: str) -> tuple[str, ...]:
-    return ("uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", app)
+def uvicorn(app: str, *options: str) -> tuple[str, ...]:
+    return ("uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", *options, app)
