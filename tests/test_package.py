@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import restate_identity
 
 
@@ -18,15 +20,24 @@ def test_every_public_name_is_there() -> None:
         assert getattr(restate_identity, name) is not None
 
 
-def test_the_adapters_load_nothing_but_the_runtime_dependencies() -> None:
-    code = "import sys, restate_identity.asgi; print({'jwt', 'cryptography', 'asyncio', 'restate'} & set(sys.modules))"
-    assert run(code) == "set()"
+@pytest.mark.parametrize("adapter", ["asgi", "wsgi", "aws_lambda"])
+def test_the_adapters_load_nothing_but_the_runtime_dependencies(adapter: str) -> None:
+    others = {"asyncio", "cryptography", "django", "fastapi", "jwt", "restate", "starlette"}
+    assert run(f"import sys, restate_identity.{adapter}; print({others} & set(sys.modules))") == "set()"
 
 
-def test_a_missing_extra_is_named_by_the_import_error() -> None:
+@pytest.mark.parametrize(
+    ("room", "missing", "message"),
+    [
+        ("signing", "jwt", "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'"),
+        ("django", "django", "the Django middleware needs Django: pip install 'restate-identity[django]'"),
+        ("fastapi", "fastapi", "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'"),
+    ],
+)
+def test_a_missing_extra_is_named_by_the_import_error(room: str, missing: str, message: str) -> None:
     code = (
-        "import sys; sys.modules['jwt'] = None\n"
-        "try: import restate_identity.signing\n"
+        f"import sys; sys.modules['{missing}'] = None\n"
+        f"try: import restate_identity.{room}\n"
         "except ImportError as error: print(error)"
     )
-    assert run(code) == "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'"
+    assert run(code) == message

@@ -1,0 +1,159 @@
+"""The guard in front of an AWS Lambda handler."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar, overload
+
+from restate_identity.errors import VerificationError
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.keys import PublicKey
+from restate_identity.verifier import IdentityVerifier, signature_headers
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@overload
+def require_request_identity(
+    handler: Handler,
+    *,
+    identity_keys: Iterable[str | PublicKey] | None = None,
+    verifier: IdentityVerifier | None = None,
+    exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+) -> Handler: ...
+@overload
+def require_request_identity(
+    handler: None = None,
+    *,
+    identity_keys: Iterable[str | PublicKey] | None = None,
+    verifier: IdentityVerifier | None = None,
+    exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+) -> Callable[[Handler], Handler]: ...
+def require_request_identity(
+    handler: Handler | None = None,
+    *,
+    identity_keys: Iterable[str | PublicKey] | None = None,
+    verifier: IdentityVerifier | None = None,
+    exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+) -> Handler | Callable[[Handler], Handler]:
+    """Let only events through to *handler* that your own Restate signed.
+
+    Use it as ``@require_request_identity(identity_keys=[…])`` or call it with the handler. It knows the events of
+    Restate's own invocations, of API Gateway (REST APIs, and HTTP APIs in both payload formats), of function URLs and
+    of Application Load Balancers. A refused event is answered with a 401 in the form that its source expects, and
+    nothing of *handler* runs. An event that is none of these is refused too.
+
+    The verified `Identity` is in `current_identity()` while the handler runs.
+
+    The path that is judged is ``rawPath`` where the event has it and ``path`` where not, as it stands there, without
+    decoding. The stage of an API may be part of it: that is a prefix like any other.
+
+    Args:
+        handler: A Lambda handler, a function of the event and the context. Lambda's Python runtime awaits nothing,
+            so it cannot be a coroutine function; Mangum and the Restate SDK make plain handlers of ASGI applications.
+        identity_keys: The keys to trust, ``publickeyv1_…``.
+        verifier: Or a verifier with options of your own. Exactly one of the two.
+        exempt_paths: Paths that are served to anybody: exact paths, or a function that returns True for them.
+
+    Raises:
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+    """
+    guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+
+    def decorate(handler: Handler) -> Handler:
+        return _guarded(handler, guard)
+
+    return decorate if handler is None else decorate(handler)
+
+
+def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
+    if not callable(handler):
+        raise TypeError(f"the handler is a function of an event and a context, not a {type(handler).__name__}")
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
+        raise TypeError("the handler is a coroutine function: Lambda's Python runtime does not await it")
+
+    @functools.wraps(handler)
+    def guarded_handler(event: Any, context: Any) -> Any:
+        request = _request(event)
+        try:
+            # An event of unknown shape has no path, and the core refuses what has none.
+            identity = guard.admit(request.path, *signature_headers(request.headers))
+        except VerificationError:
+            return _refusal(request)
+        with serving(identity):
+            return handler(event, context)
+
+    return guarded_handler  # type: ignore[return-value]
+
+
+class _Source(Enum):
+    RESTATE = auto()
+    API_GATEWAY = auto()  # and function URLs, which speak its payload format 2.0
+    LOAD_BALANCER = auto()
+    UNKNOWN = auto()
+
+
+class _Request(NamedTuple):
+    source: _Source
+    path: Any
+    headers: Iterator[tuple[Any, Any]]
+    multi_value: bool
+
+
+def _request(event: Any) -> _Request:
+    if not isinstance(event, Mapping):
+        return _Request(_Source.UNKNOWN, None, iter(()), multi_value=False)
+    source = _source(event)
+    # API Gateway sends both kinds of headers, and the single ones have only the last value of each name.
+    multi_value = event.get("multiValueHeaders") is not None
+    path = None if source is _Source.UNKNOWN else event.get("rawPath", event.get("path"))
+    return _Request(source, path, _headers(event, multi_value=multi_value), multi_value)
+
+
+def _source(event: Mapping[str, Any]) -> _Source:
+    """Return where *event* comes from, by the members that each source always sends.
+
+    No source sends both ``path`` and ``rawPath``. With both it would not be clear which of them is judged and which
+    one the handler routes on.
+    """
+    context = event.get("requestContext")
+    if "rawPath" in event:
+        genuine = event.get("version") == "2.0" and "path" not in event
+        return _Source.API_GATEWAY if genuine else _Source.UNKNOWN
+    if "path" not in event or "httpMethod" not in event:
+        return _Source.UNKNOWN
+    if context is None:
+        return _Source.RESTATE
+    if not isinstance(context, Mapping):
+        return _Source.UNKNOWN
+    return _Source.LOAD_BALANCER if "elb" in context else _Source.API_GATEWAY
+
+
+def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:
+    if multi_value:
+        for name, values in event["multiValueHeaders"].items():
+            for value in values:
+                yield name, value
+    else:
+        yield from (event.get("headers") or {}).items()
+
+
+def _refusal(request: _Request) -> dict[str, Any]:
+    headers = dict(REFUSAL_HEADERS)
+    response: dict[str, Any] = {"statusCode": REFUSAL_STATUS, "headers": headers, "isBase64Encoded": False}
+    if request.source is _Source.RESTATE:
+        # The form that the Restate SDK answers in.
+        return {**response, "isBase64Encoded": True, "body": base64.b64encode(REFUSAL_BODY).decode()}
+    response["body"] = REFUSAL_BODY.decode()
+    if request.source is _Source.LOAD_BALANCER:
+        response["statusDescription"] = f"{REFUSAL_STATUS} {HTTPStatus(REFUSAL_STATUS).phrase}"
+        if request.multi_value:
+            # With multi-value headers switched on, a load balancer reads no others.
+            del response["headers"]
+            response["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    return response

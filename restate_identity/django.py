@@ -1,0 +1,148 @@
+"""The guard as a Django middleware, for WSGI and ASGI. Needs the extra ``django``.
+
+Add ``restate_identity.django.RequestIdentityMiddleware`` to ``MIDDLEWARE``, before anything that must not run for a
+request that is refused, and set:
+
+``RESTATE_IDENTITY_KEYS``
+    The keys to trust, ``publickeyv1_…``.
+``RESTATE_IDENTITY_EXEMPT_PATHS``
+    Paths that are served to anybody: exact decoded paths, or a function that returns True for them. None by default.
+
+Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well, and Django's system checks report a mistake in these
+settings. Without it the server still does not start with such a mistake: the middleware cannot be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from restate_identity.errors import VerificationError
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.identity import Identity
+from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, steps
+
+try:
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.conf import settings
+    from django.core import checks
+    from django.core.exceptions import ImproperlyConfigured
+    from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+    from django.http.response import HttpResponseBase
+except ImportError as error:
+    raise ImportError(
+        "the Django middleware needs Django: pip install 'restate-identity[django]'", name=error.name
+    ) from error
+
+Response = HttpResponseBase | Awaitable[HttpResponseBase]
+
+
+class RequestIdentityMiddleware:
+    """Let only requests through that your own Restate signed, by the settings that the module names.
+
+    The verified `Identity` is in ``request.restate_identity`` (None on an exempt path) and in `current_identity()`, in
+    views and in the content of streaming responses, but not in that of a ``FileResponse``, which servers read
+    themselves. A refused request gets a 401; its body is not read, and no view and no later middleware runs.
+
+    The path that is judged is ``request.path``.
+
+    Raises:
+        ImproperlyConfigured: The settings are incomplete or wrong; says what to set.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Response]) -> None:
+        self.get_response = get_response
+        self._guard = _guard_from_settings()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Response:  # noqa: D102 (the class says it)
+        if self._is_async:
+            return self._serve_async(request)
+        try:
+            identity = self._admit(request)
+        except VerificationError:
+            return _refusal()
+        with serving(identity):
+            response = cast(HttpResponseBase, self.get_response(request))
+        return _streamed(response, identity)
+
+    async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            identity = self._admit(request)
+        except VerificationError:
+            return _refusal()
+        with serving(identity):
+            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        return _streamed(response, identity)
+
+    def _admit(self, request: HttpRequest) -> Identity | None:
+        identity = self._guard.admit(request.path, request.META.get(SCHEME_VARIABLE), request.META.get(TOKEN_VARIABLE))
+        request.restate_identity = identity  # type: ignore[attr-defined]
+        return identity
+
+
+def _refusal() -> HttpResponse:
+    return HttpResponse(REFUSAL_BODY, status=REFUSAL_STATUS, headers=dict(REFUSAL_HEADERS))
+
+
+def _streamed(response: HttpResponseBase, identity: Identity | None) -> HttpResponseBase:
+    """Have the content of a streaming response, which is made after the middleware, see the identity too."""
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        content: Any = response.streaming_content
+        response.streaming_content = _async_steps(content, identity) if response.is_async else steps(content, identity)
+    return response
+
+
+async def _async_steps(iterable: AsyncIterable[bytes], identity: Identity | None) -> AsyncIterator[bytes]:
+    iterator = aiter(iterable)
+    while True:
+        with serving(identity):
+            try:
+                item = await anext(iterator)
+            except StopAsyncIteration:
+                return
+        yield item
+
+
+def _guard_from_settings() -> RequestGuard:
+    try:
+        return RequestGuard(
+            identity_keys=getattr(settings, "RESTATE_IDENTITY_KEYS", None),
+            exempt_paths=getattr(settings, "RESTATE_IDENTITY_EXEMPT_PATHS", ()),
+        )
+    except (TypeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"RESTATE_IDENTITY_KEYS and RESTATE_IDENTITY_EXEMPT_PATHS cannot be used: {error}"
+        ) from error
+
+
+@checks.register(checks.Tags.security)
+def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """Report settings with which the middleware cannot be built, and a project that does not use the middleware."""
+    messages: list[checks.CheckMessage] = []
+    try:
+        _guard_from_settings()
+    except ImproperlyConfigured as error:
+        messages.append(
+            checks.Error(
+                str(error),
+                hint="RESTATE_IDENTITY_KEYS is a list of the publickeyv1_... that your Restate servers print at "
+                "start-up; RESTATE_IDENTITY_EXEMPT_PATHS is a list of exact paths, or a function.",
+                id="restate_identity.E001",
+            )
+        )
+    name = f"{__name__}.{RequestIdentityMiddleware.__qualname__}"
+    if name not in settings.MIDDLEWARE:
+        messages.append(
+            checks.Warning(
+                f"{name} is not in MIDDLEWARE: no request is verified by it.",
+                hint=f"Add {name!r} to MIDDLEWARE. If you guard the views in another way, silence this check.",
+                id="restate_identity.W001",
+            )
+        )
+    return messages

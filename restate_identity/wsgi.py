@@ -1,0 +1,135 @@
+"""The guard in front of a WSGI application (PEP 3333)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from restate_identity.errors import VerificationError
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.identity import Identity
+from restate_identity.keys import PublicKey
+from restate_identity.verifier import SCHEME_HEADER, TOKEN_HEADER, IdentityVerifier
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SCHEME_VARIABLE, TOKEN_VARIABLE = (
+    f"HTTP_{header.upper().replace('-', '_')}" for header in (SCHEME_HEADER, TOKEN_HEADER)
+)
+"""The names of the two headers in a WSGI environment and in Django's ``request.META``."""
+
+_STATUS = f"{REFUSAL_STATUS} {HTTPStatus(REFUSAL_STATUS).phrase}"
+
+
+class RequestIdentityMiddleware:
+    """Let only requests through that your own Restate signed.
+
+    The verified `Identity` is in ``environ["restate_identity"]``, and in `current_identity()` whenever code of *app*
+    runs: in the call, and in each step and the closing of the iterable that it returns, in whatever thread the server
+    takes them. A refused request gets a 401, its body is not read, and nothing of *app* runs.
+
+    The path that is judged is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8. Frameworks disagree on what bytes that are
+    not UTF-8 mean (some replace, some drop, some escape them), so such a path is refused, also by a function that
+    exempts it.
+
+    A repeated header is refused where the server joins its values with commas: gunicorn, waitress, Werkzeug and wsgiref
+    do. So is ``X_Restate_Jwt_V1`` beside ``X-Restate-Jwt-V1``, if the server gives both the same variable; most servers
+    drop the one with underscores.
+
+    A response made by the server's ``wsgi.file_wrapper`` is handed on as it is, so that the server can still send the
+    file itself; `current_identity()` is None while it does. Where that wrapper is not a class (uWSGI) the server gets
+    an iterable instead, and sends the file in blocks.
+
+    Args:
+        app: Any WSGI application.
+        identity_keys: The keys to trust, ``publickeyv1_…``.
+        verifier: Or a verifier with options of your own. Exactly one of the two.
+        exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
+
+    Raises:
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        identity_keys: Iterable[str | PublicKey] | None = None,
+        verifier: IdentityVerifier | None = None,
+        exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+    ) -> None:
+        self.app = app
+        self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+
+    def __call__(  # noqa: D102 (the class says it)
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        try:
+            identity = self._guard.admit(_path(environ), environ.get(SCHEME_VARIABLE), environ.get(TOKEN_VARIABLE))
+        except VerificationError:
+            start_response(_STATUS, list(REFUSAL_HEADERS))
+            # Not every server leaves out the body of an answer to HEAD.
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [REFUSAL_BODY]
+        # The application gets the same dictionary, as PEP 3333 has it: what it adds must be seen further up.
+        if identity is None:
+            environ.pop("restate_identity", None)
+        else:
+            environ["restate_identity"] = identity
+        with serving(identity):
+            response = self.app(environ, start_response)
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(file_wrapper, type) and isinstance(response, file_wrapper):
+            return response
+        return (_SizedResponse if hasattr(response, "__len__") else _Response)(response, identity)
+
+
+class _Response:
+    """The application's iterable: its code sees the identity, and nothing else on the thread does."""
+
+    def __init__(self, response: Iterable[bytes], identity: Identity | None) -> None:
+        self._response = response
+        self._identity = identity
+
+    def __iter__(self) -> Iterator[bytes]:
+        return steps(self._response, self._identity)
+
+    def close(self) -> None:
+        close = getattr(self._response, "close", None)
+        if close is not None:
+            with serving(self._identity):
+                close()
+
+
+class _SizedResponse(_Response):
+    """One with a length: of a single block, a server can tell the Content-Length (PEP 3333)."""
+
+    def __len__(self) -> int:
+        return len(self._response)  # type: ignore[arg-type]
+
+
+def steps(iterable: Iterable[bytes], identity: Identity | None) -> Iterator[bytes]:
+    """Iterate over *iterable* with *identity* as the `current_identity()` of each step, but not between them."""
+    with serving(identity):
+        iterator = iter(iterable)
+    while True:
+        with serving(identity):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
+
+
+def _path(environ: WSGIEnvironment) -> str:
+    """Return the path that the application routes on.
+
+    A server hands bytes over as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded on its own, as
+    frameworks do it. Bytes that are not UTF-8 are returned as bytes, and the core refuses a path that is not text.
+    """
+    parts = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    try:
+        return "".join(part.encode("latin-1").decode() for part in parts)
+    except UnicodeError:
+        return "".join(parts).encode("latin-1", "replace")  # type: ignore[return-value]

@@ -1,0 +1,27 @@
+"""What every application here answers, and how it logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+
+from restate_identity import Identity, current_identity
+
+KEYS = [os.environ["IDENTITY_KEY"]]
+EXEMPT = ["/open"]
+
+# One line for each refusal, which the tests read; no more than one process writes to the stream of a line.
+logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+
+
+def answer(given: Identity | None) -> bytes:
+    """Return the identity as the adapter *given* it, and whether `current_identity()` agrees."""
+    return json.dumps(
+        {
+            "app": "ran",
+            "identity": given and {"key": given.key, "audience": given.audience, "subject": given.subject},
+            "current_identity_agrees": current_identity() is given,
+        }
+    ).encode()

@@ -1,0 +1,315 @@
+"""The FastAPI dependency through FastAPI's own request handling."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.requests import HTTPConnection
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
+
+from restate_identity import Identity, IdentityVerifier, current_identity
+from restate_identity.fastapi import RefusedRequest, RequestIdentity
+from restate_identity.signing import RequestSigner
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEYS = [str(SIGNER.public_key)]
+REFUSAL = b'{"error":"unauthorized"}'
+
+signed = RequestIdentity(identity_keys=KEYS, exempt_paths=["/open"])
+Signed = Annotated[Identity | None, Depends(signed)]
+
+Seen = list[tuple[Identity | None, Identity | None]]
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """The identity as the dependency gave it and the current one, whenever code of an endpoint ran."""
+    return []
+
+
+@pytest.fixture
+def app(seen: Seen) -> FastAPI:
+    application = FastAPI()
+
+    def note(identity: Identity | None) -> None:
+        seen.append((identity, current_identity()))
+
+    @application.post("/invoke/{service}/{handler}")
+    @application.get("/open")
+    def in_a_thread(identity: Signed) -> str:
+        note(identity)
+        return f"served by {'another' if threading.current_thread() is not threading.main_thread() else 'the main'}"
+
+    @application.post("/async/invoke/{service}/{handler}")
+    async def in_the_loop(identity: Signed, tasks: BackgroundTasks) -> str:
+        await asyncio.sleep(0)
+        note(identity)
+        tasks.add_task(note, identity)
+        return "served"
+
+    @application.post("/stream/invoke/{service}/{handler}")
+    def streaming(identity: Signed) -> StreamingResponse:
+        def blocks() -> Iterator[bytes]:
+            note(identity)
+            yield b"ser"
+            note(identity)
+            yield b"ved"
+
+        return StreamingResponse(blocks())
+
+    @application.post("/async-stream/invoke/{service}/{handler}")
+    async def streaming_async(identity: Signed) -> StreamingResponse:
+        async def blocks() -> AsyncIterator[bytes]:
+            note(identity)
+            yield b"ser"
+            note(identity)
+            yield b"ved"
+
+        return StreamingResponse(blocks())
+
+    @application.post("/failing/invoke/{service}/{handler}")
+    async def failing(identity: Signed, kind: str) -> None:
+        note(identity)
+        raise (HTTPException(418, "the endpoint") if kind == "http" else RuntimeError("the endpoint"))
+
+    @application.post("/body/invoke/{service}/{handler}")
+    def with_a_body(identity: Signed, name: Annotated[str, Body(embed=True)]) -> str:  # noqa: ARG001
+        note(identity)
+        return "served"
+
+    @application.get("/beside")
+    def beside() -> dict[str, bool]:
+        return {"identity": current_identity() is not None}
+
+    @application.websocket("/ws/invoke/{service}/{handler}")
+    async def websocket(connection: WebSocket, identity: Signed) -> None:
+        note(identity)
+        await connection.accept()
+        await connection.close()
+
+    return application
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app) as test_client:
+        yield test_client
+
+
+@pytest.mark.parametrize("endpoint", ["", "/async", "/stream", "/async-stream"])
+def test_a_signed_request_reaches_the_endpoint_with_its_identity(client: TestClient, seen: Seen, endpoint: str) -> None:
+    path = f"{endpoint}{PATH}"
+    response = client.post(path, headers=SIGNER.headers(path))
+    assert response.status_code == 200
+    assert "served" in response.text
+    assert len(seen) == (1 if endpoint == "" else 2)
+    for given, current in seen:
+        assert given is not None
+        assert given.audience == PATH
+        assert current is given
+    assert client.get("/beside").json() == {"identity": False}
+    assert current_identity() is None
+
+
+@pytest.mark.parametrize("endpoint", ["", "/async"])
+def test_an_unsigned_request_gets_the_401_of_all_adapters(client: TestClient, seen: Seen, endpoint: str) -> None:
+    response = client.post(f"{endpoint}{PATH}")
+    assert (response.status_code, response.content, seen) == (401, REFUSAL, [])
+    assert response.headers == {
+        "content-type": "application/json",
+        "content-length": "24",
+        "www-authenticate": "RestateRequestIdentity",
+    }
+
+
+def test_a_refusal_comes_before_the_validation_of_the_body_but_not_before_its_parsing(client: TestClient) -> None:
+    path = f"/body{PATH}"
+    assert client.post(path, json={}).status_code == 401
+    assert client.post(path, json={}, headers=SIGNER.headers(path)).status_code == 422
+    broken = client.post(path, content=b"{", headers={"content-type": "application/json"})
+    assert broken.status_code == 422
+    assert client.post(f"/async{PATH}", content=b"\x00\xff").status_code == 401
+
+
+@pytest.mark.parametrize("headers", [{}, SIGNER.headers("/open")])
+def test_an_exempt_request_reaches_the_endpoint_without_an_identity(
+    client: TestClient, seen: Seen, headers: dict[str, str]
+) -> None:
+    assert client.get("/open", headers=headers).status_code == 200
+    assert seen == [(None, None)]
+
+
+def test_an_error_of_the_endpoint_passes(client: TestClient, seen: Seen) -> None:
+    path = f"/failing{PATH}"
+    response = client.post(f"{path}?kind=http", headers=SIGNER.headers(path))
+    assert (response.status_code, response.json()) == (418, {"detail": "the endpoint"})
+    with pytest.raises(RuntimeError, match="the endpoint"):
+        client.post(f"{path}?kind=other", headers=SIGNER.headers(path))
+    assert len(seen) == 2
+    assert current_identity() is None
+
+
+def test_openapi_describes_it_as_an_api_key(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    assert schema["components"]["securitySchemes"] == {
+        "RestateRequestIdentity": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-restate-jwt-v1",
+            "description": "The request identity that a Restate server signs.",
+        }
+    }
+    assert schema["paths"]["/open"]["get"]["security"] == [{"RestateRequestIdentity": []}]
+    assert "security" not in schema["paths"]["/beside"]["get"]
+
+
+def test_a_router_or_an_application_can_depend_on_it(seen: Seen) -> None:
+    router = APIRouter(prefix="/prefix", dependencies=[Depends(signed)])
+
+    @router.post(PATH)
+    def endpoint() -> str:
+        seen.append((None, current_identity()))
+        return "served"
+
+    application = FastAPI()
+    application.include_router(router)
+    outer = FastAPI()
+    outer.mount("/mounted", application)
+    whole = FastAPI(dependencies=[Depends(signed)])
+    whole.post(PATH)(endpoint)
+    for asgi, path in [(application, f"/prefix{PATH}"), (outer, f"/mounted/prefix{PATH}"), (whole, PATH)]:
+        client = TestClient(asgi)
+        assert client.post(path, headers=SIGNER.headers(path)).status_code == 200
+        assert client.post(path).content == REFUSAL
+    assert [current and current.audience for _, current in seen] == [PATH] * 3
+
+
+def test_an_exception_handler_of_ones_own_may_answer(app: FastAPI) -> None:
+    @app.exception_handler(RefusedRequest)
+    async def answer(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return JSONResponse({"mine": True}, 401)
+
+    assert TestClient(app).post(PATH).json() == {"mine": True}
+
+
+# WebSockets
+
+
+def test_a_signed_handshake_is_accepted(client: TestClient, seen: Seen) -> None:
+    path = f"/ws{PATH}"
+    with client.websocket_connect(path, headers=SIGNER.headers(path)):
+        pass
+    [(given, current)] = seen
+    assert given is not None
+    assert current is given
+
+
+def test_an_unsigned_handshake_is_answered_with_a_401(client: TestClient, seen: Seen) -> None:
+    with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(f"/ws{PATH}"):
+        pass
+    assert (caught.value.status_code, caught.value.content, seen) == (401, REFUSAL, [])
+
+
+def test_an_unsigned_handshake_is_closed_where_it_cannot_be_answered(app: FastAPI, seen: Seen) -> None:
+    async def without_extensions(scope: Any, receive: Any, send: Any) -> None:
+        scope.pop("extensions", None)
+        await app(scope, receive, send)
+
+    client = TestClient(without_extensions)
+    with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect(f"/ws{PATH}"):
+        pass
+    assert (caught.value.code, seen) == (1008, [])
+
+
+# Requests that no client library sends
+
+
+def call(app: FastAPI, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """Call *app* as a server does."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": headers,
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+
+
+HEADERS = [(name.encode(), value.encode()) for name, value in SIGNER.headers(PATH).items()]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [*HEADERS, (b"X-Restate-Jwt-V1", b"")],
+        [(b"x-restate-signature-scheme", b"v1"), *HEADERS],
+        [HEADERS[0], (HEADERS[1][0], b"\xff\xfe")],
+        [HEADERS[0], (HEADERS[1][0], b"x" * 1_000_000)],
+        [(b"x-%d" % n, b"x") for n in range(10_000)],
+    ],
+    ids=["repeated token", "repeated scheme", "not ASCII", "very long", "10,000 others"],
+)
+def test_bad_headers_are_refused(app: FastAPI, seen: Seen, headers: list[tuple[bytes, bytes]]) -> None:
+    assert call(app, PATH, headers) == (401, REFUSAL)
+    assert seen == []
+
+
+def test_ten_thousand_other_headers_do_no_harm(app: FastAPI) -> None:
+    others = [(b"x-%d" % n, b"x") for n in range(10_000)]
+    assert call(app, PATH, [*others, *HEADERS])[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/invoke/Greeter/other", "/invoke/Greeter/gr%65et", "/invoke/../greet", "/invoke/\ufffd/greet"]
+)
+def test_a_path_that_is_not_the_signed_one_is_refused(app: FastAPI, seen: Seen, path: str) -> None:
+    assert call(app, path, HEADERS) == (401, REFUSAL)
+    assert seen == []
+
+
+def test_where_the_exception_handlers_are_not_found_the_refusal_is_still_a_401() -> None:
+    connection = HTTPConnection({"type": "http", "path": PATH, "headers": []})
+    with pytest.raises(HTTPException) as caught:
+        asyncio.run(anext(signed(connection)))  # type: ignore[arg-type]
+    assert (caught.value.status_code, caught.value.detail) == (401, "unauthorized")
+    assert caught.value.headers == {"www-authenticate": "RestateRequestIdentity"}
+
+
+# Options
+
+
+def test_a_verifier_can_be_passed_instead_of_keys() -> None:
+    application = FastAPI()
+    dependency = RequestIdentity(verifier=IdentityVerifier(KEYS))
+
+    @application.post(PATH)
+    def endpoint(identity: Annotated[Identity, Depends(dependency)]) -> str:
+        return identity.audience
+
+    response = TestClient(application).post(PATH, headers=SIGNER.headers(PATH))
+    assert json.loads(response.text) == PATH
+
+
+@pytest.mark.parametrize("options", [{}, {"identity_keys": []}, {"identity_keys": ["k"]}, {"identity_keys": KEYS[0]}])
+def test_a_dependency_without_a_usable_key_cannot_be_made(options: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        RequestIdentity(**options)
