@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from restate_identity.asgi import RequestIdentityMiddleware
+from restate_identity.aws_lambda import require_request_identity
 from restate_identity.keys import PublicKey
 from restate_identity.verifier import IdentityVerifier
 
@@ -33,8 +34,8 @@ def app(
 ) -> RestateAppT:
     """Return what `restate.app` returns, for your own Restate only.
 
-    That is an ASGI application, or on AWS Lambda a handler. The path ``…/health`` of an ASGI application stays open, as
-    with the SDK. `current_identity()` works in the handlers.
+    That is an ASGI application, or on AWS Lambda a handler. The path ``…/health`` stays open, as with the SDK.
+    `current_identity()` works in the handlers.
 
     Args:
         services: The services, virtual objects and workflows to serve.
@@ -50,14 +51,8 @@ def app(
     sdk_app = restate.app(services, protocol, **sdk_options)
     if identity_keys is None and verifier is None:
         return sdk_app
-    if is_running_on_lambda():
-        # Loaded where it is used: a web server never needs it.
-        from restate_identity.aws_lambda import require_request_identity
-
-        return require_request_identity(sdk_app, identity_keys=identity_keys, verifier=verifier)
-    return RequestIdentityMiddleware(
-        sdk_app, identity_keys=identity_keys, verifier=verifier, exempt_paths=is_health_check
-    )
+    guard = require_request_identity if is_running_on_lambda() else RequestIdentityMiddleware
+    return guard(sdk_app, identity_keys=identity_keys, verifier=verifier, exempt_paths=is_health_check)
 
 
 def is_health_check(path: str) -> bool:

@@ -190,6 +190,14 @@ def test_on_lambda_it_is_a_guarded_handler_as_with_the_sdk() -> None:
 
 
 @pytest.mark.usefixtures("_on_lambda")
+def test_on_lambda_the_health_check_stays_open_and_a_handler_with_that_name_does_not() -> None:
+    handler = app([greeter], identity_keys=[KEY])
+    assert base64.b64decode(handler(lambda_event("/health", {}, ""), None)["body"]) == b'{"status":"ok"}'
+    assert handler(lambda_event("/invoke/Greeter/health", {}, "Mallory"), None)["statusCode"] == 401
+    assert calls == []
+
+
+@pytest.mark.usefixtures("_on_lambda")
 def test_on_lambda_without_keys_it_is_the_plain_handler_of_the_sdk() -> None:
     served = app([greeter])(lambda_event(GREET, {}, "Ada"), None)
     assert b"Ada through no guard" in base64.b64decode(served["body"])
