@@ -25,6 +25,9 @@ from tests.forge import claims, header, token
 
 INTEGRATIONS = ROOT / "integrations"
 
+# All of it is plain HTTP on loopback. A connection for each request, so that every worker of a server gets some.
+HTTP = httpx.Client(trust_env=False, verify=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+
 
 @dataclass(frozen=True)
 class Served:
@@ -34,20 +37,18 @@ class Served:
     log: Path
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", headers=headers, trust_env=False, timeout=30)
+        return HTTP.get(f"{self.url}{path}", headers=headers)
 
     def post(self, path: str, headers: Mapping[str, str], argument: object) -> httpx.Response:
         """Send JSON to a route of an application."""
-        return httpx.post(f"{self.url}{path}", headers=headers, json=argument, trust_env=False, timeout=30)
+        return HTTP.post(f"{self.url}{path}", headers=headers, json=argument)
 
     def invoke(self, path: str, headers: Mapping[str, str], argument: object, key: str = "") -> httpx.Response:
         """Call a handler of a Restate service, with all that a server would send but the signature."""
-        return httpx.post(
+        return HTTP.post(
             f"{self.url}{path}",
             headers={"content-type": CONTENT_TYPE, **headers},
             content=invocation_body(key, argument),
-            trust_env=False,
-            timeout=30,
         )
 
     def has_printed(self, text: str) -> bool:
@@ -115,7 +116,7 @@ def ended_at_once(server: AbstractContextManager[subprocess.Popen[bytes]]) -> It
 
 def _answers(url: str) -> bool:
     try:
-        httpx.get(url, trust_env=False, timeout=5)
+        HTTP.get(url)
     except httpx.TransportError:
         return False
     return True

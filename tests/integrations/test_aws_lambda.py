@@ -9,14 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from demo.invocation import CONTENT_TYPE, invocation_body
 from demo.restate_server import RestateServer
 from restate_identity.signing import RequestSigner
 from tests.integrations.lambda_service import FUNCTION_ARN, TEMPLATE, invocation_path, template
-from tests.integrations.serving import REFUSED, Served, refused_headers
+from tests.integrations.serving import HTTP, REFUSED, Served, refused_headers
 
 GREET = "/invoke/LambdaGreeter/greet"
 RESTATE_CLOUD = "arn:aws:iam::654654156625:root"
@@ -31,14 +30,13 @@ def invoke(aws_lambda: Served, headers: dict[str, str], argument: str) -> dict[s
         "body": base64.b64encode(invocation_body("", argument)).decode(),
         "isBase64Encoded": True,
     }
-    answer = httpx.post(f"{aws_lambda.url}{invocation_path(FUNCTION_ARN)}", json=event, trust_env=False, timeout=30)
+    answer = HTTP.post(f"{aws_lambda.url}{invocation_path(FUNCTION_ARN)}", json=event)
     result: dict[str, Any] = answer.json()
     return result
 
 
 def test_a_real_server_discovers_and_calls_the_function(restate_server: RestateServer, aws_lambda: Served) -> None:
-    deployments = f"{restate_server.admin_url}/deployments"
-    answer = httpx.post(deployments, json={"arn": FUNCTION_ARN, "force": True}, trust_env=False, timeout=60)
+    answer = HTTP.post(f"{restate_server.admin_url}/deployments", json={"arn": FUNCTION_ARN})
     assert answer.is_success, answer.text
     assert [service["name"] for service in answer.json()["services"]] == ["LambdaGreeter"]
     assert restate_server.invoke("LambdaGreeter/greet", "Ada").json() == "Hello Ada!"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from demo.restate_server import RestateServer
 from restate_identity.signing import RequestSigner
-from tests.integrations.serving import REFUSED, Launcher, Served, refused_headers
+from tests.integrations.serving import HTTP, REFUSED, Launcher, Served, refused_headers
 
 GREET = "/invoke/Greeter/greet"
 
@@ -34,7 +33,7 @@ def test_a_real_server_discovers_all_three_kinds_of_services_over_http_2(
 ) -> None:
     deployment = restate_server.register(served.url).json()
     assert {service["name"] for service in deployment["services"]} == {"Greeter", "Counter", "Signup"}
-    details = httpx.get(f"{restate_server.admin_url}/deployments/{deployment['id']}", trust_env=False, timeout=30)
+    details = HTTP.get(f"{restate_server.admin_url}/deployments/{deployment['id']}")
     assert (details.json()["http_version"], details.json()["protocol_type"]) == ("HTTP/2.0", "BidiStream")
 
 
