@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +22,9 @@ from restate_identity.signing import RequestSigner
 from tests.forge import claims, header, token
 
 INTEGRATIONS = ROOT / "integrations"
+
+# Nothing of these servers is kept, and the SDK takes SIGTERM away from the one that it runs in.
+NO_PATIENCE = 0.0
 
 # All of it is plain HTTP on loopback. A connection for each request, so that every worker of a server gets some.
 HTTP = httpx.Client(trust_env=False, verify=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
@@ -90,28 +91,16 @@ class Launcher:
             **(env or {}),
         }
         self._running.enter_context(
-            ended_at_once(
-                running(
-                    command(port),
-                    log=served.log,
-                    cwd=INTEGRATIONS / folder,
-                    env=environment,
-                    ready=lambda: _answers(served.url),
-                )
+            running(
+                command(port),
+                log=served.log,
+                cwd=INTEGRATIONS / folder,
+                env=environment,
+                ready=lambda: _answers(served.url),
+                patience=NO_PATIENCE,
             )
         )
         return served
-
-
-@contextmanager
-def ended_at_once(server: AbstractContextManager[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Do not wait for a graceful end: nothing is kept, and the SDK takes SIGTERM away from the server it runs in."""
-    with server as process:
-        try:
-            yield
-        finally:
-            # A process group of its own, see `demo.processes.started`.
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _answers(url: str) -> bool:
