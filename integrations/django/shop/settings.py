@@ -1,0 +1,27 @@
+import os
+
+SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
+ALLOWED_HOSTS = os.environ["DJANGO_ALLOWED_HOSTS"].split(",")
+ROOT_URLCONF = "shop.urls"
+USE_TZ = True
+
+INSTALLED_APPS = [
+    # Its system checks report mistakes in the settings below: `python manage.py check`.
+    "restate_identity.django",
+]
+MIDDLEWARE = [
+    # The first, so that nothing else runs for a request that is refused.
+    "restate_identity.django.RequestIdentityMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+
+RESTATE_IDENTITY_KEYS = [os.environ["RESTATE_IDENTITY_KEY"]]
+RESTATE_IDENTITY_EXEMPT_PATHS = ["/alive"]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

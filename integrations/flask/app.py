@@ -1,0 +1,29 @@
+"""A Flask application, guarded as a whole. Flask needs no module of its own: its WSGI application is wrapped."""
+
+import logging
+import os
+
+from flask import Flask, request
+
+from restate_identity.wsgi import RequestIdentityMiddleware
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("stock")
+
+app = Flask(__name__)
+
+
+@app.post("/items/<path:item>/take")
+def take(item: str) -> dict[str, str]:
+    log.info("taking one %s, signed by %s", item, request.environ["restate_identity"].key)
+    return {"taken": item}
+
+
+@app.get("/alive")
+def alive() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+app.wsgi_app = RequestIdentityMiddleware(  # type: ignore[method-assign]
+    app.wsgi_app, identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]], exempt_paths=["/alive"]
+)

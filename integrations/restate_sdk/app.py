@@ -1,0 +1,41 @@
+"""A service, a virtual object and a workflow that only your own Restate can call."""
+
+import logging
+import os
+
+import restate
+
+from restate_identity import current_identity
+from restate_identity.restate_sdk import app as restate_app
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("greeter")
+
+greeter = restate.Service("Greeter")
+counter = restate.VirtualObject("Counter")
+signup = restate.Workflow("Signup")
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:
+    log.info("greeting %s", name)
+    return f"Hello {name}!"
+
+
+@counter.handler()
+async def add(ctx: restate.ObjectContext, amount: int) -> int:
+    identity = current_identity()
+    log.info("adding to %s, signed for %s", ctx.key(), identity.subject if identity else None)
+    total = amount + (await ctx.get("total", type_hint=int) or 0)
+    ctx.set("total", total)
+    return total
+
+
+@signup.main()
+async def run(ctx: restate.WorkflowContext, email: str) -> str:
+    log.info("signing up %s", email)
+    return f"{email} is user {ctx.key()}"
+
+
+# A missing variable stops the service at start-up: it never runs unguarded by accident.
+app = restate_app([greeter, counter, signup], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])

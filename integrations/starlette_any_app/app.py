@@ -1,0 +1,53 @@
+"""A Starlette application that has nothing to do with Restate's SDK, guarded as a whole."""
+
+import logging
+import os
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from restate_identity.asgi import RequestIdentityMiddleware
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("stock")
+
+stock = {"tea": 12}
+
+
+async def take(request: Request) -> JSONResponse:
+    item = request.path_params["item"]
+    log.info("taking one %s, signed by %s", item, request.scope["restate_identity"].key)
+    stock[item] = stock.get(item, 0) - 1
+    return JSONResponse({"left": stock[item]})
+
+
+async def watch(websocket: WebSocket) -> None:
+    await websocket.accept()
+    log.info("watched by %s", websocket.scope["restate_identity"].key)
+    await websocket.send_json(stock)
+    await websocket.close()
+
+
+async def alive(request: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+app = Starlette(
+    routes=[
+        Route("/items/{item:path}/take", take, methods=["POST"]),
+        WebSocketRoute("/watch", watch),
+        Route("/alive", alive),
+    ],
+    middleware=[
+        # The first in the list is the outermost: put the guard first.
+        Middleware(
+            RequestIdentityMiddleware,
+            identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]],
+            exempt_paths=["/alive"],
+        )
+    ],
+)

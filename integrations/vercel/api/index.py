@@ -1,0 +1,26 @@
+"""A Restate service on Vercel: its Python runtime serves the ASGI application `app` of this file."""
+
+import logging
+import os
+
+import restate
+
+from restate_identity.restate_sdk import app as restate_app
+
+log = logging.getLogger("greeter")
+log.setLevel(logging.INFO)
+
+greeter = restate.Service("VercelGreeter")
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:
+    log.info("greeting %s", name)
+    return f"Hello {name}!"
+
+
+# Vercel may run on AWS Lambda underneath, but it calls an ASGI application. With this variable in sight the SDK would
+# make a Lambda handler instead.
+os.environ.pop("AWS_LAMBDA_FUNCTION_NAME", None)
+
+app = restate_app([greeter], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])

@@ -1,0 +1,64 @@
+"""``integrations/starlette_any_app``: a Starlette application, guarded as a whole, WebSocket included."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from restate_identity.signing import RequestSigner
+from tests.integrations.serving import REFUSED, Launcher, Served, refused_headers
+
+TAKE = "/items/tea/take"
+
+
+@pytest.fixture(scope="module")
+def served(launch: Launcher) -> Served:
+    return launch("starlette_any_app", lambda port: ["uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(port)])
+
+
+def watch(served: Served, headers: dict[str, str]) -> object:
+    url = f"{served.url.replace('http', 'ws', 1)}/watch"
+    with connect(url, additional_headers=headers, open_timeout=30, proxy=None) as websocket:
+        return json.loads(websocket.recv(timeout=30))
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_route_does_not_run(
+    served: Served, signer: RequestSigner, how: str
+) -> None:
+    path = "/items/all the silver/take"
+    refused = served.post(path.replace(" ", "%20"), refused_headers(how, signer, path), None)
+    genuine = served.post("/items/tea/take?now", signer.headers(TAKE), None)
+    assert (refused.status_code, genuine.status_code) == (401, 200)
+    assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
+    assert not served.has_printed("taking one all the silver")
+
+
+def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigner) -> None:
+    headers = signer.headers("/items/Earl Grey/100 g/take")
+    assert served.post("/items/Earl%20Grey%2F100%20g/take", headers, None).json() == {"left": -1}
+
+
+def test_a_signed_websocket_handshake_is_accepted(served: Served, signer: RequestSigner) -> None:
+    assert "tea" in str(watch(served, signer.headers("/watch")))
+    assert served.has_printed(f"watched by {signer.public_key}")
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_websocket_handshake_that_the_owner_did_not_sign_is_refused(
+    served: Served, signer: RequestSigner, how: str
+) -> None:
+    before = served.log.read_text().count("watched by")
+    with pytest.raises(InvalidStatus) as refusal:
+        watch(served, refused_headers(how, signer, "/watch"))
+    assert refusal.value.response.status_code == 401
+    watch(served, signer.headers("/watch"))
+    assert served.log.read_text().count("watched by") == before + 1
+
+
+def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:
+    assert served.get("/alive").json() == {"status": "ok"}
+    assert served.get("/alive/").status_code == 401
