@@ -20,7 +20,8 @@ from tests.lambda_events import SOURCES, Event, http_api, load_balancer, rest_ap
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
 KEYS = [str(SIGNER.public_key)]
-HEADERS = [("content-type", "application/json"), *SIGNER.headers(PATH).items()]
+# Made on import: the tests may run minutes later.
+HEADERS = [("content-type", "application/json"), *SIGNER.headers(PATH, leeway=3600).items()]
 
 BODY = '{"error":"unauthorized"}'
 ANSWER_HEADERS = {
