@@ -9,10 +9,10 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check format vectors lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is newer than both files exactly when what they ask for is installed.
 $(INSTALLED): pyproject.toml requirements-dev.txt
@@ -44,6 +44,9 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 format: $(INSTALLED)  ## Format the code
 	$(RUN) -m ruff check --fix --exit-zero .
 	$(RUN) -m ruff format .
+
+vectors: $(INSTALLED)  ## Write the files of tests/vectors again
+	$(RUN) -m tests.vectors.generate
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)
