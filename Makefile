@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format vectors conformance lock clean
+.PHONY: help demo test check format vectors conformance conformance-sdks mutation lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 
 conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers and PyJWT on every vector and 200,000 mutations
 	$(RUN) -m tests.conformance
+
+conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
+	$(RUN) -m tests.conformance.sdks
+
+mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time: does a test notice?
+	$(RUN) -m tests.mutation
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)
