@@ -76,6 +76,13 @@ def test_no_file_is_left_over_from_a_group_that_is_gone() -> None:
     assert {file.stem for file in VECTORS.glob("*.json")} == {*FILES, "schema", "signed_path"}
 
 
+def test_the_documentation_counts_the_cases_of_every_file() -> None:
+    page = (VECTORS.parent.parent / "docs" / "conformance.md").read_text("utf-8")
+    for name, file in FILES.items():
+        assert f"| `{name}.json` | {len(file['cases'])} |" in page
+    assert f"{len(CASES)} cases in {len(FILES)}" in " ".join(page.split())
+
+
 def test_ids_are_unique_and_name_their_group() -> None:
     ids = [(name, case["id"]) for name, file in FILES.items() for case in file["cases"]]
     assert len(set(ids)) == len(ids) == len(CASES)
