@@ -287,6 +287,26 @@ def test_every_reason_is_produced_by_a_case_of_this_file() -> None:
     assert {case.reason for case in CASES} | {Reason.TOO_OLD} == set(Reason)
 
 
+def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -> None:
+    assert [reason.value for reason in Reason] == [
+        "missing_scheme",
+        "unsigned",
+        "unsupported_scheme",
+        "missing_token",
+        "repeated_header",
+        "oversized_token",
+        "malformed_token",
+        "unsupported_algorithm",
+        "unknown_key",
+        "bad_signature",
+        "malformed_claims",
+        "not_yet_valid",
+        "expired",
+        "too_old",
+        "wrong_audience",
+    ]
+
+
 def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
     newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
     assert reason_of("v1", newer) is None
@@ -303,6 +323,13 @@ def test_white_space_and_another_order_in_json_change_nothing() -> None:
 def test_a_genuine_header_written_with_escapes_names_the_same_key() -> None:
     escaped = compact_json(header()).replace(b'"kid":"p', b'"kid":"\\u0070')
     assert reason_of("v1", token(escaped)) is None
+
+
+def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
+    for last in range(256):
+        for length in (1, 2, 3):
+            payload = b"x" * (length - 1) + bytes([last])
+            assert reason_of("v1", token(claims_=payload)) is Reason.MALFORMED_CLAIMS
 
 
 ORDER = [
@@ -354,6 +381,19 @@ class TestTheError:
             verifier().verify_signature(PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
         assert FOREIGN_KEY in refusal.value.hint
         assert KEY in refusal.value.hint
+
+    @pytest.mark.parametrize(
+        ("length", "quotation"),
+        [(99, "'" + "k" * 99 + "'"), (100, "'" + "k" * 100 + "'"), (101, "'" + "k" * 100 + "'... (101 characters)")],
+    )
+    def test_text_of_the_request_is_cut_after_100_characters(self, length: int, quotation: str) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(PATH, "v1", token(header(kid="k" * length)))
+        assert f"signed with the key {quotation}, which" in refusal.value.hint
+
+    def test_an_unsupported_algorithm_is_named(self) -> None:
+        with pytest.raises(VerificationError, match="alg is 'HS256'; Restate signs with 'EdDSA' only"):
+            verifier().verify_signature(PATH, "v1", token(header(alg="HS256")))
 
     def test_an_expired_token_says_since_when(self) -> None:
         with pytest.raises(VerificationError, match="expired 30 s ago"):
