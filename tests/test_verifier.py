@@ -122,7 +122,7 @@ class TestKeys:
 def test_options_are_given_by_name_only() -> None:
     assert IdentityVerifier(keys=[KEY]).keys == (PublicKey.parse(KEY),)
     with pytest.raises(TypeError):
-        IdentityVerifier([KEY], 5.0)  # type: ignore[misc]
+        IdentityVerifier([KEY], 5.0)  # type: ignore[call-arg]
 
 
 class TestReplacingKeys:
