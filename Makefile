@@ -9,10 +9,10 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo test check bench format vectors conformance conformance-sdks mutation lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is newer than both files exactly when what they ask for is installed.
 $(INSTALLED): pyproject.toml requirements-dev.txt
@@ -47,6 +47,18 @@ bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the n
 format: $(INSTALLED)  ## Format the code
 	$(RUN) -m ruff check --fix --exit-zero .
 	$(RUN) -m ruff format .
+
+vectors: $(INSTALLED)  ## Write the files of tests/vectors again
+	$(RUN) -m tests.vectors.generate
+
+conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers and PyJWT on every vector and 200,000 mutations
+	$(RUN) -m tests.conformance
+
+conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
+	$(RUN) -m tests.conformance.sdks
+
+mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time: does a test notice?
+	$(RUN) -m tests.mutation
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)

@@ -147,6 +147,12 @@ def test_what_is_not_text_is_refused(value: object) -> None:
         PublicKey.parse(value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("value", "described"), [(None, "a NoneType"), (["a"], "a list"), (b"abc", "a bytes of 3")])
+def test_the_error_describes_what_is_not_text_by_its_type(value: object, described: str) -> None:
+    with pytest.raises(InvalidKeyError, match=f"; this is {described}$"):
+        PublicKey.parse(value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("raw", [b"", b"x" * 31, b"x" * 33, "x" * 32, bytearray(32), None])
 def test_anything_but_32_bytes_is_refused(raw: object) -> None:
     with pytest.raises(InvalidKeyError, match="has 32 bytes"):

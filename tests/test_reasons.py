@@ -300,6 +300,26 @@ def test_every_reason_is_produced_by_a_case_of_this_file() -> None:
     assert {case.reason for case in CASES} | {Reason.TOO_OLD} == set(Reason)
 
 
+def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -> None:
+    assert [reason.value for reason in Reason] == [
+        "missing_scheme",
+        "unsigned",
+        "unsupported_scheme",
+        "missing_token",
+        "repeated_header",
+        "oversized_token",
+        "malformed_token",
+        "unsupported_algorithm",
+        "unknown_key",
+        "bad_signature",
+        "malformed_claims",
+        "not_yet_valid",
+        "expired",
+        "too_old",
+        "wrong_audience",
+    ]
+
+
 def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
     newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
     assert reason_of("v1", newer) is None
@@ -316,6 +336,13 @@ def test_white_space_and_another_order_in_json_change_nothing() -> None:
 def test_a_genuine_header_written_with_escapes_names_the_same_key() -> None:
     escaped = compact_json(header()).replace(b'"kid":"p', b'"kid":"\\u0070')
     assert reason_of("v1", token(escaped)) is None
+
+
+def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
+    for last in range(256):
+        for length in (1, 2, 3):
+            payload = b"x" * (length - 1) + bytes([last])
+            assert reason_of("v1", token(claims_=payload)) is Reason.MALFORMED_CLAIMS
 
 
 ORDER = [
@@ -374,9 +401,37 @@ class TestTheError:
             verifier(*keys).verify_signature(PATH, "v1", token())
         assert f"({keys[0]}, {keys[1]}, {keys[2]} and 197 more)" in refusal.value.hint
 
+    @pytest.mark.parametrize(
+        ("length", "quotation"),
+        [(99, "'" + "k" * 99 + "'"), (100, "'" + "k" * 100 + "'"), (101, "'" + "k" * 100 + "'... (101 characters)")],
+    )
+    def test_text_of_the_request_is_cut_after_100_characters(self, length: int, quotation: str) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(PATH, "v1", token(header(kid="k" * length)))
+        assert f"signed with the key {quotation}, which" in refusal.value.hint
+
+    def test_a_token_from_the_future_says_when_it_becomes_valid(self) -> None:
+        future = token(claims_=claims(nbf=100, iat=100, exp=200))
+        with pytest.raises(VerificationError, match="becomes valid in 70 s"):
+            verifier(now=30).verify_signature(PATH, "v1", future)
+
+    def test_a_token_that_is_too_old_says_how_old_and_what_is_allowed(self) -> None:
+        old = token(claims_=claims(nbf=0, iat=10, exp=100))
+        with pytest.raises(VerificationError, match="issued 45 s ago, at most 30 s allowed"):
+            verifier(now=55, max_token_age=30).verify_signature(PATH, "v1", old)
+
+    def test_an_oversized_token_says_how_large_and_what_is_read(self) -> None:
+        with pytest.raises(VerificationError, match="has 20000 characters, at most 16384 are read"):
+            verifier().verify_signature(PATH, "v1", "x" * 20_000)
+
+    def test_an_unsupported_algorithm_is_named(self) -> None:
+        with pytest.raises(VerificationError, match="alg is 'HS256'; Restate signs with 'EdDSA' only"):
+            verifier().verify_signature(PATH, "v1", token(header(alg="HS256")))
+
     def test_an_expired_token_says_since_when(self) -> None:
-        with pytest.raises(VerificationError, match="expired 30 s ago"):
-            verifier(now=NOW + 90).verify_signature(PATH, "v1", token())
+        expired = token(claims_=claims(nbf=0, iat=0, exp=60))
+        with pytest.raises(VerificationError, match="expired 140 s ago"):
+            verifier(now=200).verify_signature(PATH, "v1", expired)
 
     def test_a_reason_is_its_own_label(self) -> None:
         assert f"{Reason.UNKNOWN_KEY}" == str(Reason.UNKNOWN_KEY) == Reason.UNKNOWN_KEY.value == "unknown_key"

@@ -124,6 +124,12 @@ class TestKeys:
         assert refusal.value.reason is Reason.BAD_SIGNATURE
 
 
+def test_options_are_given_by_name_only() -> None:
+    assert IdentityVerifier(keys=[KEY]).keys == (PublicKey.parse(KEY),)
+    with pytest.raises(TypeError):
+        IdentityVerifier([KEY], 5.0)  # type: ignore[call-arg]
+
+
 class TestReplacingKeys:
     def test_a_removed_keys_tokens_stop_at_once_although_they_were_cached(self) -> None:
         subject = verifier()

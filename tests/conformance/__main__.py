@@ -1,0 +1,39 @@
+"""``make conformance``: every vector and many mutations through all judges; prints the matrix; fails on a surprise."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.conformance.comparison import SEED, matrix, of_mutations, of_vectors
+from tests.conformance.judges import OURS, PYJWT, PYTHON_SDK, typescript_sdk
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare this project with other verifiers.")
+    parser.add_argument(
+        "--mutations", type=int, default=200_000, help="how many mutated requests (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="what they are drawn from (default: %(default)s)")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    with typescript_sdk() as typescript:
+        judges = (OURS, PYTHON_SDK, typescript, PYJWT)
+        vectors = of_vectors(judges)
+        mutations = of_mutations(judges, arguments.mutations, seed=arguments.seed)
+    print("Accepted / judged. A judge without a clock to set leaves out what depends on the exact second.\n")
+    print(matrix([*vectors.rows, *mutations.rows]))
+    differences = vectors.differences + mutations.differences
+    print("\nKnown differences from the SDKs that were met, and how often:\n")
+    for about, count in differences.most_common():
+        print(f"{count:8}  {about}")
+    surprises = [*vectors.surprises, *mutations.surprises]
+    print(f"\n{len(surprises)} surprises, after {time.monotonic() - started:.0f} s")
+    for surprise in surprises[:50]:
+        print(f"  {surprise}")
+    return 1 if surprises else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""``make conformance-sdks``: start a service of each official SDK and send it every vector over HTTP.
+
+What is sent is written to the socket as it is, since HTTP clients tidy headers up. A service is configured with one
+key, so the vectors with other keys are left out, and those that need a clock or that HTTP would change.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from tests.conformance.judges import REPOSITORY, node_modules, present
+from tests.vectors.forge import OWN
+from tests.vectors.generate import suite
+
+HERE = Path(__file__).parent
+CACHE = REPOSITORY / ".cache"
+HOST = "127.0.0.1"
+LEFT_OUT = {
+    "Java SDK": "not done yet: it needs Gradle or Maven and its HTTP adapter",
+    "Rust SDK": "not done yet: it is compiled with all of its dependencies",
+}
+
+
+class Sdk(NamedTuple):
+    """A service of an SDK: the *tool* that it needs, and the *command* that builds it and serves a port with a key."""
+
+    name: str
+    tool: str
+    command: Callable[[int, str], Sequence[str]]
+
+
+def _python(port: int, key: str) -> Sequence[str]:
+    return [sys.executable, os.fspath(HERE / "python" / "service.py"), str(port), key]
+
+
+def _typescript(port: int, key: str) -> Sequence[str]:
+    sdk = node_modules() / "@restatedev" / "restate-sdk"
+    return ["node", os.fspath(HERE / "typescript" / "service.mjs"), os.fspath(sdk), str(port), key]
+
+
+def _go(port: int, key: str) -> Sequence[str]:
+    service = CACHE / "conformance-go"
+    subprocess.run(["go", "build", "-o", service, "."], cwd=HERE / "go", check=True, timeout=600)
+    return [os.fspath(service), f"{HOST}:{port}", key]
+
+
+SDKS = (
+    Sdk(f"Python SDK {version('restate-sdk')}, uvicorn", sys.executable, _python),
+    Sdk("TypeScript SDK, node:http", "npm", _typescript),
+    Sdk("Go SDK, net/http", "go", _go),
+)
+
+
+@contextmanager
+def running(sdk: Sdk) -> Iterator[int]:
+    """Run the service of *sdk* for the time of a ``with`` block; gives its port."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+    command = sdk.command(port, OWN.text)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(port):
+                if service.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the service of the {sdk.name} did not start")
+                time.sleep(0.1)
+            yield port
+        finally:
+            service.kill()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def status(port: int, case: dict[str, Any]) -> int:
+    """Send the request of *case*; return the status of the answer."""
+    method = "GET" if case["path"].endswith("/discover") else "POST"
+    lines = [f"{method} {quote(case['path'])} HTTP/1.1", "host: localhost", "connection: close"]
+    if method == "POST":
+        # No SDK serves this type of content, so what is let in is answered at once, and with another status than 401.
+        lines += ["content-length: 0", "content-type: text/plain"]
+    else:
+        lines += ["accept: application/vnd.restate.endpointmanifest.v3+json"]
+    lines += [f"{name}: {value}" for name, value in case["headers"]]
+    with socket.create_connection((HOST, port), timeout=30) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        answer = connection.makefile("rb").readline()
+    return int(answer.split()[1])
+
+
+def is_sendable(case: dict[str, Any]) -> bool:
+    return case["keys"] == [OWN.text] and not case["flags"]
+
+
+def verdict(answer: int) -> str:
+    """What the status says: a service that does not know the handler says so before or after it looks at the token."""
+    if answer in (401, 403):
+        return "refused"
+    return "elsewhere" if answer in (400, 404, 431) else "let in"
+
+
+def main() -> int:
+    rows: dict[str, list[str]] = {}
+    names, differences = [], []
+    for sdk in SDKS:
+        if shutil.which(sdk.tool) is None:
+            LEFT_OUT[sdk.name] = f"{sdk.tool} is not installed"
+            continue
+        names.append(sdk.name)
+        with running(sdk) as port:
+            for group, file in suite(present()).items():
+                counts, found = _send(port, [case for case in file["cases"] if is_sendable(case)])
+                rows.setdefault(group, []).append(f"{counts['let in']} / {counts['refused']} / {counts['elsewhere']}")
+                differences += [f"{sdk.name} {line}" for line in found]
+    print("Let in / refused / answered with 400, 404 or 431, which is neither.\n")
+    print("| group | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), sep="\n")
+    for group, cells in rows.items():
+        print(f"| {group} | " + " | ".join(cells) + " |")
+    print("\nUnlike this project:\n", *differences, sep="\n")
+    print("\nLeft out:\n", *(f"{name}: {reason}" for name, reason in LEFT_OUT.items()), sep="\n")
+    return 0
+
+
+def _send(port: int, cases: Sequence[dict[str, Any]]) -> tuple[Counter[str], list[str]]:
+    """Send *cases*; return how often each verdict was given, and a line for each that differs from ours."""
+    counts, differences = Counter[str](), []
+    for case in cases:
+        found = verdict(status(port, case))
+        counts[found] += 1
+        if found == ("refused" if case["verdict"] == "valid" else "let in"):
+            differences.append(f"{found} {case['id']}: {case['comment']}")
+    return counts, differences
+
+
+if __name__ == "__main__":
+    sys.exit(main())
