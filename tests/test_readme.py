@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 import subprocess
 import time
@@ -25,7 +26,7 @@ def snippets(language: str) -> list[str]:
 
 
 SIGNER = RequestSigner.generate()
-AROUND_RESTATE, AROUND_ANY_APP = snippets("python")
+WITH_RESTATE, AROUND_ANY_APP = snippets("python")
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +34,9 @@ def _identity_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESTATE_IDENTITY_KEY", str(SIGNER.public_key))
 
 
-def run(*code: str, **names: Any) -> dict[str, Any]:
+def run(code: str, **names: Any) -> dict[str, Any]:
     namespace = dict(names)
-    exec("\n".join(code), namespace)
+    exec(code, namespace)
     return namespace
 
 
@@ -48,7 +49,7 @@ def get(app: Any, path: str, headers: dict[str, str] | None = None) -> httpx.Res
 
 
 def test_the_restate_service_is_guarded() -> None:
-    app = run(AROUND_RESTATE, greeter=restate.Service("Greeter"))["app"]
+    app = run(WITH_RESTATE, greeter=restate.Service("Greeter"))["app"]
     accept = {"accept": "application/vnd.restate.endpointmanifest.v4+json"}
     assert get(app, "/discover", accept).status_code == 401
     discovered = get(app, "/discover", {**accept, **SIGNER.headers("/discover")})
@@ -57,7 +58,7 @@ def test_the_restate_service_is_guarded() -> None:
 
 def test_any_application_is_guarded() -> None:
     app = Starlette()
-    run(AROUND_RESTATE, AROUND_ANY_APP.replace("app.", "any_app."), greeter=restate.Service("Greeter"), any_app=app)
+    run(AROUND_ANY_APP, app=app)
     assert get(app, "/anything").status_code == 401
     assert get(app, "/anything", SIGNER.headers("/anything")).status_code == 404
 
@@ -65,17 +66,30 @@ def test_any_application_is_guarded() -> None:
 def test_without_the_key_in_the_environment_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RESTATE_IDENTITY_KEY")
     with pytest.raises(KeyError):
-        run(AROUND_RESTATE, greeter=restate.Service("Greeter"))
+        run(WITH_RESTATE, greeter=restate.Service("Greeter"))
 
 
 def test_the_log_line_is_the_one_that_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     path = "/invoke/Greeter/greet"
-    app = run(AROUND_RESTATE, greeter=restate.Service("Greeter"))["app"]
+    app = run(WITH_RESTATE, greeter=restate.Service("Greeter"))["app"]
     get(app, path, SIGNER.headers(path, now=time.time() - 91))
     [shown] = snippets("text")
     # A second may pass between signing and judging.
     pattern = re.escape(" ".join(shown.split())).replace("31", r"3\d")
     assert re.fullmatch(pattern, caplog.messages[0])
+
+
+def test_every_place_to_copy_from_is_there() -> None:
+    folders = re.findall(r"\]\((integrations/\w+)\)", README)
+    assert len(folders) >= 6
+    assert all((ROOT / folder / "README.md").is_file() for folder in folders)
+
+
+def test_every_name_that_is_shown_can_be_imported() -> None:
+    names = re.findall(r"`(restate_identity\.\w+)\.(\w+)`", README)
+    assert len(names) >= 4
+    for module, name in names:
+        assert getattr(importlib.import_module(module), name)
 
 
 def test_the_commands_exist() -> None:
