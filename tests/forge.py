@@ -1,73 +1,49 @@
-"""Tokens that no Restate server would make, signed with a real key, each different from a genuine one in one thing.
-
-It signs with OpenSSL, not with the library that the core verifies with.
-"""
+"""The forge of the test vectors at one fixed second, and a verifier whose clock stands there."""
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from restate_identity import IdentityVerifier
+from tests.vectors.forge import FOREIGN, OWN, PATH, TIME, Forge, base64url, compact_json
+from tests.vectors.forge import signed as signed_by
 
-from restate_identity import IdentityVerifier, PublicKey
+__all__ = [
+    "FOREIGN_KEY",
+    "KEY",
+    "NOW",
+    "PATH",
+    "base64url",
+    "claims",
+    "compact_json",
+    "header",
+    "raw_claims",
+    "raw_header",
+    "signed",
+    "token",
+    "verifier",
+]
 
-NOW = 1_795_381_017
-PATH = "/invoke/Greeter/greet"
+NOW = TIME
+KEY, FOREIGN_KEY = OWN.text, FOREIGN.text
 
-_OWN = Ed25519PrivateKey.from_private_bytes(b"the owner's key, made for tests.")
-_FOREIGN = Ed25519PrivateKey.from_private_bytes(b"another's key, made for testing.")
-
-
-def _public(key: Ed25519PrivateKey) -> PublicKey:
-    return PublicKey(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
-
-
-KEY = str(_public(_OWN))
-FOREIGN_KEY = str(_public(_FOREIGN))
-
-
-def base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def compact_json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
-
-
-def header(**changes: Any) -> dict[str, Any]:
-    """A JOSE header with *changes*; None drops a member."""
-    return _changed({"typ": "JWT", "alg": "EdDSA", "kid": KEY}, changes)
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """Claims with *changes*; None drops a claim."""
-    return _changed({"aud": PATH, "exp": NOW + 60, "iat": NOW, "nbf": NOW - 60}, changes)
-
-
-def _changed(members: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**members, **changes}.items() if value is not None}
-
-
-def signed(header_part: str, payload_part: str, *, foreign: bool = False) -> str:
-    """Sign two parts as they are."""
-    message = f"{header_part}.{payload_part}"
-    key = _FOREIGN if foreign else _OWN
-    return f"{message}.{base64url(key.sign(message.encode()))}"
+_forge = Forge(NOW)
+header, claims, raw_header, raw_claims = _forge.header, _forge.claims, _forge.raw_header, _forge.raw_claims
 
 
 def token(
-    header_: dict[str, Any] | bytes | None = None,
-    claims_: dict[str, Any] | bytes | None = None,
+    header: dict[str, Any] | bytes | None = None,
+    claims: dict[str, Any] | bytes | None = None,
     *,
     foreign: bool = False,
 ) -> str:
     """Sign a JOSE header and claims, given as members or as raw JSON; genuine ones by default."""
-    parts = (header() if header_ is None else header_, claims() if claims_ is None else claims_)
-    encoded = (base64url(part if isinstance(part, bytes) else compact_json(part)) for part in parts)
-    return signed(*encoded, foreign=foreign)
+    return _forge.token(header, claims, FOREIGN if foreign else OWN)
+
+
+def signed(header_part: str, payload_part: str, *, foreign: bool = False) -> str:
+    """Sign two parts as they are."""
+    return signed_by(f"{header_part}.{payload_part}", FOREIGN if foreign else OWN)
 
 
 def verifier(*keys: str, now: float = NOW, **options: Any) -> IdentityVerifier:

@@ -44,7 +44,7 @@ class RequestCase(NamedTuple):
 def token(now_plus: float = 0, **changes: object) -> str:
     """A token signed at the present second, with *changes* to its claims."""
     now = int(time.time() + now_plus)
-    return forge.token(claims_=forge.claims(**{"iat": now, "nbf": now - 60, "exp": now + 60, **changes}))
+    return forge.token(claims=forge.claims(**{"iat": now, "nbf": now - 60, "exp": now + 60, **changes}))
 
 
 def signed(now_plus: float = 0, **changes: object) -> list[tuple[str, str | bytes]]:

@@ -29,7 +29,7 @@ def current(**changes: object) -> dict[str, object]:
 
 
 def signed_by_us(**changes: object) -> list[tuple[str, str]]:
-    return with_token(token(claims_=current(**changes)))
+    return with_token(token(claims=current(**changes)))
 
 
 def with_token(value: str) -> list[tuple[str, str]]:
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     path: str = PATH
 
 
-GENUINE = token(claims_=current())
+GENUINE = token(claims=current())
 JWK = {"kty": "OKP", "crv": "Ed25519", "x": base64url(PublicKey.parse(FOREIGN_KEY).raw)}
 UNSIGNED_PARTS = GENUINE.rpartition(".")[0]
 

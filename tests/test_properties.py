@@ -71,7 +71,7 @@ def test_no_text_in_the_token_raises_anything_but_a_verification_error(path: obj
 
 @given(header=st.binary(max_size=300), payload=st.binary(max_size=300))
 def test_no_signed_bytes_raise_anything_but_a_verification_error(header: bytes, payload: bytes) -> None:
-    for forged in (token(header), token(claims_=payload), f"{base64url(header)}.{base64url(payload)}.AAAA"):
+    for forged in (token(header), token(claims=payload), f"{base64url(header)}.{base64url(payload)}.AAAA"):
         with pytest.raises(VerificationError):
             verifier().verify_signature(PATH, "v1", forged)
 
@@ -94,7 +94,7 @@ def test_no_signed_json_raises_anything_but_a_verification_error(
         verifier().verify_signature(PATH, "v1", token({**header, "kid": KEY}))
     with pytest.raises(VerificationError):
         # PATH is never drawn, so that even well-formed claims are for another audience.
-        verifier().verify_signature(PATH, "v1", token(claims_=claims))
+        verifier().verify_signature(PATH, "v1", token(claims=claims))
 
 
 texts = st.just(PATH) | ANY_TEXT
@@ -116,7 +116,7 @@ def test_claims_mean_the_same_as_the_server_writes_them_and_in_any_other_form(
         except VerificationError as refusal:
             return refusal.reason
 
-    assert verdict(token(claims_=members)) == verdict(token(claims_=otherwise))
+    assert verdict(token(claims=members)) == verdict(token(claims=otherwise))
 
 
 names = st.sampled_from(["x-restate-signature-scheme", "X-Restate-JWT-V1"]) | anything

@@ -13,7 +13,21 @@ import pytest
 
 from restate_identity import Reason, VerificationError
 from restate_identity.signing import RequestSigner
-from tests.forge import FOREIGN_KEY, KEY, NOW, PATH, base64url, claims, compact_json, header, signed, token, verifier
+from tests.forge import (
+    FOREIGN_KEY,
+    KEY,
+    NOW,
+    PATH,
+    base64url,
+    claims,
+    compact_json,
+    header,
+    raw_claims,
+    raw_header,
+    signed,
+    token,
+    verifier,
+)
 
 
 class Case(NamedTuple):
@@ -32,16 +46,7 @@ def bad_header(wrong: str, refused: dict[str, Any] | bytes, accepted: dict[str, 
 
 
 def bad_claims(wrong: str, refused: dict[str, Any] | bytes, accepted: dict[str, Any] | bytes | None = None) -> Case:
-    return refused_token(wrong, Reason.MALFORMED_CLAIMS, token(claims_=refused), token(claims_=accepted))
-
-
-def raw_claims(text: str) -> bytes:
-    """The genuine claims with *text* spliced in at the end of the object, as raw JSON."""
-    return compact_json(claims())[:-1] + text.encode("utf-8", "surrogatepass") + b"}"
-
-
-def raw_header(text: str) -> bytes:
-    return compact_json(header())[:-1] + text.encode("utf-8", "surrogatepass") + b"}"
+    return refused_token(wrong, Reason.MALFORMED_CLAIMS, token(claims=refused), token(claims=accepted))
 
 
 def nested(depth: int) -> str:
@@ -56,7 +61,7 @@ SIGNATURE_BYTES = base64.urlsafe_b64decode(SIGNATURE + "==")
 
 def with_signature(wrong: str, signature: str, payload: dict[str, Any] | bytes | None = None) -> Case:
     """The genuine header, with a signature that is not the one of this payload."""
-    unsigned = token(claims_=payload).rpartition(".")[0]
+    unsigned = token(claims=payload).rpartition(".")[0]
     return refused_token(wrong, Reason.BAD_SIGNATURE, f"{unsigned}.{signature}")
 
 
@@ -88,8 +93,8 @@ CASES = [
     refused_token(
         "a token beyond 16 KiB",
         Reason.OVERSIZED_TOKEN,
-        token(claims_=claims(sub=BIG + "x" * 400)),
-        token(claims_=claims(sub=BIG)),
+        token(claims=claims(sub=BIG + "x" * 400)),
+        token(claims=claims(sub=BIG)),
     ),
     refused_token("16 KiB and one character of garbage", Reason.OVERSIZED_TOKEN, "x" * (16 * 1024 + 1)),
     refused_token("16 KiB of garbage", Reason.MALFORMED_TOKEN, "x" * (16 * 1024)),
@@ -205,7 +210,7 @@ CASES = [
     with_signature("a signature with a byte added", base64url(SIGNATURE_BYTES + b"\0")),
     with_signature("a signature of zeros", base64url(bytes(64))),
     with_signature("half a signature, twice", base64url(SIGNATURE_BYTES[:32] * 2)),
-    with_signature("another token's signature", token(claims_=claims(sub="a")).rpartition(".")[2]),
+    with_signature("another token's signature", token(claims=claims(sub="a")).rpartition(".")[2]),
     with_signature("a changed subject", SIGNATURE, payload=claims(sub="admin")),
     with_signature("claims that are not JSON, and not signed", SIGNATURE, payload=b"{"),
     # --- claims
@@ -257,19 +262,17 @@ CASES = [
     bad_claims("nbf after iat", claims(nbf=NOW, iat=NOW - 1), claims(nbf=NOW, iat=NOW)),
     bad_claims("iat after exp", claims(iat=NOW + 61), claims(iat=NOW + 60)),
     # --- time and audience
-    refused_token("a token from the future", Reason.NOT_YET_VALID, token(claims_=claims(nbf=NOW + 1, iat=NOW + 1))),
+    refused_token("a token from the future", Reason.NOT_YET_VALID, token(claims=claims(nbf=NOW + 1, iat=NOW + 1))),
+    refused_token("an expired token", Reason.EXPIRED, token(claims=claims(exp=NOW)), token(claims=claims(exp=NOW + 1))),
     refused_token(
-        "an expired token", Reason.EXPIRED, token(claims_=claims(exp=NOW)), token(claims_=claims(exp=NOW + 1))
+        "a token for another handler", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/invoke/Greeter/admin"))
     ),
-    refused_token(
-        "a token for another handler", Reason.WRONG_AUDIENCE, token(claims_=claims(aud="/invoke/Greeter/admin"))
-    ),
-    refused_token("a token for discovery", Reason.WRONG_AUDIENCE, token(claims_=claims(aud="/discover"))),
-    refused_token("an audience with a prefix", Reason.WRONG_AUDIENCE, token(claims_=claims(aud="/mounted" + PATH))),
-    refused_token("an audience with a query", Reason.WRONG_AUDIENCE, token(claims_=claims(aud=PATH + "?a=1"))),
-    refused_token("an audience with a trailing slash", Reason.WRONG_AUDIENCE, token(claims_=claims(aud=PATH + "/"))),
-    refused_token("an audience in another case", Reason.WRONG_AUDIENCE, token(claims_=claims(aud=PATH.lower()))),
-    refused_token("an empty audience", Reason.WRONG_AUDIENCE, token(claims_=claims(aud=""))),
+    refused_token("a token for discovery", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/discover"))),
+    refused_token("an audience with a prefix", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/mounted" + PATH))),
+    refused_token("an audience with a query", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH + "?a=1"))),
+    refused_token("an audience with a trailing slash", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH + "/"))),
+    refused_token("an audience in another case", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH.lower()))),
+    refused_token("an empty audience", Reason.WRONG_AUDIENCE, token(claims=claims(aud=""))),
 ]
 
 
@@ -288,7 +291,7 @@ def test_it_is_refused_for_its_reason_and_its_twin_is_accepted(case: Case) -> No
 
 
 def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
-    old, young = token(claims_=claims(iat=NOW - 31)), token(claims_=claims(iat=NOW - 30))
+    old, young = token(claims=claims(iat=NOW - 31)), token(claims=claims(iat=NOW - 30))
     subject = verifier(max_token_age=30)
     with pytest.raises(VerificationError) as refusal:
         subject.verify_signature(PATH, "v1", old)
@@ -342,7 +345,7 @@ def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
     for last in range(256):
         for length in (1, 2, 3):
             payload = b"x" * (length - 1) + bytes([last])
-            assert reason_of("v1", token(claims_=payload)) is Reason.MALFORMED_CLAIMS
+            assert reason_of("v1", token(claims=payload)) is Reason.MALFORMED_CLAIMS
 
 
 ORDER = [
@@ -353,10 +356,10 @@ ORDER = [
     (Reason.MALFORMED_TOKEN, "v1", signed(base64url(compact_json(header(alg="none", kid="x"))), "*", foreign=True)),
     (Reason.UNSUPPORTED_ALGORITHM, "v1", token(header(alg="none", kid="x"), b"{", foreign=True)),
     (Reason.UNKNOWN_KEY, "v1", token(header(kid="x"), b"{", foreign=True)),
-    (Reason.BAD_SIGNATURE, "v1", token(claims_=b"{", foreign=True)),
-    (Reason.MALFORMED_CLAIMS, "v1", token(claims_=claims(aud=5, exp=NOW))),
-    (Reason.EXPIRED, "v1", token(claims_=claims(aud="/else", exp=NOW))),
-    (Reason.WRONG_AUDIENCE, "v1", token(claims_=claims(aud="/else"))),
+    (Reason.BAD_SIGNATURE, "v1", token(claims=b"{", foreign=True)),
+    (Reason.MALFORMED_CLAIMS, "v1", token(claims=claims(aud=5, exp=NOW))),
+    (Reason.EXPIRED, "v1", token(claims=claims(aud="/else", exp=NOW))),
+    (Reason.WRONG_AUDIENCE, "v1", token(claims=claims(aud="/else"))),
 ]
 
 
@@ -411,12 +414,12 @@ class TestTheError:
         assert f"signed with the key {quotation}, which" in refusal.value.hint
 
     def test_a_token_from_the_future_says_when_it_becomes_valid(self) -> None:
-        future = token(claims_=claims(nbf=100, iat=100, exp=200))
+        future = token(claims=claims(nbf=100, iat=100, exp=200))
         with pytest.raises(VerificationError, match="becomes valid in 70 s"):
             verifier(now=30).verify_signature(PATH, "v1", future)
 
     def test_a_token_that_is_too_old_says_how_old_and_what_is_allowed(self) -> None:
-        old = token(claims_=claims(nbf=0, iat=10, exp=100))
+        old = token(claims=claims(nbf=0, iat=10, exp=100))
         with pytest.raises(VerificationError, match="issued 45 s ago, at most 30 s allowed"):
             verifier(now=55, max_token_age=30).verify_signature(PATH, "v1", old)
 
@@ -429,7 +432,7 @@ class TestTheError:
             verifier().verify_signature(PATH, "v1", token(header(alg="HS256")))
 
     def test_an_expired_token_says_since_when(self) -> None:
-        expired = token(claims_=claims(nbf=0, iat=0, exp=60))
+        expired = token(claims=claims(nbf=0, iat=0, exp=60))
         with pytest.raises(VerificationError, match="expired 140 s ago"):
             verifier(now=200).verify_signature(PATH, "v1", expired)
 

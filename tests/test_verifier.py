@@ -22,7 +22,7 @@ from tests.forge import FOREIGN_KEY, KEY, NOW, PATH, claims, header, token, veri
 
 
 def test_the_identity_says_what_was_signed() -> None:
-    genuine = token(claims_=claims(sub="alice"))
+    genuine = token(claims=claims(sub="alice"))
     assert verifier().verify_signature(PATH, "v1", genuine) == Identity(
         key=KEY, audience=PATH, subject="alice", issued_at=NOW, not_before=NOW - 60, expires_at=NOW + 60
     )
@@ -196,7 +196,7 @@ class TestTheCache:
         subject = verifier(cache_size=4)
         subject.verify_signature(PATH, "v1", token())
         for number in range(100):
-            forged = token(claims_=claims(sub=str(number)), foreign=True)
+            forged = token(claims=claims(sub=str(number)), foreign=True)
             with pytest.raises(VerificationError):
                 subject.verify_signature(PATH, "v1", forged)
         assert subject.cache_info().currsize == 1
@@ -207,16 +207,16 @@ class TestTheCache:
     def test_it_is_bounded_by_its_size(self) -> None:
         subject = verifier(cache_size=4)
         for number in range(10):
-            subject.verify_signature(PATH, "v1", token(claims_=claims(sub=str(number))))
+            subject.verify_signature(PATH, "v1", token(claims=claims(sub=str(number))))
         assert subject.cache_info() == CacheInfo(hits=0, misses=10, maxsize=4, currsize=4)
 
     def test_a_token_with_a_long_object_key_is_accepted_and_not_kept(self) -> None:
         subject = verifier()
         for _ in range(2):
-            identity = subject.verify_signature(PATH, "v1", token(claims_=claims(sub="k" * 10_000)))
+            identity = subject.verify_signature(PATH, "v1", token(claims=claims(sub="k" * 10_000)))
             assert identity.subject == "k" * 10_000
         assert subject.cache_info().currsize == 0
-        subject.verify_signature(PATH, "v1", token(claims_=claims(sub="k" * 300)))
+        subject.verify_signature(PATH, "v1", token(claims=claims(sub="k" * 300)))
         assert subject.cache_info().currsize == 1
 
     def test_it_can_be_switched_off_without_switching_verification_off(self) -> None:
@@ -267,7 +267,7 @@ class TestTime:
         assert refusal.value.reason is Reason.TOO_OLD
 
     def test_without_a_maximum_age_a_token_lives_until_it_expires(self) -> None:
-        long_lived = token(claims_=claims(exp=NOW + 10_000))
+        long_lived = token(claims=claims(exp=NOW + 10_000))
         assert verifier(now=NOW + 9_999).verify_signature(PATH, "v1", long_lived).expires_at == NOW + 10_000
 
     @pytest.mark.parametrize(
@@ -286,5 +286,5 @@ class TestTime:
 
     def test_the_real_clock_is_the_default(self) -> None:
         with pytest.raises(VerificationError) as refusal:
-            IdentityVerifier([KEY]).verify_signature(PATH, "v1", token(claims_=claims(nbf=0, iat=0, exp=60)))
+            IdentityVerifier([KEY]).verify_signature(PATH, "v1", token(claims=claims(nbf=0, iat=0, exp=60)))
         assert refusal.value.reason is Reason.EXPIRED
