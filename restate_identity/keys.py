@@ -6,8 +6,6 @@ verifies signatures that no private key made, and a second encoding of the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import base58
 from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import BadSignatureError
@@ -21,7 +19,6 @@ SIGNATURE_SIZE = 64
 MAX_TEXT_LENGTH = len(PREFIX) + 44
 
 
-@dataclass(frozen=True, slots=True)
 class PublicKey:
     """An Ed25519 public key that is fit to verify with.
 
@@ -33,16 +30,23 @@ class PublicKey:
             order, or not in the prime-order group, for which signatures can be made without a private key.
     """
 
-    raw: bytes
+    # Written out rather than a dataclass: importing `dataclasses` takes as long as importing libsodium.
+    __slots__ = ("_raw",)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.raw, bytes) or len(self.raw) != KEY_SIZE:
-            raise InvalidKeyError(f"an Ed25519 public key has {KEY_SIZE} bytes; this is {_described(self.raw)}")
-        if not crypto_core_ed25519_is_valid_point(self.raw):
+    def __init__(self, raw: bytes) -> None:
+        if not isinstance(raw, bytes) or len(raw) != KEY_SIZE:
+            raise InvalidKeyError(f"an Ed25519 public key has {KEY_SIZE} bytes; this is {_described(raw)}")
+        self._raw = raw
+        if not crypto_core_ed25519_is_valid_point(raw):
             raise InvalidKeyError(
                 f"{self} is not a sound Ed25519 public key (off the curve, not canonical, or of small order): "
                 "anyone could forge signatures for it; copy the key again from the log of the Restate server"
             )
+
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes of the key."""
+        return self._raw
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
@@ -91,13 +95,22 @@ class PublicKey:
         if len(signature) != SIGNATURE_SIZE:
             return False
         try:
-            crypto_sign_open(signature + message, self.raw)
+            crypto_sign_open(signature + message, self._raw)
         except BadSignatureError:
             return False
         return True
 
     def __str__(self) -> str:
-        return PREFIX + base58.b58encode(self.raw).decode()
+        return PREFIX + base58.b58encode(self._raw).decode()
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self._raw!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._raw == other._raw if isinstance(other, PublicKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._raw)
 
 
 def _described(value: object) -> str:

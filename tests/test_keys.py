@@ -168,6 +168,8 @@ def test_keys_compare_by_their_bytes_and_survive_copying() -> None:
     key = PublicKey.parse(KEY)
     assert key == PublicKey(key.raw)
     assert key != PublicKey.parse(FOREIGN_KEY)
+    assert key != key.raw
+    assert eval(repr(key)) == key
     assert len({key, PublicKey(key.raw)}) == 1
     assert pickle.loads(pickle.dumps(key)) == copy.deepcopy(key) == key
 
