@@ -169,10 +169,10 @@ def _judge_of(authenticator: TokenAuthenticator, leeway: float) -> Callable[[str
         if "," in token:
             raise _repeated(TOKEN_HEADER)
         identity = authenticator.authenticate(token)
-        audience = identity.audience
+        _, audience, _, _, not_before, expires_at = identity
         # An audience with a prefix matches no path at all, not even the one that is equal to it.
         plain_path = audience if signed_path(audience) == audience else None
-        return identity, identity.not_before - leeway, identity.expires_at + leeway, plain_path
+        return identity, not_before - leeway, expires_at + leeway, plain_path
 
     return judge
 
