@@ -88,6 +88,13 @@ def test_a_scheme_that_is_not_text_is_refused(value: Any) -> None:
     assert refusal.value.reason is Reason.UNSUPPORTED_SCHEME
 
 
+@pytest.mark.parametrize("path", ["/mounted" + PATH, "/mounted/discover", "/invoke/a/invoke/b/c"])
+def test_an_audience_with_a_prefix_matches_no_path_not_even_its_equal(path: str) -> None:
+    with pytest.raises(VerificationError) as refusal:
+        verifier().verify_signature(path, "v1", token(claims=claims(aud=path)))
+    assert refusal.value.reason is Reason.WRONG_AUDIENCE
+
+
 class TestKeys:
     @pytest.mark.parametrize("keys", [[], (), None, iter([])])
     def test_a_verifier_without_keys_cannot_be_built(self, keys: Any) -> None:
