@@ -9,6 +9,7 @@ import binascii
 import json
 import os
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from nacl.bindings import crypto_sign as sign
@@ -36,10 +37,24 @@ class KeyPair:
     def __init__(self, seed: bytes | None = None) -> None:
         raw, self._secret = crypto_sign_seed_keypair(seed or os.urandom(32))
         self.public = PublicKey(raw)
-        self._header = _base64url(_json({"typ": "JWT", "alg": "EdDSA", "kid": str(self.public)}))
+        members: dict[str, object] = {"typ": "JWT", "alg": "EdDSA", "kid": str(self.public)}
+        self._header = _base64url(_json(members))
+        self._header_reversed = _base64url(_json(_reversed(members)))
 
-    def token(self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = LEEWAY) -> str:
-        """Return the token that a server with this key and *leeway* sends for *path* at the second *now*."""
+    def token(
+        self,
+        path: str,
+        *,
+        subject: str | None = None,
+        now: float | None = None,
+        leeway: int = LEEWAY,
+        header_reversed: bool = False,
+        claims_reversed: bool = False,
+    ) -> str:
+        """Return the token that a server with this key and *leeway* sends for *path* at the second *now*.
+
+        Reversed members mean the same, but no server writes them so.
+        """
         issued_at = int(time.time() if now is None else now)
         claims: dict[str, object] = {
             "aud": path,
@@ -49,7 +64,8 @@ class KeyPair:
         }
         if subject is not None:
             claims["sub"] = subject
-        signed = self._header + b"." + _base64url(_json(claims))
+        header = self._header_reversed if header_reversed else self._header
+        signed = header + b"." + _base64url(_json(_reversed(claims) if claims_reversed else claims))
         signature = sign(signed, self._secret)[:crypto_sign_BYTES]
         return (signed + b"." + _base64url(signature)).decode()
 
@@ -92,6 +108,10 @@ def raw_signature(token: str) -> tuple[bytes, bytes]:
     """Return signature and signed message of *token*, decoded: all that a bare signature check needs."""
     signed, signature = token.rsplit(".", 1)
     return binascii.a2b_base64(signature.replace("-", "+").replace("_", "/") + "=="), signed.encode()
+
+
+def _reversed(members: Mapping[str, object]) -> dict[str, object]:
+    return dict(reversed(list(members.items())))
 
 
 def _json(value: dict[str, object]) -> bytes:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 ROUNDS = 3
 # All but the one that starts six servers, which has a test of its own.
 WORKLOADS = [
-    *("seen", "middleware", "new", "keys", "refusals"),
+    *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
     *("recorded", "objects", "cache", "threads", "imports", "memory"),
 ]
 
@@ -129,7 +129,7 @@ def test_the_plots_of_what_was_measured_are_drawn(
     finished: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
     plots = {path.stem: path.read_text() for path in finished[1].glob("*.svg")}
-    assert set(plots) == set(WORKLOADS) - {"middleware", "imports"}
+    assert set(plots) == set(WORKLOADS) - {"middleware", "imports", "shortcuts"}
     assert all("</svg>" in plot for plot in plots.values())
     assert "this project: verify_signature" in plots["new"]
 

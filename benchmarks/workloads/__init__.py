@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.session import Workload
-from benchmarks.workloads import checks, imports, memory, middleware, recorded, refusals, servers, skewed, threads
+from benchmarks.workloads import (
+    checks,
+    imports,
+    memory,
+    middleware,
+    recorded,
+    refusals,
+    servers,
+    shortcuts,
+    skewed,
+    threads,
+)
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
@@ -11,6 +22,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("seen", "A token that was seen before", checks.seen),
         Workload("middleware", "A token that was seen before, through ASGI without a server", middleware.run),
         Workload("new", "A new token at every call", checks.new),
+        Workload("shortcuts", "What each shortcut of the fast path buys", shortcuts.run),
         Workload("keys", "1, 3 and 10 configured keys, of which the last one signed", checks.keys),
         Workload("refusals", "Requests that must be refused", refusals.run),
         Workload("recorded", "Traffic recorded from a real Restate server", recorded.run),

@@ -30,11 +30,11 @@ def run(session: Session) -> Outcome:
     }
     cases = [calls(verifier.name, verifier.check, lambda: verifier.arguments([request] * session.scale.slow))]
     for name, app in apps.items():
-        if _status(app, request) != 200:
+        if status(app, request) != 200:
             raise AssertionError(f"{name} does not answer a genuine request")
-        if app is not bare and _status(app, request._replace(headers=request.headers[:-2])) != 401:
+        if app is not bare and status(app, request._replace(headers=request.headers[:-2])) != 401:
             raise AssertionError(f"{name} does not refuse a request without a token")
-        cases.append(calls(name, _call, _scopes(app, request, session.scale.fast)))
+        cases.append(calls(name, call, scopes(app, request, session.scale.fast)))
     return Outcome(session.interleave(cases))
 
 
@@ -50,7 +50,7 @@ async def _send(message: Scope) -> None:
     """Take the message, as a server with room in its buffer does: without waiting."""
 
 
-def _call(app: App, scope: Scope) -> None:
+def call(app: App, scope: Scope) -> None:
     # Nothing here ever waits, so one step runs the whole request: an event loop would only add its own cost and noise.
     try:
         app(scope, _receive, _send).send(None)  # type: ignore[attr-defined]  # an awaitable that is a coroutine
@@ -59,11 +59,11 @@ def _call(app: App, scope: Scope) -> None:
     raise AssertionError("the request waits for something")
 
 
-def _scopes(app: App, request: SignedRequest, count: int) -> Callable[[], list[tuple[App, Scope]]]:
+def scopes(app: App, request: SignedRequest, count: int) -> Callable[[], list[tuple[App, Scope]]]:
     return lambda: [(app, asgi_scope(request)) for _ in range(count)]
 
 
-def _status(app: App, request: SignedRequest) -> int:
+def status(app: App, request: SignedRequest) -> int:
     statuses: list[int] = []
 
     async def send(message: Scope) -> None:
