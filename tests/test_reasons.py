@@ -328,6 +328,12 @@ def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_wor
     assert reason_of("v1", newer) is None
 
 
+def test_a_time_of_zero_is_a_time_in_whatever_order_the_claims_come() -> None:
+    since_1970 = claims(nbf=0, iat=0)
+    for members in (since_1970, dict(reversed(since_1970.items()))):
+        assert reason_of("v1", token(claims=members)) is None
+
+
 def test_white_space_and_another_order_in_json_change_nothing() -> None:
     loose = token(
         json.dumps(dict(reversed(header().items())), indent=1).encode(),
@@ -439,3 +445,42 @@ class TestTheError:
     def test_a_reason_is_its_own_label(self) -> None:
         assert f"{Reason.UNKNOWN_KEY}" == str(Reason.UNKNOWN_KEY) == Reason.UNKNOWN_KEY.value == "unknown_key"
         assert Reason("unknown_key") is Reason.UNKNOWN_KEY
+
+    @pytest.mark.parametrize(
+        ("scheme", "token_", "named"),
+        [("v1, v1", token(), "x-restate-signature-scheme"), ("v1", f"{token()},", "x-restate-jwt-v1")],
+    )
+    def test_a_repeated_header_is_named(self, scheme: str, token_: str, named: str) -> None:
+        with pytest.raises(VerificationError, match=f"the header {named} has more than one value"):
+            verifier().verify_signature(PATH, scheme, token_)
+
+    def test_one_configured_key_is_named_alone(self) -> None:
+        with pytest.raises(VerificationError, match=rf"not configured here \({KEY}\): another"):
+            verifier().verify_signature(PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
+
+    @pytest.mark.parametrize(
+        ("scheme", "quotation"), [("s" * 16, "'" + "s" * 16 + "';"), ("s" * 17, "(17 characters)")]
+    )
+        ("scheme", "quotation"), [("s" * 16, "'" + "s" * 16 + "';"), ("s" * 17, "(17 characters)")]
+    )
+    def test_a_scheme_is_cut_after_16_characters(self, scheme: str, quotation: str) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(PATH, scheme, token())
+        assert f"'{'s' * 16}'" in refusal.value.hint
+        assert quotation in refusal.value.hint
+
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@pytest.mark.parametrize("tail", [0, 1, 2, 3])
+def test_of_the_last_characters_of_a_part_only_the_canonical_ones_are_accepted(tail: int) -> None:
+    payload = next(part for n in range(4) if len(part := base64url(compact_json(claims(sub="x" * n)))) % 4 == 0)
+    stem = payload + "A" * (tail - 1) if tail else payload[:-1]
+    for character in ALPHABET:
+        part = stem + character
+        decoded = base64.urlsafe_b64decode(part + "==") if tail != 1 else b""
+        is_canonical = tail != 1 and base64url(decoded) == part
+        # Canonical or not, the claims are no JSON any more, or another one: only how far the token gets is compared.
+        is_malformed = reason_of("v1", signed(HEADER, part)) is Reason.MALFORMED_TOKEN
+        assert is_malformed is not is_canonical, part[-4:]

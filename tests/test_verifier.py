@@ -226,12 +226,22 @@ class TestTheCache:
         subject.verify_signature(PATH, "v1", token(claims=claims(sub="k" * 300)))
         assert subject.cache_info().currsize == 1
 
+    def test_a_token_of_1023_characters_is_kept_and_one_of_1025_is_not(self) -> None:
+        lengths = {len(genuine): genuine for n in range(480, 560) for genuine in [token(claims=claims(sub="k" * n))]}
+        for length, kept in ((1023, 1), (1025, 0)):
+            subject = verifier()
+            subject.verify_signature(PATH, "v1", lengths[length])
+            assert subject.cache_info().currsize == kept
+
     def test_it_can_be_switched_off_without_switching_verification_off(self) -> None:
         subject = verifier(cache_size=0)
         subject.verify_signature(PATH, "v1", token())
         assert subject.cache_info() == CacheInfo(hits=0, misses=1, maxsize=0, currsize=0)
         with pytest.raises(VerificationError):
             subject.verify_signature(PATH, "v1", token(foreign=True))
+
+    def test_its_size_may_be_any_number_below_2_to_the_31(self) -> None:
+        assert verifier(cache_size=2**31 - 1).cache_info().maxsize == 2**31 - 1
 
     @pytest.mark.parametrize("size", [-1, None, 1.5, True, "4096", 2**31, 10**30])
     def test_its_size_is_a_number_of_tokens(self, size: Any) -> None:
@@ -286,6 +296,11 @@ class TestTime:
     def test_options_in_seconds_are_checked(self, option: str, value: Any) -> None:
         with pytest.raises(ValueError, match=f"{option} is a number of seconds, 0 or more"):
             verifier(**{option: value})
+
+    @pytest.mark.parametrize("value", [0, 60, 2**52, 2**53 - 1])
+    def test_any_other_number_of_seconds_is_taken(self, value: int) -> None:
+        assert verifier(leeway=value).verify_signature(PATH, "v1", token()).issued_at == NOW
+        assert verifier(max_token_age=value).verify_signature(PATH, "v1", token()).issued_at == NOW
 
     def test_no_leeway_is_not_none(self) -> None:
         with pytest.raises(ValueError, match="leeway"):
