@@ -461,8 +461,6 @@ class TestTheError:
     @pytest.mark.parametrize(
         ("scheme", "quotation"), [("s" * 16, "'" + "s" * 16 + "';"), ("s" * 17, "(17 characters)")]
     )
-        ("scheme", "quotation"), [("s" * 16, "'" + "s" * 16 + "';"), ("s" * 17, "(17 characters)")]
-    )
     def test_a_scheme_is_cut_after_16_characters(self, scheme: str, quotation: str) -> None:
         with pytest.raises(VerificationError) as refusal:
             verifier().verify_signature(PATH, scheme, token())
