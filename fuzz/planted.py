@@ -13,15 +13,13 @@ _leaked: list[bytearray] = []
 
 
 def exception(data: bytes, attempt: Attempt) -> Attempt:
-    """Three characters, one after the other, as only a fuzzer finds them that watches the branches."""
+    """Two characters in their places, which come one after the other to a fuzzer that watches the branches."""
 
     def call() -> object:
         # One branch for each character.
         if data[:1] != b"B":
             return attempt.call()
         if data[1:2] != b"U":
-            return attempt.call()
-        if data[2:3] != b"G":
             return attempt.call()
         raise KeyError("planted")
         return attempt.call()

@@ -29,16 +29,16 @@ def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bug", "found"),
+    ("target", "bug", "found"),
     [
-        ("exception", "KeyError: 'planted'"),
-        ("forgery", "Violation: accepted, and we did not sign it"),
-        ("slowness", "times the cost of a genuine one"),
-        ("leak", "Violation: memory grew by"),
+        ("key", "exception", "KeyError: 'planted'"),
+        ("token", "forgery", "Violation: accepted, and we did not sign it"),
+        ("token", "slowness", "times the cost of a genuine one"),
+        ("token", "leak", "Violation: memory grew by"),
     ],
 )
-def test_a_planted_bug_is_found(bug: str, found: str, tmp_path: Path) -> None:
-    done = fuzz(tmp_path, "token", 60, "--plant", bug)
+def test_a_planted_bug_is_found(target: str, bug: str, found: str, tmp_path: Path) -> None:
+    done = fuzz(tmp_path, target, 200, "--plant", bug)
 
     assert done.returncode == 1
     assert found in done.stdout
