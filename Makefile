@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format vectors conformance conformance-sdks mutation lock clean
+.PHONY: help demo test check bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of e
 
 mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time: does a test notice?
 	$(RUN) -m tests.mutation
+
+fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target
+	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)
+
+soak: $(INSTALLED)  ## Real servers under genuine and hostile traffic while keys and clocks change, SECONDS=300
+	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)

@@ -1,0 +1,60 @@
+"""Readers with a bug in them, to show that the fuzzer finds it. Each takes an attempt and breaks it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from fuzz.seeds import NOW
+from fuzz.targets import Attempt
+from restate_identity import Identity
+
+_leaked: list[bytearray] = []
+
+
+def exception(data: bytes, attempt: Attempt) -> Attempt:
+    """Two characters in their places, which come one after the other to a fuzzer that watches the branches."""
+
+    def call() -> object:
+        # One branch for each character.
+        if data[:1] != b"B":
+            return attempt.call()
+        if data[1:2] != b"U":
+            return attempt.call()
+        raise KeyError("planted")
+        return attempt.call()
+
+    return attempt._replace(call=call)
+
+
+def forgery(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
+    """Whatever is refused is accepted, as it would be without a look at the signature."""
+    forged = Identity("publickeyv1_x", "", None, NOW, NOW - 60, NOW + 60)
+
+    def call() -> object:
+        outcome = attempt.call()
+        return outcome if isinstance(outcome, Identity) else forged
+
+    return attempt._replace(call=call)
+
+
+def slowness(data: bytes, attempt: Attempt) -> Attempt:
+    """A thousand times the work, for inputs with a line too many."""
+
+    def call() -> object:
+        if data.count(b"\n") > 10:
+            hashlib.pbkdf2_hmac("sha256", data, b"", 20_000)
+        return attempt.call()
+
+    return attempt._replace(call=call)
+
+
+def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
+    """Every input leaves a trace in memory."""
+    _leaked.append(bytearray(b"x" * 10_000))
+    return attempt
+
+
+BUGS: dict[str, Callable[[bytes, Attempt], Attempt]] = {
+    bug.__name__: bug for bug in (exception, forgery, slowness, leak)
+}

@@ -1,0 +1,105 @@
+"""Fuzz one target, until the time is up or something is wrong: ``python -m fuzz.run token 60 FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["restate_identity"]):
+    from fuzz.targets import TARGETS, Attempt, Violation
+
+with atheris.instrument_imports(include=["fuzz.planted"]):
+    from fuzz.planted import BUGS
+
+from fuzz.cost import CostWatch
+
+MAX_RATIO = 20
+# libFuzzer keeps what it found interesting, some MiB; a leak of 100 bytes for each input is far more.
+MAX_GROWTH = 64 * 2**20
+# Above the 16 KiB that are read of a token, with everything around it.
+MAX_LENGTH = 20_000
+
+
+class Run:
+    """What libFuzzer calls, and what is watched meanwhile."""
+
+    def __init__(self, name: str, seconds: float, folder: Path, bug: str | None) -> None:
+        target = TARGETS[name]()
+        self._read = target.attempt
+        self._plant = BUGS[bug] if bug else None
+        self._folder = folder
+        self.corpus = folder / "corpus"
+        self.corpus.mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(target.seeds):
+            (self.corpus / f"seed-{number:04}").write_bytes(seed[:MAX_LENGTH])
+        genuine = target.attempt(target.seeds[0])
+        genuine.judge(genuine.call())
+        self._cost = CostWatch(genuine.call)
+        self._executions = 0
+        self._started = self._reported = time.monotonic()
+        self._ends = self._started + seconds
+        self._warm = self._started + seconds / 4
+        self._resident: int | None = None
+        self._growth = 0
+
+    def one(self, data: bytes) -> None:
+        self._executions += 1
+        attempt = self._attempt(data)
+        attempt.judge(self._cost.measured(attempt.call))
+        if self._cost.worst > MAX_RATIO:
+            raise Violation(f"{self._cost.worst:.0f} times the cost of a genuine one")
+        now = time.monotonic()
+        if now - self._reported > 0.5:
+            self._reported = now
+            self._watch_memory(now)
+            self._report(now)
+            if now > self._ends:
+                # libFuzzer ends the process itself, and leaves no time for a last word.
+                os._exit(0)
+
+    def _attempt(self, data: bytes) -> Attempt:
+        attempt = self._read(data)
+        return self._plant(data, attempt) if self._plant else attempt
+
+    def _watch_memory(self, now: float) -> None:
+        if now < self._warm:
+            return
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        self._resident = self._resident or resident
+        self._growth = resident - self._resident
+        if self._growth > MAX_GROWTH:
+            raise Violation(f"memory grew by {self._growth / 2**20:.0f} MiB")
+
+    def _report(self, now: float) -> None:
+        figures = {
+            "executions": self._executions,
+            "per_second": self._executions / (now - self._started),
+            "corpus": sum(1 for _ in self.corpus.iterdir()),
+            "worst_ratio": self._cost.worst,
+            "memory_growth": self._growth,
+        }
+        (self._folder / "figures.json").write_text(json.dumps(figures))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fuzz one target.")
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--plant", choices=BUGS, help="break the target, to see that it is found")
+    arguments = parser.parse_args()
+    run = Run(arguments.target, arguments.seconds, arguments.folder, arguments.plant)
+    options = [f"-max_len={MAX_LENGTH}", "-timeout=20", f"-artifact_prefix={arguments.folder}/"]
+    atheris.Setup([sys.argv[0], *options, str(run.corpus)], run.one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

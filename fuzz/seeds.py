@@ -1,0 +1,58 @@
+"""What the fuzzer starts from: the test vectors, the recorded requests, and which of their tokens are genuine."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import base58
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+TOKEN, SCHEME = "x-restate-jwt-v1", "x-restate-signature-scheme"
+# When the recorded requests were made. The vectors that are about something else than time are set in that second too.
+NOW = 1_795_381_017
+
+DOCUMENTS = [json.loads(file.read_text("utf-8")) for file in sorted((TESTS / "vectors").glob("*.json"))]
+CASES: list[dict[str, Any]] = [case for document in DOCUMENTS if "group" in document for case in document["cases"]]
+RECORDED: list[dict[str, Any]] = [
+    json.loads(line) for line in (TESTS / "data" / "recorded_requests.jsonl").read_text("utf-8").splitlines()[1:]
+]
+REQUESTS: list[tuple[str, list[tuple[str, str]]]] = [
+    (str(request["path"]), [(name, value) for name, value in request["headers"]]) for request in [*RECORDED, *CASES]
+]
+KEYS = sorted({key for case in CASES if case["verdict"] == "valid" for key in case["keys"]})
+
+
+def decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def value(headers: list[tuple[str, str]], name: str) -> str:
+    return next((value for found, value in headers if found.lower() == name), "")
+
+
+def _is_genuine(token: str, keys: list[Ed25519PublicKey]) -> bool:
+    signed, _, signature = token.rpartition(".")
+    for key in keys:
+        try:
+            key.verify(decoded(signature), signed.encode())
+            return True
+        except (InvalidSignature, ValueError):
+            continue
+    return False
+
+
+def _genuine() -> frozenset[str]:
+    # OpenSSL says so, not what is fuzzed.
+    raw = (base58.b58decode(key.removeprefix("publickeyv1_")) for key in KEYS)
+    keys = [Ed25519PublicKey.from_public_bytes(key) for key in raw]
+    tokens = {value(headers, TOKEN) for _, headers in REQUESTS}
+    return frozenset(token for token in tokens if _is_genuine(token, keys))
+
+
+GENUINE = _genuine()
+"""The tokens among the seeds that a trusted key signed. No other may be accepted: the fuzzer has no private key."""

@@ -1,0 +1,314 @@
+"""What is fuzzed. Each target reads bytes as an input of one reader, and knows which outcomes are allowed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, decoded, value
+from restate_identity import Identity, IdentityVerifier, InvalidKeyError, PublicKey, VerificationError, current_identity
+from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.aws_lambda import require_request_identity
+from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
+from tests import forge
+from tests.lambda_events import SOURCES
+
+
+class Violation(AssertionError):  # noqa: N818
+    """The reader did what it must not do."""
+
+
+class Attempt(NamedTuple):
+    """An input, read: what to call (and to measure), and what its outcome is judged by."""
+
+    call: Callable[[], Any]
+    judge: Callable[[Any], None]
+
+
+class Target(NamedTuple):
+    """What to fuzz. A genuine input, whose cost is the measure of all others, comes first among the seeds."""
+
+    attempt: Callable[[bytes], Attempt]
+    seeds: list[bytes]
+
+
+class _Clock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+clock = _Clock()
+# Without a cache every token is a new one.
+verifier = IdentityVerifier(KEYS, clock=clock, cache_size=0)
+
+
+def text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def demand(fact: bool, what: str) -> None:
+    if not fact:
+        raise Violation(what)
+
+
+def is_safe_to_log(message: str) -> None:
+    # What is quoted is cut to some hundred characters, and one of them can become ten when it is escaped.
+    demand(message.isascii() and message.isprintable() and len(message) < 5000, "a message that is not safe to log")
+
+
+def is_genuine(identity: Identity, path: str, now: float, data: bytes) -> None:
+    """Judge an accepted request by the seeds alone."""
+    sent = [token for token in GENUINE if token.encode() in data]
+    demand(bool(sent), "accepted, and there is no token in it that we signed")
+    readings = [json.loads(decoded(token.split(".")[1])) for token in sent]
+    seen = (identity.audience, identity.subject, identity.issued_at, identity.not_before, identity.expires_at)
+    demand(
+        any(seen == tuple(claims.get(name) for name in ("aud", "sub", "iat", "nbf", "exp")) for claims in readings),
+        "an identity that nobody signed",
+    )
+    demand(path.endswith(identity.audience), "accepted for another path")
+    demand(identity.not_before <= now < identity.expires_at, "accepted at another time")
+
+
+# --- the token parser: four lines, the time, the path, the scheme and the token
+
+
+def _token(data: bytes) -> Attempt:
+    time, path, scheme, token = (text(line) for line in (data.split(b"\n", 3) + [b""] * 3)[:4])
+    clock.now = float(time) if time.isascii() and time.isdigit() and len(time) < 300 else NOW
+
+    def judge(outcome: Identity | VerificationError) -> None:
+        if isinstance(outcome, VerificationError):
+            is_safe_to_log(str(outcome))
+        else:
+            demand(token in GENUINE, "accepted, and we did not sign it")
+            is_genuine(outcome, path, clock.now, data)
+
+    return Attempt(lambda: _verdict(verifier, path, scheme, token), judge)
+
+
+def _verdict(verifier: IdentityVerifier, path: str, scheme: str, token: str) -> Identity | VerificationError:
+    try:
+        return verifier.verify_signature(path, scheme, token)
+    except VerificationError as error:
+        return error
+
+
+def _token_seeds() -> list[bytes]:
+    times = [NOW] * (len(REQUESTS) - len(CASES)) + [case["time"] for case in CASES]
+    return [
+        "\n".join((str(time), path, value(headers, SCHEME), value(headers, TOKEN))).encode("utf-8", "surrogatepass")
+        for time, (path, headers) in zip(times, REQUESTS, strict=True)
+    ]
+
+
+# --- what stands behind a right signature: JOSE header and claims, a line each, signed by the harness
+
+
+_forge_verifier = IdentityVerifier([forge.KEY], clock=lambda: forge.NOW, cache_size=0)
+
+
+def _claims(data: bytes) -> Attempt:
+    header, _, payload = data.partition(b"\n")
+    token = forge.signed(forge.base64url(header), forge.base64url(payload))
+
+    def judge(outcome: Identity | VerificationError) -> None:
+        if isinstance(outcome, VerificationError):
+            is_safe_to_log(str(outcome))
+            return
+        jose, claims = json.loads(header), json.loads(payload)
+        demand((jose["alg"], jose["kid"]) == ("EdDSA", forge.KEY), "another algorithm or key")
+        demand(not jose.keys() & {"crit", "b64", "jwk", "jku", "x5c", "x5u"}, "a JOSE header that changes the reading")
+        named = (claims["aud"], claims.get("sub"), claims["iat"], claims["nbf"], claims["exp"])
+        demand(outcome == (forge.KEY, *named), "an identity that was not signed")
+        demand(claims["aud"] == forge.PATH and claims["nbf"] <= forge.NOW < claims["exp"], "another path or time")
+
+    return Attempt(lambda: _verdict(_forge_verifier, forge.PATH, "v1", token), judge)
+
+
+def _claims_seeds() -> list[bytes]:
+    seeds = [forge.compact_json(forge.header()) + b"\n" + forge.compact_json(forge.claims())]
+    for _, headers in REQUESTS:
+        with suppress(ValueError):
+            header, payload, _ = value(headers, TOKEN).split(".")
+            # Another key signs here; the rest of what the case is about stays.
+            jose = decoded(header).replace(KEYS[0].encode(), forge.KEY.encode())
+            seeds.append(jose + b"\n" + decoded(payload))
+    return seeds
+
+
+# --- the adapters: the kind, the path, and the headers, a line each; for Lambda an event as JSON
+
+Answer = tuple[int, Identity | None]
+"""The status, and the identity if the application ran."""
+
+
+def _answered(path: Any, data: bytes) -> Callable[[Answer], None]:
+    def judge(answer: Answer) -> None:
+        status, identity = answer
+        if identity is None:
+            demand(status == 401, f"refused with {status}")
+        else:
+            demand(status == 200, f"served with {status}")
+            is_genuine(identity, path, NOW, data)
+
+    return judge
+
+
+def _lines(data: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+    kind, path, *lines = [*data.split(b"\n"), b""]
+    pairs = (line.partition(b":") for line in lines)
+    return kind, path, [(name, value.removeprefix(b" ")) for name, _, value in pairs]
+
+
+def _line_seeds() -> list[bytes]:
+    requests = [
+        "\n".join((kind, path, *(f"{name}: {value}" for name, value in headers)))
+        for path, headers in REQUESTS
+        for kind in ("http", "websocket")
+    ]
+    return [request.encode("utf-8", "surrogatepass") for request in requests]
+
+
+async def _asgi_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+    await send({"type": "http.response.start", "status": 200, "identity": scope["restate_identity"]})
+
+
+_asgi = RequestIdentityMiddleware(_asgi_app, verifier=verifier)
+
+
+def _asgi_attempt(data: bytes) -> Attempt:
+    kind, path, headers = _lines(data)
+    scope = {"type": "websocket" if kind == b"websocket" else "http", "path": text(path), "headers": headers}
+
+    def call() -> Answer:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            raise Violation("the body was read")
+
+        # Nothing waits, so no event loop is needed.
+        with suppress(StopIteration):
+            _asgi(scope, receive, send).__await__().__next__()
+        start = sent[0]
+        return (401 if start["type"] == "websocket.close" else start["status"]), start.get("identity")
+
+    return Attempt(call, _answered(text(path), data))
+
+
+def _wsgi_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("identity", environ["restate_identity"])])
+    return [b""]
+
+
+_wsgi = WSGIMiddleware(_wsgi_app, verifier=verifier)
+
+
+def _wsgi_attempt(data: bytes) -> Attempt:
+    kind, path, headers = _lines(data)
+    # As a server hands it over (PEP 3333): bytes as Latin-1, repeated headers joined.
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": kind.decode("latin-1"),
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path.decode("latin-1"),
+    }
+    for name, header in headers:
+        variable = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
+        values = filter(None, (environ.get(variable), header.decode("latin-1")))
+        environ[variable] = ",".join(values)
+
+    def call() -> Answer:
+        started: list[tuple[int, Identity | None]] = []
+
+        def start_response(status: str, headers: list[tuple[str, Any]]) -> None:
+            started.append((int(status[:3]), dict(headers).get("identity")))
+
+        for _ in _wsgi(environ, start_response):  # type: ignore[arg-type]
+            pass
+        return started[0]
+
+    return Attempt(call, _answered(text(path), data))
+
+
+@require_request_identity(verifier=verifier)
+def _lambda_handler(event: Any, context: object) -> Any:  # noqa: ARG001
+    return {"statusCode": 200, "identity": current_identity()}
+
+
+def _lambda_attempt(data: bytes) -> Attempt:
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        event = text(data)
+
+    def call() -> Answer:
+        response = _lambda_handler(event, None)
+        return response["statusCode"], response.get("identity")
+
+    path = event.get("rawPath", event.get("path")) if isinstance(event, dict) else ""
+    # Without the escapes that JSON allows in a token.
+    return Attempt(call, _answered(path, json.dumps(event).encode()))
+
+
+def _lambda_seeds() -> list[bytes]:
+    return [
+        json.dumps(source(path, headers), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        for number, (path, headers) in enumerate(REQUESTS)
+        for position, source in enumerate(SOURCES.values())
+        # All forms of some requests and one form of each.
+        if number % 25 == 0 or position == number % len(SOURCES)
+    ]
+
+
+# --- the key parser: the text
+
+
+def _key(data: bytes) -> Attempt:
+    candidate = text(data)
+
+    def call() -> PublicKey | None:
+        try:
+            return PublicKey.parse(candidate)
+        except InvalidKeyError as error:
+            demand("\n" not in str(error) and len(str(error)) < 1000, "a message that is not safe to log")
+            return None
+
+    def judge(key: PublicKey | None) -> None:
+        demand(key is None or str(key) == candidate, "a key with two names")
+
+    return Attempt(call, judge)
+
+
+def _key_seeds() -> list[bytes]:
+    keys = dict.fromkeys([*KEYS, *(key for case in CASES for key in case["keys"])])
+    return [key.encode("utf-8", "surrogatepass") for key in keys]
+
+
+class _EveryMessage(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        is_safe_to_log(record.getMessage())
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 (the name is given)
+        raise
+
+
+logger = logging.getLogger("restate_identity")
+logger.addHandler(_EveryMessage())
+logger.propagate = False
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "token": lambda: Target(_token, _token_seeds()),
+    "claims": lambda: Target(_claims, _claims_seeds()),
+    "asgi": lambda: Target(_asgi_attempt, _line_seeds()),
+    "wsgi": lambda: Target(_wsgi_attempt, _line_seeds()),
+    "aws_lambda": lambda: Target(_lambda_attempt, _lambda_seeds()),
+    "key": lambda: Target(_key, _key_seeds()),
+}

@@ -1,0 +1,33 @@
+"""Restate services behind the guard, for uvicorn."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import restate
+
+from demo.services import counter
+from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Send
+from soak.control import Follower
+
+# What the server tries again while the clock is wrong must not wait for a minute.
+impatient = restate.InvocationRetryPolicy(max_interval=timedelta(seconds=1))
+greeter = restate.Service("Greeter", invocation_retry_policy=impatient)
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:  # noqa: ARG001
+    return f"Hello, {name}!"
+
+
+follower = Follower(Path(os.environ["SOAK_STATE"]))
+services = restate.app([greeter, counter])
+guarded = RequestIdentityMiddleware(services, verifier=follower.verifier)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if os.environ.get("SOAK_PLANT") != "deaf":
+        follower.follow()
+    await guarded(scope, receive, send)

@@ -1,0 +1,121 @@
+"""What is sent at the servers: genuine, forged and broken off, each from threads of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+from demo.attacks import ADD, attacks
+from demo.invocation import CONTENT_TYPE, invocation_body
+from demo.restate_server import RestateServer
+from soak.control import Control, Moment
+from soak.tally import Tally
+from tests.servers import Server
+
+PAUSE = 0.01  # the servers need the processor too
+
+
+class Traffic:
+    """Everything that is sent at one server.
+
+    Args:
+        name: The server's name in the table.
+    """
+
+    def __init__(self, name: str, server: Server, control: Control, tally: Tally) -> None:
+        self._name = name
+        self._server = server
+        self._control = control
+        self._tally = tally
+        # Tokens that were accepted, and what was in force then.
+        self._accepted: deque[tuple[Moment, dict[str, str]]] = deque(maxlen=1000)
+
+    def genuine(self) -> None:
+        """Send a request that must be accepted, unless its key or time was overtaken on the way."""
+        moment = self._control.moment
+        key = f"key {uuid.uuid4().int % 100}"
+        headers = moment.signer.headers(ADD, subject=key, now=moment.now)
+        status = self._status(headers, key)
+        after = self._control.moment
+        if status == 200:
+            self._tally.count(f"{self._name}: genuine, accepted")
+            self._accepted.append((moment, headers))
+        elif not moment.is_same_time(after) or after.rotations > moment.rotations + 1:
+            self._tally.count(f"{self._name}: genuine, overtaken by a change")
+        else:
+            self._tally.violation(f"{self._name}: a genuine request was answered with {status}")
+
+    def hostile(self) -> None:
+        """Send every attack of the demo."""
+        for attack in attacks(self._control.moment.signer):
+            answer = self._server.request(attack.path, list(attack.headers))
+            self._judge_forged(attack.what, answer.status)
+
+    def retired(self) -> None:
+        """Send what is genuine but for its key, which was replaced; new, and as it was accepted before."""
+        signer = self._control.retired
+        if signer is not None:
+            headers = signer.headers(ADD, subject="key", now=self._control.moment.now)
+            self._judge_forged("signed by a retired key", self._status(headers, "key"))
+        for moment, headers in list(self._accepted)[:20]:
+            now = self._control.moment
+            is_retired = now.rotations > moment.rotations + 1
+            if not is_retired and now.offset == moment.offset:
+                continue
+            status = self._status(headers, "key")
+            if is_retired or now.is_same_time(self._control.moment):
+                self._judge_forged("replayed after its key or its time", status)
+
+    def broken_off(self) -> None:
+        """Send the beginning of a request, forged or genuine, and hang up."""
+        moment = self._control.moment
+        genuine = moment.signer.headers(ADD, subject="key", now=moment.now)
+        forged = {**genuine, "x-restate-jwt-v1": "e30.e30.e30"}
+        for headers in (genuine, forged):
+            lines = [f"POST {ADD} HTTP/1.1", "host: x", *(f"{name}: {value}" for name, value in headers.items())]
+            head = "\r\n".join([*lines, f"content-type: {CONTENT_TYPE}", "content-length: 1000", "", ""]).encode()
+            for sent in (head[: len(head) // 2], head, head + b"half a body"):
+                with socket.create_connection(("127.0.0.1", self._server.port), timeout=30) as connection:
+                    connection.sendall(sent)
+                self._tally.count(f"{self._name}: broken off")
+                time.sleep(PAUSE)
+
+    def _status(self, headers: dict[str, str], key: str) -> int:
+        content = [("content-type", CONTENT_TYPE), *headers.items()]
+        return self._server.request(ADD, content, body=invocation_body(key, 1)).status
+
+    def _judge_forged(self, what: str, status: int) -> None:
+        # Some servers turn 17 KiB away themselves.
+        if status == 401 or (status in (400, 431) and "KiB" in what):
+            self._tally.count(f"{self._name}: hostile, refused")
+        else:
+            self._tally.violation(f"{self._name}: answered with {status}: {what}")
+
+
+def ingress(server: RestateServer, tally: Tally) -> None:
+    """Call a service through the real server. What is refused while the clock is wrong, it repeats."""
+    name = uuid.uuid4().hex
+    response = server.invoke("Greeter/greet", name)
+    if response.status_code == 200 and name in response.text:
+        tally.count("real server: invocations, done")
+    else:
+        tally.violation(f"real server: an invocation was answered with {response.status_code}")
+
+
+def repeat(what: Callable[[], None], stop: threading.Event, tally: Tally) -> threading.Thread:
+    """Do *what* again and again in a thread, until *stop*."""
+
+    def work() -> None:
+        while not stop.wait(PAUSE):
+            try:
+                what()
+            except Exception as error:  # noqa: BLE001 (whatever it is, it must be seen)
+                tally.violation(f"a client failed: {type(error).__name__}: {error}")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread

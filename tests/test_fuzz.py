@@ -1,0 +1,46 @@
+"""The fuzzer runs on every target, and finds bugs that are planted for it. `make fuzz` runs it for longer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("atheris", reason="atheris has wheels for CPython 3.11 to 3.13 on Linux x86-64 only")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def fuzz(folder: Path, target: str, seconds: float, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fuzz", "--target", target, "--seconds", str(seconds), "--crashes", str(folder)]
+    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("target", ["token", "claims", "asgi", "wsgi", "aws_lambda", "key"])
+def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
+    done = fuzz(tmp_path, target, 5)
+
+    assert done.returncode == 0, done.stdout
+    row = next(line.split() for line in done.stdout.splitlines() if line.startswith(target))
+    assert int(row[1]) > 100, "it hardly ran"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "bug", "found"),
+    [
+        ("key", "exception", "KeyError: 'planted'"),
+        ("token", "forgery", "Violation: accepted, and we did not sign it"),
+        ("token", "slowness", "times the cost of a genuine one"),
+        ("token", "leak", "Violation: memory grew by"),
+    ],
+)
+def test_a_planted_bug_is_found(target: str, bug: str, found: str, tmp_path: Path) -> None:
+    done = fuzz(tmp_path, target, 200, "--plant", bug)
+
+    assert done.returncode == 1
+    assert found in done.stdout
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in done.stdout
