@@ -80,26 +80,26 @@ class _LeftOut(NamedTuple):
 class _Allowance:
     """A token bucket: *burst* lines at once, then one every *interval* seconds, until a quiet time fills it again."""
 
-    __slots__ = ("_burst", "_count", "_filled", "_interval", "_left", "_since")
+    __slots__ = ("_count", "_credit", "_filled", "_full", "_interval", "_since")
 
     def __init__(self, burst: int, interval: float, now: float) -> None:
-        self._burst = burst
+        # In seconds, so that adding them up rounds nothing: a line costs an interval.
         self._interval = interval
-        self._left = float(burst)
+        self._full = self._credit = burst * interval
         self._filled = now
         self._count = 0
         self._since = now
 
     def take(self, now: float) -> _LeftOut | None:
         """Return what was left out before, if there may be a line now; count one more and return None if not."""
-        self._left = min(self._left + (now - self._filled) / self._interval, float(self._burst))
+        self._credit = min(self._credit + now - self._filled, self._full)
         self._filled = now
-        if self._left < 1:
+        if self._credit < self._interval:
             if self._count == 0:
                 self._since = now
             self._count += 1
             return None
-        self._left -= 1
+        self._credit -= self._interval
         left_out = _LeftOut(self._count, now - self._since)
         self._count = 0
         return left_out
