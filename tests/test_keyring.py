@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,10 +62,10 @@ def replace(path: Path, content: str | bytes) -> None:
     new.replace(path)
 
 
-def make_old(path: Path) -> None:
-    """As if the file had been written an hour ago."""
-    an_hour_ago = time.time() - 3600
-    os.utime(path, (an_hour_ago, an_hour_ago))
+@pytest.fixture
+def fine_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the files were too old for a change to hide behind another one."""
+    monkeypatch.setattr("restate_identity.keyring.COARSEST_CLOCK", 0.0)
 
 
 @pytest.fixture
@@ -330,16 +330,13 @@ def test_a_verifier_is_not_kept_alive_by_its_file(path: Path) -> None:
     assert verifier() is None
 
 
+@pytest.mark.usefixtures("fine_clock")
 def test_a_file_that_did_not_change_is_neither_read_nor_are_verified_tokens_forgotten(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_old(path)
     clock = Clock()
-    real_time = time.time
-    # The time of the last change of the inode cannot be put back, so the clock is put forward.
-    monkeypatch.setattr(time, "time", lambda: real_time() + 3600)
-    verifier = KeyFile(path, clock=clock).verifier(clock=real_time)
-    headers = OLD.headers(PATH, now=real_time())
+    verifier = KeyFile(path, clock=clock).verifier()
+    headers = OLD.headers(PATH)
     verifier.verify(PATH, headers)
     opened = counted(monkeypatch, "open")
 
@@ -384,20 +381,37 @@ def test_there_is_at_most_one_stat_in_an_interval_however_many_requests_come(
     assert stats() == 1
 
 
-def test_a_change_with_the_same_time_and_size_is_noticed_by_the_inode(path: Path) -> None:
-    keys = [signer for signer in (RequestSigner.generate() for _ in range(200)) if len(lines(signer)) == 57][:2]
+@pytest.mark.usefixtures("fine_clock")
+@pytest.mark.parametrize("member", ["st_ino", "st_dev", "st_size", "st_mtime_ns", "st_ctime_ns"])
+def test_a_change_of_which_only_one_thing_can_be_seen_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    found = path.stat()
+    seen = SimpleNamespace(**{name: getattr(found, name) for name in dir(found) if name.startswith("st_")})
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: seen)
     clock = Clock()
-    path.write_text(lines(keys[0]))
-    make_old(path)
     verifier = KeyFile(path, clock=clock).verifier()
-    before = path.stat()
 
-    replace(path, lines(keys[1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    path.write_text(lines(NEW))
+    clock.now += 10
+    assert accepts(verifier, OLD), "nothing shows the change yet"
+    setattr(seen, member, getattr(seen, member) + 1)
     clock.now += 10
 
-    assert (path.stat().st_mtime_ns, path.stat().st_size) == (before.st_mtime_ns, before.st_size)
-    assert accepts(verifier, keys[1])
+    assert accepts(verifier, NEW)
+
+
+def test_a_file_is_not_looked_at_before_it_is_time_even_if_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    file = KeyFile(path, clock=clock)
+    stats = counted(monkeypatch, "stat")
+
+    file.refresh()
+    assert stats() == 0
+    clock.now += 10
+    file.refresh()
+    file.refresh()
+    assert stats() == 1
 
 
 def test_a_change_that_a_coarse_clock_hides_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,6 +539,7 @@ def test_a_second_change_for_the_worse_is_a_second_line(path: Path, caplog: pyte
     assert len(logged(caplog)) == 3
 
 
+@pytest.mark.usefixtures("fine_clock")
 def test_a_file_that_may_not_be_read_is_read_again_as_soon_as_it_may(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
