@@ -581,6 +581,24 @@ def test_what_cannot_be_read_at_the_start_is_an_error(tmp_path: Path, name: str)
         KeyFile(tmp_path / name)
 
 
+def test_a_manifest_that_cannot_be_read_for_lack_of_a_library_is_no_exception_to_that(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    clock = Clock()
+    verifier = KeyFile(path, clock=clock).verifier()
+    replace(path, YAML.replace(str(OLD.public_key), str(NEW.public_key)))
+
+    clock.now += 10
+
+    assert accepts(verifier, OLD)
+    assert "pip install 'restate-identity[kubernetes]'" in logged(caplog)[0]
+
+
+def test_a_key_file_says_which_one_it_is(path: Path) -> None:
+    assert repr(KeyFile(path)) == f"<KeyFile '{path}'>"
+
+
 # --- threads
 
 
