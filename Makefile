@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # The rooms that decide who gets in: every line and branch of them is tested.
-CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py,*/guard.py,*/asgi.py
+CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py,*/keyring.py,*/refusal_log.py,*/guard.py,*/asgi.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help

@@ -68,12 +68,19 @@ class RestateServer:
         program: What `find_server` returned.
         identity_key: The PEM file with the private key to sign requests with; None for a server that does not sign.
         env: Further settings, ``RESTATE_SECTION__KEY``.
+        data: Where its data lies and stays, for a server that is started again; a temporary folder by default.
     """
 
     def __init__(
-        self, program: Path, *, identity_key: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        program: Path,
+        *,
+        identity_key: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        data: Path | None = None,
     ) -> None:
         self._program = program
+        self._data = data
         self._settings = dict(env or {})
         if identity_key is not None:
             key_setting = "RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE"
@@ -91,7 +98,7 @@ class RestateServer:
             self._http = resources.enter_context(httpx.Client(trust_env=False, timeout=60))
             resources.enter_context(
                 running(
-                    [str(self._program), "--no-logo", "--base-dir", str(folder / "data")],
+                    [str(self._program), "--no-logo", "--base-dir", str(self._data or folder / "data")],
                     log=self._log,
                     env={**_environment(folder, ingress, admin, node), **self._settings},
                     cwd=folder,

@@ -9,6 +9,7 @@ from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import identity_context
 from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
 from restate_identity.verifier import SCHEME_HEADER, TOKEN_HEADER, IdentityVerifier, signature_headers
 
 Scope = MutableMapping[str, Any]
@@ -34,8 +35,10 @@ class RequestIdentityMiddleware:
     Args:
         app: Any ASGI application.
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. Exactly one of the two.
+        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+            (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
+        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
@@ -48,9 +51,12 @@ class RequestIdentityMiddleware:
         identity_keys: Iterable[str | PublicKey] | None = None,
         verifier: IdentityVerifier | None = None,
         exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.app = app
-        self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+        self._guard = RequestGuard(
+            identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 (the class says it)
         kind = scope["type"]

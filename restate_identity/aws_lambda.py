@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -25,6 +26,7 @@ def require_request_identity(
     identity_keys: Iterable[str | PublicKey] | None = None,
     verifier: IdentityVerifier | None = None,
     exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+    observer: Observer | None = None,
 ) -> Handler: ...
 @overload
 def require_request_identity(
@@ -33,6 +35,7 @@ def require_request_identity(
     identity_keys: Iterable[str | PublicKey] | None = None,
     verifier: IdentityVerifier | None = None,
     exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+    observer: Observer | None = None,
 ) -> Callable[[Handler], Handler]: ...
 def require_request_identity(
     handler: Handler | None = None,
@@ -40,6 +43,7 @@ def require_request_identity(
     identity_keys: Iterable[str | PublicKey] | None = None,
     verifier: IdentityVerifier | None = None,
     exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+    observer: Observer | None = None,
 ) -> Handler | Callable[[Handler], Handler]:
     """Let only events through to *handler* that your own Restate signed.
 
@@ -57,13 +61,15 @@ def require_request_identity(
         handler: A Lambda handler, a function of the event and the context. Lambda's Python runtime awaits nothing,
             so it cannot be a coroutine function; Mangum and the Restate SDK make plain handlers of ASGI applications.
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. Exactly one of the two.
+        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+            (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact paths, or a function that returns True for them.
+        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
     """
-    guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+    guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer)
 
     def decorate(handler: Handler) -> Handler:
         return _guarded(handler, guard)

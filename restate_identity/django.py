@@ -5,8 +5,13 @@ request that is refused, and set:
 
 ``RESTATE_IDENTITY_KEYS``
     The keys to trust, ``publickeyv1_…``.
+``RESTATE_IDENTITY_VERIFIER``
+    Or a verifier with options of your own. With neither of the two, the keys come from the environment
+    (`restate_identity.keyring.verifier_from_environment`).
 ``RESTATE_IDENTITY_EXEMPT_PATHS``
     Paths that are served to anybody: exact decoded paths, or a function that returns True for them. None by default.
+``RESTATE_IDENTITY_OBSERVER``
+    An object that is told of every request that is judged, see `restate_identity.telemetry`. None by default.
 
 Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well, and Django's system checks report a mistake in these
 settings. Without it the server still does not start with such a mistake: the middleware cannot be built.
@@ -113,11 +118,14 @@ def _guard_from_settings() -> RequestGuard:
     try:
         return RequestGuard(
             identity_keys=getattr(settings, "RESTATE_IDENTITY_KEYS", None),
+            verifier=getattr(settings, "RESTATE_IDENTITY_VERIFIER", None),
             exempt_paths=getattr(settings, "RESTATE_IDENTITY_EXEMPT_PATHS", ()),
+            observer=getattr(settings, "RESTATE_IDENTITY_OBSERVER", None),
         )
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"RESTATE_IDENTITY_KEYS and RESTATE_IDENTITY_EXEMPT_PATHS cannot be used: {error}"
+            "the settings RESTATE_IDENTITY_KEYS, RESTATE_IDENTITY_VERIFIER, RESTATE_IDENTITY_EXEMPT_PATHS and "
+            f"RESTATE_IDENTITY_OBSERVER cannot be used: {error}"
         ) from error
 
 
@@ -132,7 +140,8 @@ def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.C
             checks.Error(
                 str(error),
                 hint="RESTATE_IDENTITY_KEYS is a list of the publickeyv1_... that your Restate servers print at "
-                "start-up; RESTATE_IDENTITY_EXEMPT_PATHS is a list of exact paths, or a function.",
+                "start-up, and may be left to the environment; RESTATE_IDENTITY_EXEMPT_PATHS is a list of exact "
+                "paths, or a function.",
                 id="restate_identity.E001",
             )
         )

@@ -49,12 +49,15 @@ class VerificationError(IdentityError):
     Attributes:
         reason: Which check failed.
         hint: What was found, and what an operator can do about it. Safe to log.
+        kid: The identity key that the token names, ``publickeyv1_…``; None if it was not read, or is not of that form.
+            That this key signed is proven for the reasons after ``bad_signature`` only.
     """
 
-    def __init__(self, reason: Reason, hint: str) -> None:
+    def __init__(self, reason: Reason, hint: str, *, kid: str | None = None) -> None:
         super().__init__(reason, hint)
         self.reason = reason
         self.hint = hint
+        self.kid = kid
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.hint}"

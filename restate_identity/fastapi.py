@@ -11,6 +11,7 @@ from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
 from restate_identity.verifier import TOKEN_HEADER, IdentityVerifier, signature_headers
 
 try:
@@ -42,8 +43,10 @@ class RequestIdentity(SecurityBase):
 
     Args:
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. Exactly one of the two.
+        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+            (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
+        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
@@ -55,8 +58,11 @@ class RequestIdentity(SecurityBase):
         identity_keys: Iterable[str | PublicKey] | None = None,
         verifier: IdentityVerifier | None = None,
         exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+        observer: Observer | None = None,
     ) -> None:
-        self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths)
+        self._guard = RequestGuard(
+            identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer
+        )
         self.scheme_name = "RestateRequestIdentity"
         self.model = APIKey.model_validate(
             {

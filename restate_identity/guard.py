@@ -1,20 +1,21 @@
-"""What every adapter does alike, once: which verifier, which paths are exempt, the log line of a refusal, the 401, and
-setting `current_identity()`. An adapter only translates between this and its framework.
+"""What every adapter does alike, once: which verifier, which paths are exempt, the log line and the observation of a
+refusal, the 401, and setting `current_identity()`. An adapter only translates between this and its framework.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from contextvars import Token
+from time import perf_counter
 from types import TracebackType
 
-from restate_identity.errors import VerificationError, quoted
+from restate_identity.errors import VerificationError
 from restate_identity.identity import Identity, identity_context
+from restate_identity.keyring import verifier_from_environment
 from restate_identity.keys import PublicKey
-from restate_identity.verifier import IdentityVerifier
-
-logger = logging.getLogger("restate_identity")
+from restate_identity.refusal_log import RefusalLog
+from restate_identity.telemetry import Observer
+from restate_identity.verifier import MAX_CACHED_TOKEN_SIZE, IdentityVerifier
 
 # What a refused caller sees, the same for every reason: an attacker learns nothing, the operator reads the log.
 # RFC 9110, 15.5.2 wants a challenge with every 401.
@@ -31,10 +32,12 @@ class RequestGuard:
     """Decides, for one adapter, which requests reach the application.
 
     Args:
-        identity_keys: The keys to trust, for a verifier with default options.
-        verifier: Or a verifier made elsewhere. Exactly one of the two.
+        identity_keys: The keys to trust, for a verifier with default options. An empty list is a mistake.
+        verifier: Or a verifier made elsewhere. With neither of the two, the environment decides, as
+            `verifier_from_environment` reads it.
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
             Anything but True, a truthy value too, is "not exempt".
+        observer: Is told of every request that is judged.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
@@ -46,9 +49,12 @@ class RequestGuard:
         identity_keys: Iterable[str | PublicKey] | None = None,
         verifier: IdentityVerifier | None = None,
         exempt_paths: Iterable[str] | Callable[[str], bool] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.verifier = _verifier(identity_keys, verifier)
         self._is_exempt = _exemption(exempt_paths)
+        self._observer = _sound_observer(observer)
+        self._log = RefusalLog()
 
     def admit(self, path: str, scheme: str | None, token: str | None) -> Identity | None:
         """Return the identity of a genuine request, or None if *path* is exempt; log a refusal and raise it.
@@ -63,11 +69,34 @@ class RequestGuard:
         """
         if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
             return None
+        if self._observer is not None:
+            return self._admit_observed(self._observer, path, scheme, token)
         try:
             return self.verifier.verify_signature(path, scheme, token)
         except VerificationError as error:
-            logger.warning("refused a request to %s: %s", quoted(path, limit=200), error)
+            self._log.refused(path, error)
             raise
+
+    def _admit_observed(self, observer: Observer, path: str, scheme: str | None, token: str | None) -> Identity:
+        misses = self.verifier.cache_info().misses
+        started = perf_counter()
+        try:
+            identity = self.verifier.verify_signature(path, scheme, token)
+        except VerificationError as error:
+            seconds = perf_counter() - started
+            self._log.refused(path, error)
+            try:
+                observer.refused(error, path=path, seconds=seconds)
+            except Exception as failure:  # noqa: BLE001 (the request is refused for its own reason)
+                self._log.observer_failed(failure)
+            raise
+        seconds = perf_counter() - started
+        cached = self.verifier.cache_info().misses == misses and len(token or "") <= MAX_CACHED_TOKEN_SIZE
+        try:
+            observer.accepted(identity, path=path, seconds=seconds, cached=cached)
+        except Exception as failure:  # noqa: BLE001 (the request is genuine)
+            self._log.observer_failed(failure)
+        return identity
 
 
 class serving:
@@ -101,9 +130,18 @@ def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: Identit
         if not isinstance(verifier, IdentityVerifier):
             raise TypeError(f"verifier is an IdentityVerifier, not a {type(verifier).__name__}")
         return verifier
-    if identity_keys is None:
-        raise ValueError("no identity key is configured: pass identity_keys=['publickeyv1_...'] or verifier=...")
-    return IdentityVerifier(identity_keys)
+    # Nothing was passed. An empty list was: it is a mistake, and never a reason to look elsewhere.
+    return verifier_from_environment() if identity_keys is None else IdentityVerifier(identity_keys)
+
+
+def _sound_observer(observer: Observer | None) -> Observer | None:
+    if observer is None:
+        return None
+    methods = (getattr(observer, name, None) for name in ("accepted", "refused"))
+    if isinstance(observer, type) or not all(map(callable, methods)):
+        described = f"the class {observer.__name__}" if isinstance(observer, type) else f"a {type(observer).__name__}"
+        raise TypeError(f"observer is an object with the methods accepted and refused, not {described}")
+    return observer
 
 
 def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[[str], bool] | None:

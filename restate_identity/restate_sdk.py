@@ -12,6 +12,7 @@ from typing import Any, Literal
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier
 
 try:
@@ -30,6 +31,7 @@ def app(
     identity_keys: Iterable[str | PublicKey] | None = None,
     *,
     verifier: IdentityVerifier | None = None,
+    observer: Observer | None = None,
     **sdk_options: Any,
 ) -> RestateAppT:
     """Return what `restate.app` returns, for your own Restate only.
@@ -41,8 +43,11 @@ def app(
         services: The services, virtual objects and workflows to serve.
         protocol: As for `restate.app`.
         identity_keys: The keys to trust, ``publickeyv1_…``. None, without a *verifier*, means what it means to the SDK:
-            request identity is not configured, anybody is served. An empty list is a mistake.
-        verifier: Or a verifier with options of your own.
+            request identity is not configured, anybody is served, whatever the environment says. An empty list is a
+            mistake.
+        verifier: Or a verifier with options of your own, `restate_identity.keyring.verifier_from_environment()` if the
+            environment is to decide.
+        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
         sdk_options: Further options of `restate.app`, passed on.
 
     Raises:
@@ -52,7 +57,9 @@ def app(
     if identity_keys is None and verifier is None:
         return sdk_app
     guard = require_request_identity if is_running_on_lambda() else RequestIdentityMiddleware
-    return guard(sdk_app, identity_keys=identity_keys, verifier=verifier, exempt_paths=is_health_check)
+    return guard(
+        sdk_app, identity_keys=identity_keys, verifier=verifier, exempt_paths=is_health_check, observer=observer
+    )
 
 
 def is_health_check(path: str) -> bool:

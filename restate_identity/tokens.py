@@ -14,11 +14,11 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from restate_identity.errors import Reason, VerificationError, quoted
 from restate_identity.identity import Identity
-from restate_identity.keys import PublicKey
+from restate_identity.keys import MAX_TEXT_LENGTH, PREFIX, PublicKey
 
 # Members of a JOSE header that bring a key of their own or change how the token is to be read (RFC 7515, RFC 7797).
 FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
@@ -62,9 +62,13 @@ class TokenAuthenticator:
         kid, key = self._by_header.get(header_part) or self._key_named_in(header_part)
         if not key.verify(signed, signature):
             raise VerificationError(
-                Reason.BAD_SIGNATURE, f"{kid} did not sign this token: it was changed on its way, or forged"
+                Reason.BAD_SIGNATURE, f"{kid} did not sign this token: it was changed on its way, or forged", kid=kid
             )
-        return _identity(kid, payload)
+        try:
+            return _identity(kid, payload)
+        except VerificationError as error:
+            error.kid = kid
+            raise
 
     def _key_named_in(self, header_part: bytes) -> tuple[str, PublicKey]:
         if len(header_part) > MAX_HEADER_SIZE:
@@ -93,6 +97,7 @@ class TokenAuthenticator:
                 Reason.UNKNOWN_KEY,
                 f"signed with the key {quoted(kid)}, which is not configured here ({self._configured()}): "
                 "another environment's Restate, or a key that was rotated",
+                kid=kid if _names_a_key(kid) else None,
             )
         return kid, self._by_kid[kid]
 
@@ -100,6 +105,16 @@ class TokenAuthenticator:
         named = list(self._by_kid)[:3]
         more = len(self._by_kid) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _names_a_key(kid: object) -> TypeGuard[str]:
+    return (
+        isinstance(kid, str)
+        and len(kid) <= MAX_TEXT_LENGTH
+        and kid.startswith(PREFIX)
+        and kid.isascii()
+        and kid[len(PREFIX) :].isalnum()
+    )
 
 
 def _server_header(kid: str) -> bytes:

@@ -145,12 +145,14 @@ class IdentityVerifier:
             raise VerificationError(
                 Reason.TOO_OLD,
                 f"the token was issued {now - identity.issued_at:.0f} s ago, at most {self._max_token_age:g} s allowed",
+                kid=identity.key,
             )
         if not isinstance(path, str) or (path != plain_path and signed_path(path) != identity.audience):
             raise VerificationError(
                 Reason.WRONG_AUDIENCE,
                 f"signed for {quoted(identity.audience)}, but the path is {quoted(path)}: "
                 "a proxy rewrote the path, or the token was taken from another request",
+                kid=identity.key,
             )
         return identity
 
@@ -252,11 +254,13 @@ def _window_refusal(identity: Identity, now: float) -> VerificationError:
             Reason.NOT_YET_VALID,
             f"the token becomes valid in {identity.not_before - now:.0f} s: "
             "compare the clocks of this machine and of the Restate server",
+            kid=identity.key,
         )
     return VerificationError(
         Reason.EXPIRED,
         f"the token expired {now - identity.expires_at:.0f} s ago: it was replayed or delayed, "
         "or the clocks of this machine and of the Restate server differ",
+        kid=identity.key,
     )
 
 

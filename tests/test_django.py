@@ -24,7 +24,7 @@ from django.http.response import HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import re_path
 
-from restate_identity import Identity, current_identity
+from restate_identity import Identity, IdentityVerifier, current_identity
 from restate_identity.signing import RequestSigner
 
 PATH = "/invoke/Greeter/greet"
@@ -295,6 +295,8 @@ def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
 WRONG: list[dict[str, Any]] = [
     {"RESTATE_IDENTITY_KEYS": []},
     {"RESTATE_IDENTITY_KEYS": None},
+    {"RESTATE_IDENTITY_VERIFIER": IdentityVerifier(KEYS)},
+    {"RESTATE_IDENTITY_OBSERVER": "an observer"},
     {"RESTATE_IDENTITY_KEYS": ["publickeyv1_"]},
     {"RESTATE_IDENTITY_KEYS": KEYS[0]},
     {"RESTATE_IDENTITY_EXEMPT_PATHS": "/health"},
@@ -311,8 +313,26 @@ def test_the_middleware_cannot_be_made_with_wrong_settings(wrong: dict[str, Any]
 def test_the_middleware_cannot_be_made_without_settings() -> None:
     with override_settings():
         del settings.RESTATE_IDENTITY_KEYS
-        with pytest.raises(ImproperlyConfigured, match="no identity key"):
+        with pytest.raises(ImproperlyConfigured, match=r"no identity key.*RESTATE_IDENTITY_KEYS_FILE"):
             RequestIdentityMiddleware(lambda _: HttpResponse())
+
+
+def test_without_a_setting_the_environment_has_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = RequestSigner.generate()
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", str(other.public_key))
+    with override_settings():
+        del settings.RESTATE_IDENTITY_KEYS
+        assert send("wsgi", PATH, other.headers(PATH))[0] == 200
+        assert send("wsgi", PATH, SIGNER.headers(PATH))[0] == 401
+    with override_settings(RESTATE_IDENTITY_KEYS=[]), pytest.raises(ImproperlyConfigured, match="empty list"):
+        RequestIdentityMiddleware(lambda _: HttpResponse())
+
+
+def test_a_verifier_can_be_set_instead_of_keys() -> None:
+    other = RequestSigner.generate()
+    with override_settings(RESTATE_IDENTITY_KEYS=None, RESTATE_IDENTITY_VERIFIER=IdentityVerifier([other.public_key])):
+        assert send("wsgi", PATH, other.headers(PATH))[0] == 200
+        assert send("wsgi", PATH, SIGNER.headers(PATH))[0] == 401
 
 
 def test_exempt_paths_are_optional_and_may_be_a_function() -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError, current_identity
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
+from restate_identity.telemetry import PrometheusObserver
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -250,6 +252,35 @@ def test_keys_that_the_verifier_gets_later_are_in_force_at_once() -> None:
     assert refusal(renewed, PATH, "v1", SIGNER.token(PATH)) is Reason.UNKNOWN_KEY
 
 
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("options", [{}, {"identity_keys": None}, {"identity_keys": None, "verifier": None}])
+def test_with_neither_keys_nor_a_verifier_the_environment_decides(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"pass identity_keys=.* or verifier=") as refused:
+        RequestGuard(**options)
+    assert all(name in str(refused.value) for name in VARIABLES)
+
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEYS[0])
+
+    assert [str(key) for key in RequestGuard(**options).verifier.keys] == KEYS
+
+
+@pytest.mark.parametrize("keys", [[], (), "", {}, iter(())])
+def test_keys_that_are_empty_are_a_mistake_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, keys: Any
+) -> None:
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEYS[0])
+
+    with pytest.raises((TypeError, ValueError), match=r"empty list|single key"):
+        RequestGuard(identity_keys=keys)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -260,10 +291,12 @@ def test_keys_that_the_verifier_gets_later_are_in_force_at_once() -> None:
         ({"identity_keys": [], "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
         ({"identity_keys": KEYS[0]}, TypeError, "put the single key into one"),
         ({"identity_keys": ""}, TypeError, "put the single key into one"),
-        ({"identity_keys": [*KEYS, KEYS[0][:-1]]}, InvalidKeyError, "identity key 2"),
+        ({"identity_keys": [*KEYS, KEYS[0][:-2]]}, InvalidKeyError, "identity key 2"),
         ({"identity_keys": ["", *KEYS]}, InvalidKeyError, "identity key 1"),
         ({"verifier": SIGNER}, TypeError, "not a RequestSigner"),
         ({"verifier": False}, TypeError, "not a bool"),
+        ({"identity_keys": KEYS, "observer": False}, TypeError, "not a bool"),
+        ({"identity_keys": KEYS, "observer": PrometheusObserver}, TypeError, "not the class PrometheusObserver"),
     ],
 )
 def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(

@@ -1,0 +1,318 @@
+"""Identity keys from environment variables and from files, which are read again when they change.
+
+The core knows keys and nothing of where they come from. Here they are found, and kept up to date: a request asks, at
+most once in an interval, whether the file is still the same. So rotation needs no restart, no thread and no signal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from restate_identity.errors import InvalidKeyError, quoted
+from restate_identity.identity import Identity
+from restate_identity.keys import PublicKey
+from restate_identity.verifier import IdentityVerifier
+
+logger = logging.getLogger("restate_identity")
+
+KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"
+KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
+# The two that Restate's own tools set, with a single key each.
+VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY")
+
+MANIFEST_KIND = "RestateCloudEnvironment"
+# About a thousand keys. What is larger is not a file of keys, and is not read at every change.
+MAX_FILE_SIZE = 64 * 1024
+# Clocks of file systems are coarse (10 ms on Linux, 2 s on FAT): a younger change can hide another one.
+COARSEST_CLOCK = 2.0
+
+
+def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options: Any) -> IdentityVerifier:
+    """Return a verifier of the keys that the environment names.
+
+    The first of these variables that is set decides, the others are not read:
+
+    - ``RESTATE_IDENTITY_KEYS``: keys, separated by commas or white space;
+    - ``RESTATE_IDENTITY_KEYS_FILE``: the path of a `KeyFile`, which is read again when it changes;
+    - ``RESTATE_SIGNING_PUBLIC_KEY``, ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``: keys, as in the first.
+
+    Args:
+        environ: Where to look.
+        options: As for `IdentityVerifier`.
+
+    Raises:
+        ValueError: None of them is set, or the first that is set is empty; names all four.
+        InvalidKeyError: A key or the file cannot be used; says which variable, and what is wrong.
+    """
+    name = next((name for name in VARIABLES if name in environ), None)
+    if name is None:
+        raise ValueError(
+            "no identity key is configured: pass identity_keys=['publickeyv1_...'] or verifier=..., "
+            f"or set one of {', '.join(VARIABLES)}"
+        )
+    words = environ[name].replace(",", " ").split()
+    if not words:
+        raise ValueError(
+            f"no identity key is configured: {name} is set, but empty. Of {', '.join(VARIABLES)} the first that is set "
+            "must hold the keys, or the path of the file that does"
+        )
+    try:
+        if name == KEYS_FILE_VARIABLE:
+            return KeyFile(environ[name].strip()).verifier(**options)
+        return IdentityVerifier(words, **options)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"{name}: {error}") from None
+
+
+class KeyFile:
+    """A file with the keys to trust, which may change while the service runs.
+
+    It holds one key a line, with comments after ``#``; or Kubernetes manifests, YAML or JSON, of the kind
+    ``RestateCloudEnvironment``, of which ``spec.signingPublicKey`` is taken. YAML needs the extra ``kubernetes``.
+
+    A change is in force within *refresh_every* seconds. Nothing runs in the background: the first request after that
+    time looks at the file (one ``stat``), and reads it if it is another one. A file that is missing, or cannot be used,
+    changes nothing: the last good keys stay in force, and the log gets one error for each change.
+
+    Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. Of a
+    file that is written in place, a reader may see only the first lines, until it looks again.
+
+    Args:
+        path: The file, or a link to it.
+        refresh_every: For how many seconds the file is not looked at again; more than 0.
+        clock: Returns seconds that never go backwards.
+
+    Raises:
+        InvalidKeyError: The file cannot be read, or holds no keys; says what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        refresh_every: float = 10.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
+            raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
+        self.path = Path(path)
+        self._refresh_every = refresh_every
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
+        self._problem: tuple[_Stamp | None, str] | None = None
+        self.due = clock() + refresh_every
+        """When the file is to be looked at again, on *clock*."""
+        stamp = _look_at(self.path)
+        self._keys = _read(self.path)
+        self._stamp: _Stamp | None = _reliable(stamp)
+
+    def __repr__(self) -> str:
+        return f"<KeyFile {str(self.path)!r}>"
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The keys in force: those of the last good file."""
+        return self._keys
+
+    def verifier(self, **options: Any) -> IdentityVerifier:
+        """Return a verifier that trusts the keys of this file, as they change.
+
+        Args:
+            options: As for `IdentityVerifier`.
+        """
+        with self._lock:
+            verifier = _FileVerifier(self, self._clock, options)
+            self._verifiers.add(verifier)
+        return verifier
+
+    def refresh(self) -> None:
+        """Look at the file, if it is time to; of several threads, one does. Raises nothing, whatever the file is."""
+        with self._lock:
+            now = self._clock()
+            if now < self.due:
+                return
+            # The others pass from here on, with the keys that they have. A file system that hangs holds up one of them.
+            self.due = now + self._refresh_every
+            known = self._stamp
+        stamp = None
+        try:
+            stamp = _look_at(self.path)
+            if stamp == known:
+                return
+            keys = _read(self.path)
+        except (InvalidKeyError, ImportError) as error:
+            self._keep(stamp, str(error))
+        except Exception as error:  # noqa: BLE001 (a request is never lost to a file)
+            # Its message is not ours: it may quote the file.
+            self._keep(stamp, f"the key file {self.path} cannot be read: {type(error).__name__}")
+        else:
+            self._replace(stamp, keys)
+
+    def _replace(self, stamp: _Stamp, keys: tuple[PublicKey, ...]) -> None:
+        with self._lock:
+            self._stamp = _reliable(stamp)
+            if keys == self._keys and self._problem is None:
+                return
+            self._problem = None
+            if keys != self._keys:
+                self._keys = keys
+                for verifier in self._verifiers:
+                    verifier.replace_keys(keys)
+        logger.info("identity keys from %s: now trusting %s", self.path, ", ".join(map(str, keys)))
+
+    def _keep(self, stamp: _Stamp | None, problem: str) -> None:
+        with self._lock:
+            self._stamp = _reliable(stamp)
+            if self._problem == (stamp, problem):
+                return
+            self._problem = (stamp, problem)
+        logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
+
+
+class _FileVerifier(IdentityVerifier):
+    """A verifier that has its file looked at before it judges, when the time has come."""
+
+    def __init__(self, file: KeyFile, clock: Callable[[], float], options: dict[str, Any]) -> None:
+        super().__init__(file.keys, **options)
+        self._file = file
+        self._file_clock = clock
+        self._verify_signature = super().verify_signature
+
+    def verify_signature(self, path: str, scheme: str | None, token: str | None) -> Identity:
+        if self._file_clock() >= self._file.due:
+            self._file.refresh()
+        return self._verify_signature(path, scheme, token)
+
+
+class _Stamp(NamedTuple):
+    """What tells one state of a file from the next. A link is followed: what counts is what it leads to."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int  # also when only the permissions were, and when the time of modification was put back
+
+
+def _look_at(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValueError:
+        raise InvalidKeyError(f"the key file {quoted(str(path))} cannot be read: no file has such a name") from None
+    if not stat.S_ISREG(found.st_mode):
+        # Reading a pipe would hold the request up for as long as nobody writes to it.
+        raise InvalidKeyError(f"the key file {path} is not a regular file")
+    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _reliable(stamp: _Stamp | None) -> _Stamp | None:
+    """Return *stamp*, or None if the file is so young that its next change may leave the same one."""
+    if stamp is None or abs(time.time() - max(stamp.modified, stamp.changed) / 1e9) < COARSEST_CLOCK:
+        return None
+    return stamp
+
+
+def _read(path: Path) -> tuple[PublicKey, ...]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if len(content) > MAX_FILE_SIZE:
+        raise InvalidKeyError(f"the key file {path} has more than {MAX_FILE_SIZE // 1024} KiB: it is something else")
+    try:
+        # Editors on Windows put a mark in front.
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidKeyError(f"the key file {path} is not UTF-8 text") from None
+    try:
+        keys = tuple(dict.fromkeys(_keys_in(text)))
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"the key file {path} cannot be used: {error}") from None
+    if not keys:
+        raise InvalidKeyError(f"the key file {path} has no keys in it: write one publickeyv1_... a line")
+    return keys
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidKeyError:
+    return InvalidKeyError(f"the key file {path} cannot be read: {error.strerror or type(error).__name__}")
+
+
+# --- what is in the file
+
+_MANIFEST = re.compile(
+    r"""^(?:[ \t]*\{|---(?:\s|$)|["']?(?:apiVersion|kind|metadata|spec)["']?[ \t]*:)""", re.MULTILINE
+)
+
+
+def _keys_in(text: str) -> Iterable[PublicKey]:
+    return _keys_in_manifests(text) if _MANIFEST.search(text) else _keys_in_lines(text)
+
+
+def _keys_in_lines(text: str) -> Iterable[PublicKey]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        key = line.partition("#")[0].strip()
+        if not key:
+            continue
+        try:
+            yield PublicKey.parse(key)
+        except InvalidKeyError as error:
+            raise InvalidKeyError(f"line {number}: {error}") from None
+
+
+def _keys_in_manifests(text: str) -> Iterable[PublicKey]:
+    documents = [document for document in _documents(text) if document is not None]
+    manifests = [
+        document for document in documents if isinstance(document, dict) and document.get("kind") == MANIFEST_KIND
+    ]
+    if not manifests:
+        kinds = (quoted(document.get("kind") if isinstance(document, dict) else document) for document in documents)
+        raise InvalidKeyError(
+            f"it has no manifest of the kind {MANIFEST_KIND} (its kinds: {', '.join(kinds) or 'none'})"
+        )
+    for manifest in manifests:
+        spec = manifest.get("spec")
+        key = spec.get("signingPublicKey") if isinstance(spec, dict) else None
+        if key is None:
+            raise InvalidKeyError(f"a manifest of the kind {MANIFEST_KIND} has no spec.signingPublicKey")
+        try:
+            yield PublicKey.parse(key)
+        except InvalidKeyError as error:
+            raise InvalidKeyError(f"spec.signingPublicKey: {error}") from None
+
+
+def _documents(text: str) -> list[Any]:
+    # Their errors quote what they stumble over, and a manifest may stand beside a Secret: only the place is repeated.
+    if text.lstrip().startswith("{"):
+        try:
+            return [json.loads(text)]
+        except json.JSONDecodeError as error:
+            raise InvalidKeyError(f"it is not JSON from line {error.lineno} on") from None
+        except (ValueError, RecursionError):
+            raise InvalidKeyError("it is not JSON") from None
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            "a manifest in YAML needs PyYAML: pip install 'restate-identity[kubernetes]'", name=error.name
+        ) from error
+    try:
+        return list(yaml.safe_load_all(text))
+    except yaml.MarkedYAMLError as error:
+        place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
+        raise InvalidKeyError(f"it is not YAML{place}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        raise InvalidKeyError("it is not YAML") from None
