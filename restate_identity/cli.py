@@ -28,10 +28,11 @@ from rich.table import Table
 from rich.text import Text
 
 import restate_identity
-from restate_identity.errors import InvalidKeyError, VerificationError
+from restate_identity.errors import InvalidKeyError, Reason, VerificationError
+from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
 from restate_identity.keys import PublicKey
-from restate_identity.probe import Finding, ProbeError, Report, probe
-from restate_identity.signing import RequestSigner
+from restate_identity.probe import Finding, ProbeError, Report, probe, seconds_ahead_of
+from restate_identity.signing import DEFAULT_LEEWAY, RequestSigner
 from restate_identity.tokens import TokenAuthenticator
 from restate_identity.verifier import IdentityVerifier
 
@@ -272,9 +273,7 @@ def sign(pem: str, path: str, subject: str | None, url: str | None) -> None:
         for name, value in headers.items():
             click.echo(f"{name}: {value}")
         return
-    if urlsplit(url).scheme not in ("http", "https"):
-        _fail("--curl is the URL of the service and begins with http:// or https://")
-    if not unquote(urlsplit(url).path).endswith(path):
+    if not _path_of(url, "--curl is the URL of the service and begins with http:// or https://").endswith(path):
         url = url.rstrip("/") + quote(path)
     flags = (f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
     click.echo(" \\\n  ".join(["curl -i", *flags, shlex.quote(url)]))
@@ -310,11 +309,76 @@ def probe_command(url: str, pem: str | None, services: str, timeout: float, as_j
     return NO if report.findings else YES
 
 
+@cli.command()
+@click.option("--url", help="A URL of your Restate server: the clocks are compared.")
+def doctor(url: str | None) -> int:
+    """Read the environment as a service does: which keys are in force, from where, and is the clock right?
+
+    The exit status is 1 if a service would not start, or if the clocks differ so much that it would refuse everything.
+
+    \b
+    Examples:
+      restate-identity doctor
+      RESTATE_IDENTITY_KEYS_FILE=/etc/restate/keys restate-identity doctor --url http://127.0.0.1:9070
+    """
+    if url is not None:
+        _path_of(url, "--url is a URL of your Restate server and begins with http:// or https://")
+    verdicts = [_diagnose_keys()]
+    if url is not None:
+        verdicts.append(_diagnose_clock(url))
+    return max(verdicts)
+
+
+def _diagnose_keys() -> int:
+    present = [name for name in VARIABLES if name in os.environ]
+    try:
+        verifier = verifier_from_environment(os.environ)
+    except (ValueError, ImportError) as error:
+        _show(Text(f"Keys    PROBLEM: {_printable(str(error))}", style="red"))
+        return NO
+    origin = present[0]
+    if origin == KEYS_FILE_VARIABLE:
+        origin += f", the file {_printable(os.environ[origin].strip())}"
+    _show(f"Keys    from {origin}")
+    _show(*(Text(f"        {key}  sound", style="green") for key in verifier.keys))
+    if len(present) > 1:
+        _show(Text(f"        also set, and not read: {', '.join(present[1:])}", style="yellow"))
+    return YES
+
+
+def _diagnose_clock(url: str) -> int:
+    try:
+        ahead = seconds_ahead_of(url)
+    except ProbeError as error:
+        _fail(str(error))
+    if abs(ahead) < 2:  # a Date has whole seconds
+        _show(Text("Clock   the same as the server's", style="green"))
+        return YES
+    difference = f"{_words(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"
+    if abs(ahead) < DEFAULT_LEEWAY:
+        _show(Text(f"Clock   {difference}; tokens allow for {DEFAULT_LEEWAY} seconds", style="yellow"))
+        return YES
+    refused = Reason.EXPIRED if ahead > 0 else Reason.NOT_YET_VALID
+    _show(Text(f"Clock   PROBLEM: {difference}: every request is refused as {refused}; synchronise them", style="red"))
+    return NO
+
+
 # --- reading
 
 
 def _fail(message: str) -> NoReturn:
     raise click.ClickException(message)
+
+
+def _path_of(url: str, complaint: str) -> str:
+    """Return the decoded path of *url*, or fail with *complaint*."""
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        _fail(complaint)
+    if address.scheme not in ("http", "https"):
+        _fail(complaint)
+    return unquote(address.path)
 
 
 def _token(argument: str) -> str:

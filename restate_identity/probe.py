@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -152,6 +153,30 @@ def probe(
     return Report(url, http_version, results, left_out)
 
 
+def seconds_ahead_of(url: str, *, timeout: float = 10.0) -> float:
+    """Return how many seconds the clock of this machine is ahead of the one that the ``Date`` header of *url* tells.
+
+    It is right to about a second, for that is what the header is (RFC 9110, 5.6.7).
+
+    Raises:
+        ProbeError: There is no answer, or none with a date.
+    """
+    try:
+        with _client_with(url, timeout, http1=True, http2=False) as client:
+            before = time.time()
+            # Its body can be anything, and is not read.
+            with client.stream("GET", url) as response:
+                now = (before + time.time()) / 2
+                date = response.headers.get("date", "")
+    except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
+        raise ProbeError(f"cannot reach {quoted(url)}: {error or type(error).__name__}; is it running?") from None
+    try:
+        # The header leaves out what is less than a second: in the middle, half of one.
+        return now - (parsedate_to_datetime(date).timestamp() + 0.5)
+    except ValueError:
+        raise ProbeError(f"{quoted(url)} does not tell its time: it sends no Date that can be read") from None
+
+
 def _is_base_url(url: str) -> bool:
     try:
         address = urlsplit(url)
@@ -222,24 +247,23 @@ def _v1(*tokens: str) -> Headers:
 
 def _client(url: str, timeout: float) -> httpx.Client:
     """Return a client that speaks HTTP/2 to *url*, or HTTP/1.1 if that is not understood there."""
-    is_plain = url.startswith("http:")
-    # A proxy that the environment names is for what is far away.
-    is_near = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
-
-    def client(http1: bool, http2: bool) -> httpx.Client:
-        agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
-        return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near)
-
-    if not is_plain:
-        return client(http1=True, http2=True)
-    with client(http1=False, http2=True) as prior_knowledge:
+    if not url.startswith("http:"):
+        return _client_with(url, timeout, http1=True, http2=True)
+    with _client_with(url, timeout, http1=False, http2=True) as prior_knowledge:
         try:
             _Endpoint(prior_knowledge, url.rstrip("/")).version()
         except httpx.TransportError:
             pass  # if nothing is there at all, HTTP/1.1 will say the same
         else:
-            return client(http1=False, http2=True)
-    return client(http1=True, http2=False)
+            return _client_with(url, timeout, http1=False, http2=True)
+    return _client_with(url, timeout, http1=True, http2=False)
+
+
+def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx.Client:
+    # A proxy that the environment names is for what is far away.
+    is_near = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+    agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
+    return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near)
 
 
 class _Endpoint:
