@@ -219,8 +219,7 @@ def test_what_it_sends_can_do_no_harm(restate_signer: RequestSigner) -> None:
             assert (method, mounted, invoke) == ("POST", "mounted", "invoke")
             assert service in services
             assert handler.startswith("restate-identity-probe-")
-        assert "transfer-encoding" not in headers
-        assert headers.get("content-length", "0") == "0"
+        assert not {"content-length", "transfer-encoding"} & set(headers)
 
 
 @pytest.mark.parametrize("status", [404, 302, 500])
