@@ -6,10 +6,13 @@ Each is the other's check.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
@@ -124,6 +127,14 @@ class RequestSigner:
             sort_headers=False,
         )
 
+    def sign_jws(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
+        """Return a compact JWS with any JOSE *header* and any *claims*, signed with EdDSA whatever they say.
+
+        No server makes most of these: it is for testing what a verifier does with them.
+        """
+        signed = ".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+        return f"{signed}.{_base64url(self._private_key.sign(signed.encode()))}"
+
     def headers(
         self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = DEFAULT_LEEWAY
     ) -> dict[str, str]:
@@ -132,3 +143,56 @@ class RequestSigner:
             "x-restate-signature-scheme": "v1",
             "x-restate-jwt-v1": self.token(path, subject=subject, now=now, leeway=leeway),
         }
+
+
+class _Request(Protocol):
+    @property
+    def url(self) -> Any: ...
+    @property
+    def headers(self) -> Any: ...
+
+
+_AnyRequest = TypeVar("_AnyRequest", bound=_Request)
+
+
+class SignedRequestAuth:
+    """Signs each request of an HTTP client for its own path: the ``auth`` of httpx, httpx2 and Starlette's TestClient.
+
+    It is a function of a request, a form of authentication that these clients know, so none of them is needed here::
+
+        client = TestClient(app)
+        client.auth = SignedRequestAuth(signer)
+
+    A redirect that the client follows is not signed again, and is refused where it leads to.
+
+    Args:
+        signer: Whose key signs.
+        subject: The key of the virtual object or workflow, decoded; the same for each request.
+        now: Returns when a request is signed, in Unix seconds: ``lambda: time.time() - 120`` makes expired ones.
+        leeway: As for `RequestSigner.token`.
+    """
+
+    def __init__(
+        self,
+        signer: RequestSigner,
+        *,
+        subject: str | None = None,
+        now: Callable[[], float] | None = None,
+        leeway: int = DEFAULT_LEEWAY,
+    ) -> None:
+        self._signer = signer
+        self._subject = subject
+        self._now = now
+        self._leeway = leeway
+
+    def __call__(self, request: _AnyRequest) -> _AnyRequest:
+        """Return *request* with the two headers; those that it had before are replaced."""
+        now = None if self._now is None else self._now()
+        # httpx decodes the path as an ASGI server does.
+        headers = self._signer.headers(request.url.path, subject=self._subject, now=now, leeway=self._leeway)
+        request.headers.update(headers)
+        return request
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,335 @@
+"""Audit a running endpoint from outside, whatever it is written in: what does it let in? Needs the extra ``cli``.
+
+Harmless by design: it asks for discovery, and for a handler whose name nobody has, one request after the other, each
+without a body, at most `MAX_SERVICES` + 1 times the number of cases.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from urllib.parse import urlsplit
+
+from restate_identity.errors import IdentityError, quoted
+from restate_identity.signing import RequestSigner
+
+try:
+    import httpx
+except ImportError as error:
+    raise ImportError("the probe needs httpx: pip install 'restate-identity[cli]'", name=error.name) from error
+
+MAX_SERVICES = 10
+NOBODYS_SERVICE = "RestateIdentityProbe"
+REFUSALS = (401, 403)
+# Far beyond what clocks differ by, and what a server may be configured to.
+LONG = 86400
+MAX_BODY = 64 * 1024
+MAX_SILENCES = 3
+_SERVICE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_MANIFESTS = ", ".join(f"application/vnd.restate.endpointmanifest.v{version}+json" for version in (1, 2, 3, 4))
+_INVOCATION = "application/vnd.restate.invocation.v5"
+
+Headers = Sequence[tuple[str, str]]
+
+
+class ProbeError(IdentityError):
+    """The endpoint could not be probed. The message says what to do."""
+
+
+class Finding(str, Enum):
+    """What it means when an endpoint does not answer a case as it should."""
+
+    OPEN = "open"
+    """Someone without the key gets in, or with a token that was never for this request or is no longer."""
+    LENIENT = "lenient"
+    """Only the key's owner could have made it, but it can be read in two ways, and others read it in the other."""
+    CLOSED = "closed"
+    """Genuine requests are kept out: not the same key, another path, or clocks that differ."""
+
+    UNCLEAR = "unclear"
+    """Neither let in nor refused: an error, a redirect, or no answer."""
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One kind of request.
+
+    Attributes:
+        name: Stable, for machines.
+        sends: What is sent, in words.
+        accepted: Whether a sound verifier lets it in.
+        finding: What it means if the endpoint does otherwise.
+        headers: Makes the headers for the path that is signed.
+        needs_key: Whether it can be made with the private key only.
+    """
+
+    name: str
+    sends: str
+    accepted: bool
+    finding: Finding
+    headers: Callable[[str], Headers]
+    needs_key: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one request.
+
+    Attributes:
+        path: The path that was requested, below the URL.
+        status: The HTTP status; None if there was no answer.
+        finding: None if the endpoint did what a sound verifier does.
+    """
+
+    case: Case
+    path: str
+    status: int | None
+    finding: Finding | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an endpoint did.
+
+    Attributes:
+        http_version: ``HTTP/1.1`` or ``HTTP/2``.
+        left_out: The cases that need the private key, if there was none.
+    """
+
+    url: str
+    http_version: str
+    results: tuple[Result, ...]
+    left_out: tuple[Case, ...]
+
+    @property
+    def findings(self) -> tuple[Result, ...]:
+        """The results that are not those of a sound verifier."""
+        return tuple(result for result in self.results if result.finding)
+
+
+def probe(
+    url: str, *, signer: RequestSigner | None = None, services: Sequence[str] = (), timeout: float = 10.0
+) -> Report:
+    """Send every case to discovery and to a handler that does not exist, and report what came back.
+
+    It speaks HTTP/2 if the endpoint does, over plain HTTP with prior knowledge as Restate does, else HTTP/1.1.
+
+    Args:
+        url: The endpoint, as it is registered with Restate.
+        signer: With the private key that the endpoint trusts. Without it, several cases are left out, and an endpoint
+            that refuses everybody looks sound.
+        services: Names of services to try, at most `MAX_SERVICES`; one that does not exist by default.
+        timeout: How many seconds to wait for an answer.
+
+    Raises:
+        ProbeError: There is no endpoint at *url*, it stopped answering, or an argument cannot be used.
+    """
+    if not _is_base_url(url):
+        raise ProbeError("this is not the URL of an endpoint: pass one like http://127.0.0.1:9080")
+    if len(services) > MAX_SERVICES:
+        raise ProbeError(f"at most {MAX_SERVICES} services are probed at once, these are {len(services)}")
+    for service in services:
+        if not service or not _SERVICE_CHARACTERS.issuperset(service) or service in (".", ".."):
+            raise ProbeError(f"{quoted(service)} is not the name of a service")
+    handler = f"restate-identity-probe-{secrets.token_hex(4)}"
+    paths = ["/discover", *(f"/invoke/{service}/{handler}" for service in services or [NOBODYS_SERVICE])]
+    everything = list(cases(signer))
+    with _client(url, timeout) as client:
+        endpoint = _Endpoint(client, url.rstrip("/"))
+        http_version = endpoint.greet()
+        results = tuple(
+            endpoint.result(case, path)
+            for path in paths
+            for case in everything
+            if signer is not None or not case.needs_key
+        )
+    left_out = tuple(case for case in everything if signer is None and case.needs_key)
+    return Report(url, http_version, results, left_out)
+
+
+def seconds_ahead_of(url: str, *, timeout: float = 10.0) -> float:
+    """Return how many seconds the clock of this machine is ahead of the one that the ``Date`` header of *url* tells.
+
+    It is right to about a second, for that is what the header is (RFC 9110, 5.6.7).
+
+    Raises:
+        ProbeError: There is no answer, or none with a date.
+    """
+    try:
+        with _client_with(url, timeout, http1=True, http2=False) as client:
+            before = time.time()
+            # Its body can be anything, and is not read.
+            with client.stream("GET", url) as response:
+                now = (before + time.time()) / 2
+                date = response.headers.get("date", "")
+    except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
+        raise ProbeError(f"cannot reach {quoted(url)}: {error or type(error).__name__}; is it running?") from None
+    try:
+        # The header leaves out what is less than a second: in the middle, half of one.
+        return now - (parsedate_to_datetime(date).timestamp() + 0.5)
+    except ValueError:
+        raise ProbeError(f"{quoted(url)} does not tell its time: it sends no Date that can be read") from None
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        is_valid_port = address.port != 0
+    except ValueError:
+        return False
+    has_more = address.username is not None or address.query or address.fragment
+    return address.scheme in ("http", "https") and bool(address.hostname) and is_valid_port and not has_more
+
+
+def cases(signer: RequestSigner | None) -> Iterator[Case]:
+    """Yield all cases. Without a *signer*, those that need the key cannot be sent, only named."""
+    stranger = RequestSigner.generate()
+    own = signer or stranger
+    kid = str(own.public_key)
+
+    def claims(path: str) -> dict[str, object]:
+        now = int(time.time())
+        return {"aud": path, "exp": now + 60, "iat": now, "nbf": now - 60}
+
+    def jose(**members: str) -> dict[str, object]:
+        return {"typ": "JWT", "alg": "EdDSA", **members}
+
+    def unsigned(path: str) -> str:
+        return f"{stranger.sign_jws({'alg': 'none', 'kid': kid}, claims(path)).rpartition('.')[0]}."
+
+    def another(path: str) -> str:
+        return "/discover" if path != "/discover" else f"/invoke/{NOBODYS_SERVICE}/another"
+
+    def refused(
+        name: str, sends: str, *tokens: Callable[[str], str], lenient: bool = False, needs_key: bool = True
+    ) -> Case:
+        finding = Finding.LENIENT if lenient else Finding.OPEN
+        return Case(name, sends, False, finding, lambda path: _v1(*(make(path) for make in tokens)), needs_key)
+
+    yield Case("no-headers", "no signature at all", False, Finding.OPEN, lambda _: (), needs_key=False)
+    yield Case("unsigned", "scheme 'unsigned'", False, Finding.OPEN, lambda _: [(_SCHEME, "unsigned")], needs_key=False)
+    yield refused("no-token", "scheme 'v1', no token", needs_key=False)
+    yield refused("garbage", "garbage for a token", lambda _: "garbage", needs_key=False)
+    yield refused("alg-none", "alg 'none', no signature", unsigned, needs_key=False)
+    yield refused("foreign-key", "signed with a key made just now", stranger.token, needs_key=False)
+    yield refused(
+        "forged", "the same, claiming to be yours", lambda path: stranger.sign_jws(jose(kid=kid), claims(path))
+    )
+    yield refused("expired", "signed by you yesterday", lambda path: own.token(path, now=time.time() - LONG))
+    yield refused("not-yet-valid", "signed by you for tomorrow", lambda path: own.token(path, now=time.time() + LONG))
+    yield refused("wrong-path", "signed by you for another path", lambda path: own.token(another(path)))
+    yield refused(
+        "no-kid", "signed by you, names no key", lambda path: own.sign_jws(jose(), claims(path)), lenient=True
+    )
+    yield refused("repeated-header", "two tokens, yours first", own.token, stranger.token, lenient=True)
+    yield refused("repeated-header-last", "two tokens, yours last", stranger.token, own.token, lenient=True)
+    yield refused(
+        "array-audience",
+        "signed by you, aud is an array",
+        lambda path: own.sign_jws(jose(kid=kid), {**claims(path), "aud": [path]}),
+        lenient=True,
+    )
+    yield Case("genuine", "signed by you", True, Finding.CLOSED, lambda path: _v1(own.token(path)))
+
+
+_SCHEME, _TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
+
+
+def _v1(*tokens: str) -> Headers:
+    return [(_SCHEME, "v1"), *((_TOKEN, token) for token in tokens)]
+
+
+def _client(url: str, timeout: float) -> httpx.Client:
+    """Return a client that speaks HTTP/2 to *url*, or HTTP/1.1 if that is not understood there."""
+    if not url.startswith("http:"):
+        return _client_with(url, timeout, http1=True, http2=True)
+    with _client_with(url, timeout, http1=False, http2=True) as prior_knowledge:
+        try:
+            _Endpoint(prior_knowledge, url.rstrip("/")).version()
+        except httpx.TransportError:
+            pass  # if nothing is there at all, HTTP/1.1 will say the same
+        else:
+            return _client_with(url, timeout, http1=False, http2=True)
+    return _client_with(url, timeout, http1=True, http2=False)
+
+
+def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx.Client:
+    # A proxy that the environment names is for what is far away.
+    is_near = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+    agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
+    return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near)
+
+
+class _Endpoint:
+    def __init__(self, client: httpx.Client, url: str) -> None:
+        self._client = client
+        self._url = url
+        self._silences = 0
+
+    def version(self) -> str:
+        return self._send("/discover", ()).http_version
+
+    def greet(self) -> str:
+        """Return the version of HTTP; raise ProbeError if this is not an endpoint of Restate's."""
+        try:
+            answer = self._send("/discover", ())
+        except httpx.TransportError as error:
+            raise ProbeError(f"cannot reach {self._url}: {error or type(error).__name__}; is it running?") from None
+        status = answer.status_code
+        if status == 404 or status >= 500 or answer.is_redirect:
+            raise ProbeError(
+                f"{self._url}/discover answers {status}: this is no endpoint; pass the URL "
+                "that is registered with Restate"
+            )
+        return answer.http_version
+
+    def result(self, case: Case, path: str) -> Result:
+        status = self._status(path, case.headers(path))
+        return Result(case, path, status, _finding(case, status))
+
+    def _status(self, path: str, headers: Headers) -> int | None:
+        for _ in range(2):  # a server may drop a connection for reasons of its own
+            try:
+                status = self._send(path, headers).status_code
+            except httpx.TransportError:
+                continue
+            self._silences = 0
+            return status
+        self._silences += 1
+        if self._silences == MAX_SILENCES:
+            raise ProbeError(f"{self._url} stopped answering: look into its log, and try again")
+        return None
+
+    def _send(self, path: str, headers: Headers) -> httpx.Response:
+        is_discovery = path == "/discover"
+        media = ("accept", _MANIFESTS) if is_discovery else ("content-type", _INVOCATION)
+        request = self._client.build_request(
+            "GET" if is_discovery else "POST", self._url + path, headers=[media, *headers]
+        )
+        # No body, not even an empty one: Hypercorn 0.18 drops a connection on which it answers before the body's end.
+        request.headers.pop("content-length", None)
+        response = self._client.send(request, stream=True)
+        try:
+            read = 0
+            for chunk in response.iter_raw():
+                read += len(chunk)
+                if read > MAX_BODY:
+                    break
+        finally:
+            response.close()
+        return response
+
+
+def _finding(case: Case, status: int | None) -> Finding | None:
+    if status in REFUSALS:
+        return case.finding if case.accepted else None
+    # A handler that does not exist is 404 to those who are let in.
+    if status is None or status == 400 or not (200 <= status < 300 or 400 <= status < 500):
+        return Finding.UNCLEAR
+    return None if case.accepted else case.finding

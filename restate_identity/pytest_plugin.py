@@ -1,0 +1,42 @@
+"""Fixtures for the tests of a guarded service. Needs the extra ``testing``.
+
+pytest loads this room wherever the library is installed, so nothing but pytest is imported before a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from restate_identity.signing import RequestSigner
+
+
+@pytest.fixture(scope="session")
+def restate_signer() -> RequestSigner:
+    """Signs as a Restate server would, with a key that was made for this run of the tests.
+
+    Raises:
+        ImportError: The extra is not installed.
+    """
+    try:
+        from restate_identity.signing import RequestSigner
+    except ImportError as error:
+        raise ImportError(
+            "the fixtures of restate-identity need its extra: pip install 'restate-identity[testing]'", name=error.name
+        ) from error
+    return RequestSigner.generate()
+
+
+@pytest.fixture(scope="session")
+def restate_identity_keys(restate_signer: RequestSigner) -> list[str]:
+    """What to configure a service with so that it accepts what `restate_signer` signs."""
+    return [str(restate_signer.public_key)]
+
+
+@pytest.fixture(scope="session")
+def signed_headers(restate_signer: RequestSigner) -> Callable[..., dict[str, str]]:
+    """Return the headers of a genuine request for a path; arguments as for `RequestSigner.headers`."""
+    return restate_signer.headers

@@ -1,0 +1,137 @@
+"""What the library brings for its users' tests: the pytest plugin, and requests that sign themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from restate_identity import IdentityVerifier, Reason, VerificationError, current_identity
+from restate_identity.asgi import RequestIdentityMiddleware
+from restate_identity.signing import RequestSigner, SignedRequestAuth
+
+PAGE = Path(__file__).parent.parent / "docs" / "testing.md"
+AWKWARD = "/invoke/Grüße/a%2Fb%20c"
+
+
+@pytest.fixture
+def app(restate_identity_keys: list[str]) -> FastAPI:
+    """A guarded application that answers with what was signed."""
+    site = FastAPI()
+    site.add_middleware(RequestIdentityMiddleware, identity_keys=restate_identity_keys)
+
+    @site.get("/{path:path}")
+    def seen(path: str) -> list[str | None]:  # noqa: ARG001
+        identity = current_identity()
+        assert identity is not None
+        return [identity.audience, identity.subject]
+
+    return site
+
+
+class TestSignedRequestAuth:
+    def test_a_test_client_signs_each_request_for_its_own_path(self, app: FastAPI, restate_signer: Any) -> None:
+        client = TestClient(app)
+        assert client.get("/one").status_code == 401
+        client.auth = SignedRequestAuth(restate_signer)
+        assert client.get("/one?query").json() == ["/one", None]
+        assert client.get("/mounted/invoke/Greeter/greet").json() == ["/invoke/Greeter/greet", None]
+        assert client.get(AWKWARD).json() == ["/invoke/Grüße/a/b c", None]
+
+    def test_so_does_a_client_of_httpx(self, app: FastAPI, restate_signer: RequestSigner) -> None:
+        async def requested() -> list[Any]:
+            auth = SignedRequestAuth(restate_signer, subject="alice")
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://service", auth=auth) as client:
+                return [(await client.get(path)).json() for path in ("/one", "/two", "/discover")]
+
+        assert asyncio.run(requested()) == [["/one", "alice"], ["/two", "alice"], ["/discover", "alice"]]
+
+    def test_a_single_request_can_be_signed_too(self, app: FastAPI, restate_signer: RequestSigner) -> None:
+        client = TestClient(app)
+        assert client.get("/one", auth=SignedRequestAuth(restate_signer)).status_code == 200
+        assert client.get("/one").status_code == 401
+
+    def test_headers_that_were_there_are_replaced(self, app: FastAPI, restate_signer: RequestSigner) -> None:
+        stale = {"X-Restate-Signature-Scheme": "unsigned", "X-Restate-Jwt-V1": "stale"}
+        assert TestClient(app).get("/", headers=stale, auth=SignedRequestAuth(restate_signer)).status_code == 200
+
+    def test_time_can_be_travelled(self, app: FastAPI, restate_signer: RequestSigner) -> None:
+        for offset, status in ((-120, 401), (-30, 200), (120, 401)):
+            auth = SignedRequestAuth(restate_signer, now=lambda: time.time() + offset)  # noqa: B023 (called at once)
+            assert TestClient(app).get("/", auth=auth).status_code == status
+        wide = SignedRequestAuth(restate_signer, now=lambda: time.time() - 120, leeway=600)
+        assert TestClient(app).get("/", auth=wide).status_code == 200
+
+
+def test_any_jws_can_be_signed_to_test_a_verifier_with(
+    restate_signer: RequestSigner, restate_identity_keys: list[str]
+) -> None:
+    path, now = "/invoke/Greeter/greet", int(time.time())
+    verifier = IdentityVerifier(restate_identity_keys)
+    header = {"typ": "JWT", "alg": "EdDSA", "kid": restate_identity_keys[0]}
+    claims = {"aud": path, "exp": now + 60, "iat": now, "nbf": now - 60}
+    assert restate_signer.sign_jws(header, claims) == restate_signer.token(path, now=now)
+    with pytest.raises(VerificationError) as refusal:
+        verifier.verify_signature(path, "v1", restate_signer.sign_jws(header, {**claims, "aud": [path]}))
+    assert refusal.value.reason is Reason.MALFORMED_CLAIMS
+
+
+def test_the_fixtures_belong_together(
+    restate_signer: RequestSigner,
+    restate_identity_keys: list[str],
+    signed_headers: Callable[..., dict[str, str]],
+) -> None:
+    verifier = IdentityVerifier(restate_identity_keys)
+    assert verifier.keys == (restate_signer.public_key,)
+    assert verifier.verify("/a", signed_headers("/a", subject="alice")).subject == "alice"
+    with pytest.raises(VerificationError):
+        verifier.verify("/a", signed_headers("/a", now=time.time() - 120))
+
+
+USERS_TEST = """
+def test_of_a_user(signed_headers):
+    assert signed_headers("/a")["x-restate-signature-scheme"] == "v1"
+
+def test_without_the_fixtures():
+    assert True
+"""
+
+
+def users_run(
+    folder: Path, *, missing: tuple[str, ...] = (), test: str = USERS_TEST
+) -> subprocess.CompletedProcess[str]:
+    (folder / "test_users.py").write_text(test)
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    hide = "".join(f"sys.modules['{name}'] = None; " for name in missing)
+    code = f"import sys; {hide}import pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))"
+    argv = [sys.executable, "-c", code]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_in_a_project_of_its_own_the_fixtures_are_just_there(tmp_path: Path) -> None:
+    done = users_run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_without_the_extra_only_tests_that_use_the_fixtures_fail_and_say_what_to_install(tmp_path: Path) -> None:
+    done = users_run(tmp_path, missing=("jwt", "cryptography"))
+    assert "1 passed, 1 error" in done.stdout
+    assert "pip install 'restate-identity[testing]'" in done.stdout
+
+
+def test_the_example_in_the_docs_works_as_it_stands(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+    done = users_run(tmp_path, test=example)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
