@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +35,14 @@ def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
         ("key", "exception", "KeyError: 'planted'"),
         ("token", "forgery", "Violation: accepted, and we did not sign it"),
         ("token", "slowness", "times the cost of a genuine one"),
-        ("token", "leak", "Violation: memory grew by"),
+        # On a quick machine the fuzzer's own limit is reached before the harness looks.
+        ("token", "leak", "Violation: memory grew by|/token-oom-"),
     ],
 )
 def test_a_planted_bug_is_found(target: str, bug: str, found: str, tmp_path: Path) -> None:
     done = fuzz(tmp_path, target, 200, "--plant", bug)
 
     assert done.returncode == 1
-    assert found in done.stdout
+    assert re.search(found, done.stdout)
     (kept,) = tmp_path.iterdir()
     assert str(kept) in done.stdout

@@ -173,7 +173,7 @@ def test_the_key_that_the_token_names_is_in_the_line_once_it_was_read(
 
 def test_the_key_is_known_when_its_claims_are_not_restates() -> None:
     with pytest.raises(VerificationError) as refused:
-        forge.verifier().verify_signature(PATH, "v1", forge.token(claims_=forge.claims(aud=[PATH])))
+        forge.verifier().verify_signature(PATH, "v1", forge.token(claims=forge.claims(aud=[PATH])))
 
     assert (refused.value.reason, refused.value.kid) == (Reason.MALFORMED_CLAIMS, forge.KEY)
 
