@@ -1,11 +1,14 @@
 """``make conformance-sdks``: start a service of each official SDK and send it every vector over HTTP.
 
+``python -m tests.conformance.sdks --only Rust`` does so for one SDK.
+
 What is sent is written to the socket as it is, since HTTP clients tidy headers up. A service is configured with one
 key, so the vectors with other keys are left out, and those that need a clock or that HTTP would change.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import socket
@@ -27,10 +30,6 @@ from tests.vectors.generate import suite
 HERE = Path(__file__).parent
 CACHE = REPOSITORY / ".cache"
 HOST = "127.0.0.1"
-LEFT_OUT = {
-    "Java SDK": "not done yet: it needs Gradle or Maven and its HTTP adapter",
-    "Rust SDK": "not done yet: it is compiled with all of its dependencies",
-}
 
 
 class Sdk(NamedTuple):
@@ -56,10 +55,30 @@ def _go(port: int, key: str) -> Sequence[str]:
     return [os.fspath(service), f"{HOST}:{port}", key]
 
 
+def _java(port: int, key: str) -> Sequence[str]:
+    project = _copied("java")
+    subprocess.run(["mvn", "--batch-mode", "--quiet", "compile"], cwd=project, check=True, timeout=600)
+    target = project / "target"
+    return ["java", "-cp", f"{target / 'classes'}{os.pathsep}{target / 'dependency' / '*'}", "Greeter", str(port), key]
+
+
+def _rust(port: int, key: str) -> Sequence[str]:
+    project = _copied("rust")
+    subprocess.run(["cargo", "build", "--quiet", "--target-dir", "target"], cwd=project, check=True, timeout=1800)
+    return [os.fspath(project / "target" / "debug" / "conformance"), f"{HOST}:{port}", key]
+
+
+def _copied(name: str) -> Path:
+    """Copy the sources of a service into the cache: Maven and Cargo write next to them."""
+    return Path(shutil.copytree(HERE / name, CACHE / f"conformance-{name}", dirs_exist_ok=True))
+
+
 SDKS = (
     Sdk(f"Python SDK {version('restate-sdk')}, uvicorn", sys.executable, _python),
     Sdk("TypeScript SDK, node:http", "npm", _typescript),
     Sdk("Go SDK, net/http", "go", _go),
+    Sdk("Java SDK, Vert.x", "mvn", _java),
+    Sdk("Rust SDK, hyper", "cargo", _rust),
 )
 
 
@@ -118,11 +137,18 @@ def verdict(answer: int) -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.sdks")
+    parser.add_argument("--only", metavar="NAME", default="", help="the SDKs whose name begins so, as Rust")
+    only = parser.parse_args().only
     rows: dict[str, list[str]] = {}
+    left_out: dict[str, str] = {}
     names, differences = [], []
     for sdk in SDKS:
+        if not sdk.name.startswith(only):
+            left_out[sdk.name] = f"only {only} is asked for"
+            continue
         if shutil.which(sdk.tool) is None:
-            LEFT_OUT[sdk.name] = f"{sdk.tool} is not installed"
+            left_out[sdk.name] = f"{sdk.tool} is not installed"
             continue
         names.append(sdk.name)
         with running(sdk) as port:
@@ -135,7 +161,7 @@ def main() -> int:
     for group, cells in rows.items():
         print(f"| {group} | " + " | ".join(cells) + " |")
     print("\nUnlike this project:\n", *differences, sep="\n")
-    print("\nLeft out:\n", *(f"{name}: {reason}" for name, reason in LEFT_OUT.items()), sep="\n")
+    print("\nLeft out:\n", *(f"{name}: {reason}" for name, reason in left_out.items()), sep="\n")
     return 0
 
 
