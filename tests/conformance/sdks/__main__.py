@@ -119,7 +119,7 @@ def _answers(port: int) -> bool:
 
 
 def status(port: int, case: dict[str, Any], http2: bool = False) -> int | None:
-    """Send the request of *case*; return the status of the answer, or None if the stream of HTTP/2 was reset."""
+    """Send the request of *case*; return the status of the answer, or None if a server of HTTP/2 closed without one."""
     method = "GET" if case["path"].endswith("/discover") else "POST"
     if method == "POST":
         # No SDK serves this type of content, so what is let in is answered at once, and with another status than 401.
@@ -180,7 +180,7 @@ def main() -> int:
                 counts, found = _send(sdk, port, [case for case in file["cases"] if is_sendable(case)])
                 rows.setdefault(group, []).append(f"{counts['let in']} / {counts['refused']} / {counts['elsewhere']}")
                 differences += [f"{sdk.name} {line}" for line in found]
-    print("Let in / refused / answered with 400, 404, 431 or a reset stream, which is neither.\n")
+    print("Let in / refused / answered with 400, 404 or 431, or not at all, which is neither.\n")
     print("| group | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), sep="\n")
     for group, cells in rows.items():
         print(f"| {group} | " + " | ".join(cells) + " |")
