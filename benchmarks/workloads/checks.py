@@ -91,11 +91,12 @@ def _repeated(contender: Contender, request: SignedRequest, session: Session) ->
 
 def _distinct(contender: Contender, pool: Sequence[SignedRequest], count: int, *, keep: bool = False) -> Case:
     if keep:
-        return calls(contender.name, contender.check, _slices(contender, pool, count))
-    return calls(contender.name, contender.check, _slices(contender, pool, count), before=contender.forget)
+        return calls(contender.name, contender.check, slices(contender, pool, count))
+    return calls(contender.name, contender.check, slices(contender, pool, count), before=contender.forget)
 
 
-def _slices(contender: Contender, pool: Sequence[SignedRequest], count: int) -> Callable[[], Sequence[tuple[Any, ...]]]:
+def slices(contender: Contender, pool: Sequence[SignedRequest], count: int) -> Callable[[], Sequence[tuple[Any, ...]]]:
+    """Return what hands out the next *count* of *pool* at each call, round and round, as arguments of the contender."""
     tokens = itertools.cycle(pool)
     return lambda: contender.arguments(list(itertools.islice(tokens, count)))
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from benchmarks.contenders import PATH, Contender, ours, prove
 from benchmarks.measure import Case, calls
 from benchmarks.servers.apps import bare
 from benchmarks.session import Outcome, Session
 from benchmarks.signed import SignedRequest
 from benchmarks.workloads import middleware
+from benchmarks.workloads.checks import slices
 from restate_identity.asgi import RequestIdentityMiddleware
 
 NEW = "new token"
@@ -44,16 +41,12 @@ def _contender(session: Session, name: str) -> Contender:
 
 def _new(session: Session, name: str, **written: bool) -> Case:
     contender = _contender(session, name)
+    request = session.pair.request(PATH)
     pool = [
         request._replace(token=session.pair.token(PATH, subject=f"key-{number}", **written))
-        for number, request in enumerate([session.pair.request(PATH)] * session.scale.slow * 2)
+        for number in range(session.scale.slow * 2)
     ]
-    return calls(name, contender.check, _slices(contender, pool, session.scale.slow), before=contender.forget)
-
-
-def _slices(contender: Contender, pool: Sequence[SignedRequest], count: int) -> Callable[[], Sequence[tuple[Any, ...]]]:
-    tokens = itertools.cycle(pool)
-    return lambda: contender.arguments(list(itertools.islice(tokens, count)))
+    return calls(name, contender.check, slices(contender, pool, session.scale.slow), before=contender.forget)
 
 
 def _seen(session: Session, name: str, request: SignedRequest) -> Case:
