@@ -20,8 +20,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SCHEME = SCHEME_HEADER.encode()
 _TOKEN = TOKEN_HEADER.encode()
-_NAMES = (_SCHEME, _TOKEN)
-_LENGTHS = (len(_SCHEME), len(_TOKEN))
+_SCHEME_LENGTH, _TOKEN_LENGTH = len(_SCHEME), len(_TOKEN)
 _HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEADERS)
 
 
@@ -97,12 +96,16 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
     token: bytes | None = None
     try:
         for name, value in headers:
-            if len(name) in _LENGTHS:
+            length = len(name)
+            if length == _TOKEN_LENGTH:
                 if name == _TOKEN and token is None:
                     token = value
-                elif name == _SCHEME and scheme is None:
+                elif name.lower() == _TOKEN:
+                    return signature_headers(headers)
+            elif length == _SCHEME_LENGTH:
+                if name == _SCHEME and scheme is None:
                     scheme = value
-                elif name.lower() in _NAMES:
+                elif name.lower() == _SCHEME:
                     return signature_headers(headers)
         if scheme is not None and token is not None:
             return scheme.decode("ascii"), token.decode("ascii")

@@ -11,7 +11,6 @@ from types import TracebackType
 
 from restate_identity.errors import VerificationError
 from restate_identity.identity import Identity, identity_context
-from restate_identity.keyring import verifier_from_environment
 from restate_identity.keys import PublicKey
 from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
@@ -130,8 +129,13 @@ def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: Identit
         if not isinstance(verifier, IdentityVerifier):
             raise TypeError(f"verifier is an IdentityVerifier, not a {type(verifier).__name__}")
         return verifier
-    # Nothing was passed. An empty list was: it is a mistake, and never a reason to look elsewhere.
-    return verifier_from_environment() if identity_keys is None else IdentityVerifier(identity_keys)
+    # An empty list is a mistake, and never a reason to look elsewhere.
+    if identity_keys is not None:
+        return IdentityVerifier(identity_keys)
+    # Only here: reading files takes modules that take a tenth of the time that importing this library does.
+    from restate_identity.keyring import verifier_from_environment
+
+    return verifier_from_environment()
 
 
 def _sound_observer(observer: Observer | None) -> Observer | None:

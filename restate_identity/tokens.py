@@ -38,12 +38,14 @@ class TokenAuthenticator:
         keys: Sound keys, without repetitions.
     """
 
-    __slots__ = ("_by_header", "_by_kid")
+    __slots__ = ("_by_header", "_by_kid", "_configured")
 
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._by_kid = {str(key): key for key in keys}
         # A server's JOSE header is the same bytes for every token of a key, so it is recognised before it is parsed.
         self._by_header = {_server_header(kid): (kid, key) for kid, key in self._by_kid.items()}
+        named, more = list(self._by_kid)[:3], len(self._by_kid) - 3
+        self._configured = ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def authenticate(self, token: str) -> Identity:
         """Return the claims of *token*, proven to be signed by one of the keys. Path and time are not judged.
@@ -95,16 +97,11 @@ class TokenAuthenticator:
         if not isinstance(kid, str) or kid not in self._by_kid:
             raise VerificationError(
                 Reason.UNKNOWN_KEY,
-                f"signed with the key {quoted(kid)}, which is not configured here ({self._configured()}): "
+                f"signed with the key {quoted(kid)}, which is not configured here ({self._configured}): "
                 "another environment's Restate, or a key that was rotated",
                 kid=kid if _names_a_key(kid) else None,
             )
         return kid, self._by_kid[kid]
-
-    def _configured(self) -> str:
-        named = list(self._by_kid)[:3]
-        more = len(self._by_kid) - len(named)
-        return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _names_a_key(kid: object) -> TypeGuard[str]:
@@ -183,7 +180,9 @@ def _json_object(text: str) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")
-    _refuse_depth(value)
+    # A single bracket is the object's own.
+    if text.count("{") + text.count("[") > 1:
+        _refuse_depth(value)
     if "\\u" in text:
         _refuse_half_pairs(value)
     return value
