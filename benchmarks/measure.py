@@ -1,7 +1,8 @@
 """How everything here is timed: in interleaved rounds, so that a noisy minute hits every contender alike.
 
-One round takes one sample of each case, A B C A B C. What is compared are the samples of the same round: the ratio is
-taken per round, and the median and the percentiles are those of the ratios.
+One round takes turns, A B C A B C, and the median of each case's turns is its sample: a neighbour of this machine that
+wakes up for some milliseconds disturbs one turn, not the round. What is compared are the samples of the same round: the
+ratio is taken per round, and the median and the percentiles are those of the ratios.
 """
 
 from __future__ import annotations
@@ -73,18 +74,26 @@ def calls(
 
 
 def interleave(
-    cases: Iterable[Case], *, rounds: int, warm_up: int = 1, after_round: Callable[[], object] = lambda: None
+    cases: Iterable[Case],
+    *,
+    rounds: int,
+    turns: int = 1,
+    warm_up: int = 1,
+    after_round: Callable[[], object] = lambda: None,
 ) -> Samples:
-    """Take one sample of each case in every round and return those that come after the *warm_up* rounds."""
+    """Return the samples of each case, one for every round after the *warm_up* rounds: the median of its *turns*."""
     cases = list(cases)
     samples: Samples = {case.name: [] for case in cases}
     if len(samples) != len(cases):
         raise ValueError("two cases have the same name")
     for number in range(warm_up + rounds):
-        for case in cases:
-            cost = case.sample()
-            if number >= warm_up:
-                samples[case.name].append(cost)
+        costs: Samples = {case.name: [] for case in cases}
+        for _ in range(turns):
+            for case in cases:
+                costs[case.name].append(case.sample())
+        if number >= warm_up:
+            for name, taken in costs.items():
+                samples[name].append(statistics.median(taken))
         after_round()
     return samples
 

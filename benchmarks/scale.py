@@ -13,6 +13,8 @@ class Scale(NamedTuple):
     """The sizes of a run."""
 
     rounds: int
+    turns: int
+    """Turns in a round, of what takes milliseconds."""
     fast: int
     """Calls in a sample of what takes about a microsecond."""
     slow: int
@@ -37,6 +39,6 @@ class Scale(NamedTuple):
     """Seconds of load on an ASGI server in one sample."""
 
 
-FULL = Scale(30, 500, 100, 4000, 600, 10_000, 2000, 2, 1_000_000, 65_536, 30, 0.25)
-QUICK = Scale(30, 200, 20, 600, 100, 500, 200, 2, 30_000, 8192, 10, 0.03)
-TINY = Scale(3, 50, 5, 20, 8, 100, 20, 2, 600, 200, 3, 0.05)
+FULL = Scale(30, 5, 500, 100, 4000, 600, 10_000, 2000, 2, 1_000_000, 65_536, 30, 0.25)
+QUICK = Scale(30, 1, 200, 20, 600, 100, 500, 200, 2, 30_000, 8192, 10, 0.03)
+TINY = Scale(3, 2, 50, 5, 20, 8, 100, 20, 2, 600, 200, 3, 0.05)

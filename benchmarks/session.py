@@ -48,11 +48,13 @@ class Session:
         self.expect = expect
         self.tick = tick
 
-    def interleave(self, cases: Iterable[Case], *, rounds: int | None = None, warm_up: int = 1) -> Samples:
+    def interleave(
+        self, cases: Iterable[Case], *, rounds: int | None = None, turns: int = 1, warm_up: int = 1
+    ) -> Samples:
         """Measure *cases* against each other, see `benchmarks.measure.interleave`."""
         rounds = rounds or self.scale.rounds
         self.expect(rounds + warm_up)
-        return interleave(cases, rounds=rounds, warm_up=warm_up, after_round=self.tick)
+        return interleave(cases, rounds=rounds, turns=turns, warm_up=warm_up, after_round=self.tick)
 
 
 class Workload(NamedTuple):

@@ -24,7 +24,7 @@ def seen(session: Session) -> Outcome:
         peers, notes = _on_node(session, stack)
         cases = [_repeated(contender, request, session) for contender in contenders]
         cases += [peer.repeated(request, session.scale.slow) for peer in peers]
-        samples = session.interleave(cases)
+        samples = session.interleave(cases, turns=session.scale.turns)
     for contender in contenders:
         _count_misses(contender, expected=1)
     return Outcome(samples, notes=notes)
@@ -45,7 +45,7 @@ def new(session: Session) -> Outcome:
         peers, notes = _on_node(session, stack)
         cases = [_distinct(contender, pool, scale.slow, keep=contender is evicting) for contender in contenders]
         cases += [peer.distinct(pool, scale.slow) for peer in peers]
-        samples = session.interleave(cases)
+        samples = session.interleave(cases, turns=session.scale.turns)
     counted = evicting.counted()
     if counted is None or counted.hits:
         raise AssertionError("a token that was to be new was in the cache")
@@ -70,7 +70,7 @@ def keys(session: Session) -> Outcome:
                 contender = ours(configured)
             named = contender._replace(name=f"{label}, {_keys(count)}, new token")
             cases.append(_distinct(named, pool, session.scale.slow))
-    return Outcome(session.interleave(cases))
+    return Outcome(session.interleave(cases, turns=session.scale.turns))
 
 
 def _on_node(session: Session, stack: ExitStack) -> tuple[list[NodePeer], list[str]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from time import perf_counter_ns
 
 from benchmarks.measure import Case, per_round
@@ -20,10 +23,15 @@ LOADED = "modules of cryptography and jwt loaded by it"
 def run(session: Session) -> Outcome:
     """Start interpreters, one after the other, that import nothing, this project, and what it is built on."""
     statements = {BARE: "pass", OURS: OURS, NACL: NACL}
-    modules = {name: _modules(statement) for name, statement in statements.items()}
-    samples = session.interleave(
-        [_start(name, statement) for name, statement in statements.items()], rounds=session.scale.starts
-    )
+    with tempfile.TemporaryDirectory() as bytecode:
+        # An installed package has its bytecode, written by the installer. The look at the modules writes it here.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        modules = {name: _modules(statement, environment) for name, statement in statements.items()}
+        samples = session.interleave(
+            [_start(name, statement, environment) for name, statement in statements.items()],
+            rounds=session.scale.starts,
+        )
     unwanted = [name for name in modules[OURS] if name.partition(".")[0] in FORBIDDEN]
     facts = {
         name: {
@@ -36,17 +44,17 @@ def run(session: Session) -> Outcome:
     return Outcome(samples, units={LOADED: "count"}, facts=facts)
 
 
-def _start(name: str, statement: str) -> Case:
+def _start(name: str, statement: str, environment: Mapping[str, str]) -> Case:
     def sample() -> float:
         start = perf_counter_ns()
-        subprocess.run([sys.executable, "-c", statement], check=True)
+        subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
         return perf_counter_ns() - start
 
     return Case(name, sample)
 
 
-def _modules(statement: str) -> list[str]:
+def _modules(statement: str, environment: Mapping[str, str]) -> list[str]:
     code = f"{statement}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     names: list[str] = json.loads(shown.stdout)
     return names

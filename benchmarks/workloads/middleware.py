@@ -34,8 +34,8 @@ def run(session: Session) -> Outcome:
             raise AssertionError(f"{name} does not answer a genuine request")
         if app is not bare and status(app, request._replace(headers=request.headers[:-2])) != 401:
             raise AssertionError(f"{name} does not refuse a request without a token")
-        cases.append(calls(name, call, scopes(app, request, session.scale.fast)))
-    return Outcome(session.interleave(cases))
+        cases.append(calls(name, call, scopes(app, request, session.scale.slow)))
+    return Outcome(session.interleave(cases, turns=session.scale.turns))
 
 
 Scope = MutableMapping[str, Any]

@@ -61,7 +61,7 @@ def run(session: Session) -> Outcome:
                     refuses=True,
                 )
             )
-    return Outcome(session.interleave(cases))
+    return Outcome(session.interleave(cases, turns=session.scale.turns))
 
 
 def _arguments(contender: Contender, what: str, batch: Sequence[SignedRequest]) -> Callable[[], list[tuple[Any, ...]]]:

@@ -30,7 +30,7 @@ def run(session: Session) -> Outcome:
         _served(session, REQUEST, request),
         _served(session, f"{REQUEST}, header names in another case", upper_case),
     ]
-    return Outcome(session.interleave(cases))
+    return Outcome(session.interleave(cases, turns=session.scale.turns))
 
 
 def _contender(session: Session, name: str) -> Contender:

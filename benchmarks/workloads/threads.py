@@ -22,7 +22,7 @@ def run(session: Session) -> Outcome:
         prove(contender, session.pair)
         label = contender.name.split(":")[0].split(",")[0]
         cases += [_shared(f"{label}, {named(count)}", contender, requests, count) for count in COUNTS]
-    return Outcome(session.interleave(cases))
+    return Outcome(session.interleave(cases, turns=session.scale.turns))
 
 
 def named(count: int) -> str:
