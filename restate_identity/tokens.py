@@ -79,7 +79,9 @@ class TokenAuthenticator:
         if header.count(b"[") + header.count(b"{") > MAX_DEPTH:
             raise _malformed("its JOSE header is nested too deeply")
         try:
-            members = _json_object(header.decode("utf-8"))
+            text = header.decode("utf-8")
+            members = _json_object(text)
+            _refuse_half_pairs(text, members)
         except UnicodeDecodeError:
             raise _malformed("its JOSE header is not UTF-8") from None
         except ValueError as error:
@@ -180,11 +182,6 @@ def _json_object(text: str) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")
-    # A single bracket is the object's own.
-    if text.count("{") + text.count("[") > 1:
-        _refuse_depth(value)
-    if "\\u" in text:
-        _refuse_half_pairs(value)
     return value
 
 
@@ -202,8 +199,10 @@ def _refuse_depth(value: dict[str, Any]) -> None:
     raise ValueError("nested too deeply")
 
 
-def _refuse_half_pairs(value: dict[str, Any]) -> None:
+def _refuse_half_pairs(text: str, value: dict[str, Any]) -> None:
     # An escape can smuggle in half a surrogate pair, which is no character (RFC 8259, 8.2) and has no UTF-8.
+    if "\\u" not in text:
+        return
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -242,6 +241,8 @@ def _identity(kid: str, payload: bytes) -> Identity:
 def _parsed_claims(text: str) -> tuple[str, int, int, int, str | None]:
     try:
         claims = _json_object(text)
+        _refuse_depth(claims)
+        _refuse_half_pairs(text, claims)
     except ValueError as error:
         raise _malformed_claims(f"not JSON as the server writes it ({error})") from None
     audience = claims.get("aud")

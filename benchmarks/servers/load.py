@@ -36,11 +36,14 @@ async def load(
     end = start + seconds
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while perf_counter() < end:
+        # At least once: on a machine that stalls, the time may be over before anything was sent.
+        while True:
             sent = perf_counter_ns()
             writer.write(next(requests))
             statuses[await _answer(reader)] += 1
             latencies.append(perf_counter_ns() - sent)
+            if perf_counter() >= end:
+                return
 
     await asyncio.gather(*(client(reader, writer) for reader, writer in streams))
     elapsed = perf_counter() - start
