@@ -141,3 +141,11 @@ REFUSED: dict[str, Callable[[RequestSigner, str, str | None], dict[str, str]]] =
 def refused_headers(how: str, signer: RequestSigner, path: str, subject: str | None = None) -> dict[str, str]:
     """Return the headers of a request for *path* that must be refused; *how* is a key of `REFUSED`."""
     return REFUSED[how](signer, path, subject)
+
+
+def assert_only_the_signed_one_is_greeted(served: Served, signer: RequestSigner, path: str, how: str) -> None:
+    """Call the greeter of an integration twice, with headers that are wrong as *how* says and with genuine ones."""
+    assert served.invoke(path, refused_headers(how, signer, path), "Mallory").status_code == 401
+    assert served.invoke(path, signer.headers(path), "Grace").status_code == 200
+    assert served.has_printed("greeting Grace")
+    assert not served.has_printed("greeting Mallory")
