@@ -323,6 +323,18 @@ def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -
     ]
 
 
+def test_an_error_names_its_key_by_keyword_only_and_shows_reason_and_hint() -> None:
+    error = VerificationError(reason=Reason.EXPIRED, hint="too late", kid="publickeyv1_x")
+    assert (error.reason, error.hint, error.kid, str(error)) == (
+        "expired",
+        "too late",
+        "publickeyv1_x",
+        "expired: too late",
+    )
+    with pytest.raises(TypeError):
+        VerificationError(Reason.EXPIRED, "too late", "publickeyv1_x")  # type: ignore[call-arg]
+
+
 def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
     newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
     assert reason_of("v1", newer) is None
