@@ -167,7 +167,9 @@ def test_an_invalid_key_is_a_value_error_and_an_identity_error() -> None:
 def test_keys_compare_by_their_bytes_and_survive_copying() -> None:
     key = PublicKey.parse(KEY)
     assert key == PublicKey(key.raw)
-    assert key != PublicKey.parse(FOREIGN_KEY)
+    other = PublicKey.parse(FOREIGN_KEY)
+    assert key != other
+    assert other != key
     assert key != key.raw
     assert eval(repr(key)) == key
     assert len({key, PublicKey(key.raw)}) == 1
