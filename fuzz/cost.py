@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter_ns
+from time import thread_time_ns
 from typing import Any
 
 REPEATS = 7
@@ -18,25 +18,24 @@ class CostWatch:
 
     def __init__(self, genuine: Callable[[], Any]) -> None:
         self._genuine = genuine
-        self._unit = _shortest(genuine)
+        self._unit = min(_time(genuine) for _ in range(REPEATS))
         self.worst = 0.0
 
     def measured(self, call: Callable[[], Any]) -> Any:
         """Call it, and return what it returns."""
-        started = perf_counter_ns()
+        started = thread_time_ns()
         outcome = call()
-        if perf_counter_ns() - started > max(1.0, self.worst) * self._unit:
+        if thread_time_ns() - started > max(1.0, self.worst) * self._unit:
             # Whatever else the machine did made it longer, never shorter: only the shortest of some repeats counts.
-            # The unit is measured again, beside it: the machine may be slower now than it was at the start.
-            self._unit = _shortest(self._genuine)
-            self.worst = max(self.worst, _shortest(call) / self._unit)
+            # The unit is measured again, in turn with it: the machine may be slower now than it was at the start.
+            pairs = [(_time(self._genuine), _time(call)) for _ in range(REPEATS)]
+            self._unit = min(unit for unit, _ in pairs)
+            self.worst = max(self.worst, min(time for _, time in pairs) / self._unit)
         return outcome
 
 
-def _shortest(call: Callable[[], Any]) -> int:
-    times = []
-    for _ in range(REPEATS):
-        started = perf_counter_ns()
-        call()
-        times.append(perf_counter_ns() - started)
-    return min(times)
+def _time(call: Callable[[], Any]) -> int:
+    # Of this thread: what the processor does for others meanwhile is not counted.
+    started = thread_time_ns()
+    call()
+    return thread_time_ns() - started
