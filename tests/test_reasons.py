@@ -416,11 +416,33 @@ class TestTheError:
         assert FOREIGN_KEY in refusal.value.hint
         assert KEY in refusal.value.hint
 
-    def test_of_many_configured_keys_three_are_named(self) -> None:
-        keys = [str(RequestSigner.generate().public_key) for _ in range(200)]
+    @pytest.mark.parametrize(("count", "others"), [(2, ""), (3, ""), (4, " and 1 more"), (200, " and 197 more")])
+    def test_of_many_configured_keys_three_are_named(self, count: int, others: str) -> None:
+        keys = [str(RequestSigner.generate().public_key) for _ in range(count)]
         with pytest.raises(VerificationError) as refusal:
             verifier(*keys).verify_signature(PATH, "v1", token())
-        assert f"({keys[0]}, {keys[1]}, {keys[2]} and 197 more)" in refusal.value.hint
+        assert f"({', '.join(keys[:3])}{others})" in refusal.value.hint
+
+    @pytest.mark.parametrize(
+        ("kid", "is_told"),
+        [
+            (FOREIGN_KEY, True),
+            ("publickeyv1_1", True),
+            ("publickeyv1_" + "1" * 44, True),
+            ("publickeyv1_" + "1" * 45, False),
+            ("publickeyv1_", False),
+            ("publickeyv1_a b", False),
+            ("publickeyv1_\u00e9", False),
+            ("publickeyv2_1", False),
+            ("1", False),
+            (None, False),
+            (["publickeyv1_1"], False),
+        ],
+    )
+    def test_a_key_that_is_not_configured_is_told_if_it_looks_like_one(self, kid: object, is_told: bool) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(PATH, "v1", token(header(kid=kid), foreign=True))
+        assert (refusal.value.reason, refusal.value.kid) == (Reason.UNKNOWN_KEY, kid if is_told else None)
 
     @pytest.mark.parametrize(
         ("length", "quotation"),
