@@ -28,8 +28,6 @@ html_copy_source = False
 html_show_sphinx = False
 
 myst_heading_anchors = 3
-# A pattern of a table of contents may stand for a page that is not written yet.
-suppress_warnings = ["toc.empty_glob"]
 
 # Our docstrings put names of Python into single backquotes.
 default_role = "py:obj"
