@@ -34,13 +34,14 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
-autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 nitpicky = True
 # What belongs to others, whose inventories would have to be fetched, and the one room that is not public.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|os|restate)\..*"),
     ("py:exc", "ImproperlyConfigured"),
+    ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|WSGIApplication"),
     ("py:class", r"restate_identity\.aws_lambda\.Handler"),
     ("py:obj", "tokens"),
 ]
