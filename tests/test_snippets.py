@@ -7,6 +7,9 @@ A page is one story. Its blocks run in their order, in a folder of their own:
 - ``shell`` is run and must succeed; ``console`` is run command by command and must print what the page shows, but for
   what differs from run to run. All of them are lines of one bash session: variables and jobs last until the end;
 - blocks in other languages are not code. `KNOWN` lists these languages, so that a new one is noticed.
+
+The instructions of ``integrations/``, which pages include, are for a platform. `PLATFORM_COMMANDS` says of each command
+which test runs it, or what it needs that is not here.
 """
 
 from __future__ import annotations
@@ -78,6 +81,35 @@ ELSEWHERE = [
 ]
 
 
+# How a command in the instructions of a platform begins, and the test that runs it, or does what it does.
+PLATFORM_COMMANDS = {
+    "pip install -r requirements.txt": (
+        "tests/integrations/test_folders.py::test_the_requirements_allow_the_versions_that_these_tests_run_with"
+    ),
+    "export ": "tests/integrations/serving.py::__call__",
+    "restate deployments register": "demo/restate_server.py::register",
+    "python -m hypercorn": "tests/integrations/test_restate_sdk.py::served",
+    "python manage.py check": "tests/integrations/test_django.py::test_the_system_checks_are_content_with_the_project",
+    "gunicorn shop.wsgi:application": "tests/integrations/test_django.py::served",
+    "uvicorn shop.asgi:application": "tests/integrations/test_django.py::served",
+    "gunicorn app:app": "tests/integrations/test_flask.py::served",
+    "waitress-serve": "tests/integrations/test_flask.py::served",
+    "uvicorn app:app": "tests/integrations/test_fastapi.py::served",
+}
+# What cannot be run here, and why. What it would run there is tested all the same.
+NEEDS = {
+    "sam ": "an AWS account; tests/integrations/test_aws_lambda.py checks the template and runs the function",
+    "vercel ": "an account; tests/integrations/test_vercel.py serves the application as Vercel does",
+    "docker ": "a Docker daemon; tests/integrations/test_docker.py follows the Dockerfile without one",
+    "prometheus ": "Prometheus; tests/integrations/test_grafana.py reads the metrics, the rules and the dashboard",
+}
+INCLUDED = sorted(
+    str((ROOT / page).parent.joinpath(name).resolve().relative_to(ROOT))
+    for page in PAGES
+    for name in re.findall(r"^```\{include\} (\S*integrations/\S+)$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+)
+
+
 def is_elsewhere(block: Block) -> bool:
     return any(block[:2] == (page, language) and block.code.startswith(start) for page, language, start, _ in ELSEWHERE)
 
@@ -122,6 +154,31 @@ def test_every_extra_that_a_page_tells_to_install_exists() -> None:
     }
     assert named
     assert named <= set(metadata("restate-identity").get_all("Provides-Extra") or ())
+
+
+@pytest.mark.parametrize("readme", INCLUDED)
+def test_every_command_of_a_platform_is_run_by_a_test_or_needs_the_platform(readme: str) -> None:
+    commands = [line for block in blocks_of(readme) if block.language == "sh" for line in block.code.splitlines()]
+    assert commands
+    for command in commands:
+        assert command.startswith((*PLATFORM_COMMANDS, *NEEDS)), command
+    assert {block.language for block in blocks_of(readme)} <= {"sh", "python"}
+    python = [block.code for block in blocks_of(readme) if block.language == "python"]
+    # The one snippet there is has a test of its own.
+    assert not python or readme == "integrations/starlette_any_app/README.md"
+
+
+def test_every_target_of_make_that_is_told_of_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md", *INCLUDED):
+        named = re.findall(r"^make ([a-z-]+)", "".join(block.code for block in blocks_of(page)), re.MULTILINE)
+        assert set(named) <= targets, page
+
+
+@pytest.mark.parametrize("test", [*PLATFORM_COMMANDS.values(), *re.findall(r"tests/\S+\.py", " ".join(NEEDS.values()))])
+def test_what_runs_the_commands_of_the_platforms_is_there(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert f"def {name}" in (ROOT / file).read_text("utf-8")
 
 
 # --- Python
