@@ -3,7 +3,8 @@
 ``python -m benchmarks.scaling``, see ``--help``. It prints the tables of ``docs/scaling.md``.
 
 Several clients load uvicorn at once, so that one of them is not what is measured; they share the machine with it. The
-bare application and the guarded one take turns, with each number of workers in every round.
+bare application and the guarded one take turns, with each number of workers in every round. What a request costs its
+worker is counted in processor time too, which tells more than requests per second do where others use the machine.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from contextlib import ExitStack
 from datetime import date
 from time import perf_counter_ns
 from typing import NamedTuple
+
+import psutil
 
 from benchmarks import machine
 from benchmarks.contenders import PATH
@@ -33,6 +36,15 @@ PRICE = 0.05
 APPS = ("bare", "guarded")
 
 
+class Load(NamedTuple):
+    """What a server did under load."""
+
+    rate: float
+    """Requests per second."""
+    cost: float
+    """Microseconds of processor time that a request cost the server."""
+
+
 class Checks(NamedTuple):
     """Microseconds of one check."""
 
@@ -42,9 +54,9 @@ class Checks(NamedTuple):
 
 def measure_workers(
     pair: KeyPair, *, workers: Sequence[int], rounds: int, seconds: float
-) -> dict[tuple[str, int], float]:
-    """Return the median requests per second of each app with each number of workers."""
-    samples: dict[tuple[str, int], list[float]] = {(app, count): [] for app in APPS for count in workers}
+) -> dict[tuple[str, int], Load]:
+    """Return the medians of each app with each number of workers."""
+    samples: dict[tuple[str, int], list[Load]] = {(app, count): [] for app in APPS for count in workers}
     with ExitStack() as stack:
         clients = [Client(stack) for _ in range(CLIENTS)]
         for client in clients:
@@ -54,14 +66,26 @@ def measure_workers(
             (app, count): Served(stack, ["benchmarks.servers.workers", str(count)], app, pair) for app, count in samples
         }
         for number in range(rounds + 1):
-            for case, rates in samples.items():
+            for case, loads in samples.items():
                 port = served[case].port()
-                answers = threads.map(lambda client, p=port: client.load(p, "seen", seconds, expect="200"), clients)
+                before = processor_seconds(port)
+                answers = list(
+                    threads.map(lambda client, p=port: client.load(p, "seen", seconds, expect="200"), clients)
+                )
+                used = processor_seconds(port) - before
                 rate = sum(float(answer["rate"]) for answer in answers)
+                count = sum(sum(answer["statuses"].values()) for answer in answers)
                 # The first round warms up.
                 if number:
-                    rates.append(rate)
-    return {case: statistics.median(rates) for case, rates in samples.items()}
+                    loads.append(Load(rate, used / count * 1e6))
+    return {case: Load(*map(statistics.median, zip(*loads, strict=True))) for case, loads in samples.items()}
+
+
+def processor_seconds(port: int) -> float:
+    """Return the processor time that the server on *port*, our child, and its workers have used so far."""
+    (server,) = (child for child in psutil.Process().children() if str(port) in child.cmdline())
+    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 def measure_checks(pair: KeyPair, *, rounds: int) -> Checks:
@@ -85,18 +109,18 @@ def cost_of_a_million(microseconds: float, price: float) -> float:
     return microseconds / 3600 * price
 
 
-def tables(rates: dict[tuple[str, int], float], checks: Checks, price: float) -> str:
+def tables(loads: dict[tuple[str, int], Load], checks: Checks, price: float) -> str:
     """Return the tables, in Markdown."""
     described = machine.describe()
     lines = [
         f"{date.today()}, {described['processor']}, {described['cores']} cores, {described['python']}.",
         "",
-        "| workers | bare app, requests/s | guarded, requests/s | guarded / bare |",
-        "|---|---|---|---|",
+        "| workers | bare, requests/s | guarded, requests/s | bare, processor µs each | guarded, processor µs each |",
+        "|---|---|---|---|---|",
     ]
-    for workers in dict.fromkeys(count for _, count in rates):
-        bare, guarded = rates["bare", workers], rates["guarded", workers]
-        lines.append(f"| {workers} | {bare:,.0f} | {guarded:,.0f} | {guarded / bare:.2f} |")
+    for workers in dict.fromkeys(count for _, count in loads):
+        bare, guarded = loads["bare", workers], loads["guarded", workers]
+        lines.append(f"| {workers} | {bare.rate:,.0f} | {guarded.rate:,.0f} | {bare.cost:,.0f} | {guarded.cost:,.0f} |")
     lines += ["", "| check | µs | seconds of a core for a million | cost of a million |", "|---|---|---|---|"]
     for name, microseconds in (("token seen before", checks.seen), ("new token", checks.new)):
         cost = cost_of_a_million(microseconds, price)
@@ -114,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     pair = KeyPair()
     checks = measure_checks(pair, rounds=options.rounds)
-    rates = measure_workers(pair, workers=options.workers, rounds=options.rounds, seconds=options.seconds)
-    print(tables(rates, checks, options.price))
+    loads = measure_workers(pair, workers=options.workers, rounds=options.rounds, seconds=options.seconds)
+    print(tables(loads, checks, options.price))
     return 0
 
 
