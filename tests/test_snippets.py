@@ -40,7 +40,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 RUN = ("python", "shell", "console")
-KNOWN = (*RUN, "text", "{toctree}", "{include}", "{literalinclude}", "{eval-rst}")
+KNOWN = (*RUN, "text", "yaml", "json", "toml", "{toctree}", "{include}", "{literalinclude}", "{eval-rst}")
 TIMEOUT = 120.0
 
 SIGNER = RequestSigner.generate()
