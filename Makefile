@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
+.PHONY: help demo test check docs bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link that leads nowhere, is an error
+	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
+	@echo "open build/docs/index.html"
 
 bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
 	$(RUN) -m benchmarks

@@ -98,3 +98,9 @@ def test_the_commands_exist() -> None:
     assert commands == ["demo", "test"]
     for command in commands:
         subprocess.run(["make", "--dry-run", command], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_link_within_the_repository_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
+    assert len(links) > 15
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -12,7 +12,7 @@ from benchmarks.children import ROOT, free_port, started
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
-from benchmarks.signed import SignedRequest, with_signature_changed
+from benchmarks.signed import KeyPair, SignedRequest, with_signature_changed
 
 APPS = ("bare", "guarded", "native")
 SERVERS = {
@@ -35,14 +35,14 @@ def run(session: Session) -> Outcome:
     """Load every server and app in turn and count the requests that it answers in a second."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
     with ExitStack() as stack:
-        client = _Client(stack)
+        client = Client(stack)
         client.keep("seen", [session.pair.request("/invoke/Greeter/greet")])
         client.keep("new", session.pair.distinct(PATH, NEW_TOKENS))
         forged = session.pair.request(PATH)
         client.keep("forged", [_forged(forged)])
         # All start at once: most of a start is imports.
         served = {
-            name: {app: _Served(stack, command, app, session) for app in APPS} for name, command in SERVERS.items()
+            name: {app: Served(stack, command, app, session.pair) for app in APPS} for name, command in SERVERS.items()
         }
         cases = []
         for server, apps in served.items():
@@ -64,7 +64,7 @@ def run(session: Session) -> Outcome:
     return outcome
 
 
-def _case(name: str, client: _Client, port: int, requests: str, seconds: float, latencies: dict[str, Samples]) -> Case:
+def _case(name: str, client: Client, port: int, requests: str, seconds: float, latencies: dict[str, Samples]) -> Case:
     def sample() -> float:
         answer = client.load(port, requests, seconds, expect="200")
         for percentile in ("p50", "p99"):
@@ -74,13 +74,13 @@ def _case(name: str, client: _Client, port: int, requests: str, seconds: float, 
     return Case(name, sample)
 
 
-class _Served:
+class Served:
     """One app in one server, in a process of its own."""
 
-    def __init__(self, stack: ExitStack, command: list[str], app: str, session: Session) -> None:
+    def __init__(self, stack: ExitStack, command: list[str], app: str, pair: KeyPair) -> None:
         self._port = free_port()
         address = f"127.0.0.1:{self._port}" if command[-1] == "--bind" else str(self._port)
-        env = {"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
+        env = {"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": str(pair.public)}
         self._wait = stack.enter_context(started([*command, address, "benchmarks.servers.served:app"], self._port, env))
 
     def port(self) -> int:
@@ -95,7 +95,7 @@ def _forged(genuine: SignedRequest) -> SignedRequest:
     return genuine._replace(headers=headers)
 
 
-class _Client:
+class Client:
     """The load generator, in its own process."""
 
     def __init__(self, stack: ExitStack) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from restate_identity.signing import RequestSigner
-from tests.integrations.serving import REFUSED, Launcher, Served, refused_headers
+from tests.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
 
 TAKE = "/items/tea/take"
 
@@ -62,3 +66,22 @@ def test_a_websocket_handshake_that_the_owner_did_not_sign_is_refused(
 def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:
     assert served.get("/alive").json() == {"status": "ok"}
     assert served.get("/alive/").status_code == 401
+
+
+def test_the_caller_of_the_readme_signs_its_request(
+    served: Served, identity_pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (INTEGRATIONS / "starlette_any_app" / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "private.pem").write_bytes(identity_pem.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    posted = []
+
+    def post(url: str, **options: Any) -> None:
+        posted.append(HTTP.post(url, **options))
+
+    exec(snippet.replace("http://your-host:8000", served.url), {"httpx": SimpleNamespace(post=post)})
+
+    (answer,) = posted
+    assert answer.status_code == 200
+    assert "left" in answer.json()
