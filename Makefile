@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
+.PHONY: help demo test check docs dist bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link th
 	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
 	@echo "open build/docs/index.html"
 
+# hatchling dates every file by SOURCE_DATE_EPOCH: the same commit makes the same bytes.
+dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) -m build --no-isolation --outdir dist
+	$(RUN) -m twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents dist/*.whl
+
 bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
 	$(RUN) -m benchmarks
 
@@ -69,6 +76,9 @@ fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for ea
 
 soak: $(INSTALLED)  ## Real servers under genuine and hostile traffic while keys and clocks change, SECONDS=300
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
+
+audit: $(INSTALLED)  ## Look for known vulnerabilities in what is locked (needs a registry with advisories)
+	$(RUN) -m pip_audit --require-hashes --disable-pip --requirement requirements-dev.txt
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)
