@@ -43,6 +43,14 @@ def test_odd_bytes_in_the_name_of_another_header_do_not_matter() -> None:
     assert verifier().verify(PATH, headers).audience == PATH
 
 
+@pytest.mark.parametrize(
+    "name", ["x-restate-signature-schemd", "x-restate-signature-schemf", "x-restate-jwt-v0", "x-restate-jwt-v2"]
+)
+def test_a_header_whose_name_is_as_long_is_another_one(name: str) -> None:
+    headers = [(name, "another"), *HEADERS["pairs of text"](token())]
+    assert verifier().verify(PATH, headers).audience == PATH
+
+
 HEADERS: dict[str, Callable[[str], Any]] = {
     "a dict": lambda t: {"x-restate-signature-scheme": "v1", "x-restate-jwt-v1": t},
     "a dict with names in another case": lambda t: {"X-Restate-Signature-Scheme": "v1", "X-RESTATE-JWT-V1": t},
