@@ -184,7 +184,7 @@ class Line(asyncio.Protocol):
     Attributes:
         hello: The response headers with which the tunnel introduced itself.
         goaways: The ``(last stream, error code)`` of those that came, in order.
-        pings: How many came, and, while *deaf* is set, were not answered.
+        pings, pongs: How many came, of the tunnel's own and in answer to ours.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -202,6 +202,7 @@ class Line(asyncio.Protocol):
         self.deaf = False
         self.lost = False
         self.pings = 0
+        self.pongs = 0
         self.settings_known = False
         self.transport: asyncio.Transport
 
@@ -351,6 +352,8 @@ class Line(asyncio.Protocol):
             self.settings_known = True
         elif isinstance(event, h2.events.PingReceived):
             self.pings += 1
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         exchange = self.exchanges.get(getattr(event, "stream_id", None) or 0)
         if exchange is None:
             return
