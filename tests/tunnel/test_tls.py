@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from demo.processes import free_port
@@ -25,17 +23,14 @@ def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
     run(test())
 
 
-@pytest.mark.parametrize(("alpn", "chosen"), [((), "nothing"), (("http/1.1",), "nothing")])
-def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_reason(
-    alpn: tuple[str, ...], chosen: str
-) -> None:
+@pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
+def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_reason(alpn: tuple[str, ...]) -> None:
     async def test() -> None:
         tls = tls_pair(alpn=alpn)
         async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
             ending = await here.ending()
             assert ending.kind is EndingKind.RETRY
             assert "does not agree to speak HTTP/2 (ALPN 'h2'" in ending.reason
-            assert chosen in ending.reason
             assert all(line.hello == {} for line in cloud.lines)
 
     run(test())
@@ -103,15 +98,12 @@ def test_a_name_that_does_not_exist_is_tried_again() -> None:
 
 def test_stopping_is_prompt_while_the_dial_hangs() -> None:
     async def test() -> None:
-        # Listens, but the queue is full, so that a connection is neither accepted nor refused.
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            async with Cloud(silent=True) as cloud:
-                target = cloud.target._replace(tls=True)
-                async with dialled(target, tls=tls_pair().tunnel, timings=Timings(connect=600)) as here:
-                    await cloud.line(0)
-                    here.connection.stop()
-                    assert (await here.ending()).kind is EndingKind.STOPPED
+        async with Cloud(silent=True) as cloud:
+            target = cloud.target._replace(tls=True)
+            async with dialled(target, tls=tls_pair().tunnel, timings=Timings(connect=600)) as here:
+                await cloud.line(0)
+                here.connection.stop()
+                assert (await here.ending()).kind is EndingKind.STOPPED
 
     run(test())
 
