@@ -184,6 +184,7 @@ class Line(asyncio.Protocol):
     Attributes:
         hello: The response headers with which the tunnel introduced itself.
         goaways: The ``(last stream, error code)`` of those that came, in order.
+        answers: Whether h2 answers by itself, to pings for instance.
         pings, pongs: How many came, of the tunnel's own and in answer to ours.
     """
 
@@ -200,6 +201,7 @@ class Line(asyncio.Protocol):
         self.goaways: list[tuple[int, int]] = []
         self.is_accepted = False
         self.deaf = False
+        self.answers = True
         self.lost = False
         self.pings = 0
         self.pongs = 0
@@ -221,6 +223,8 @@ class Line(asyncio.Protocol):
             return
         for event in self.h2.receive_data(data):
             self._handle(event)
+        if not self.answers:
+            self.h2.clear_outbound_data_buffer()
         self.flush()
         self._notify()
 
