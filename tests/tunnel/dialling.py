@@ -48,6 +48,7 @@ class Dialled:
     ) -> None:
         self.served = 0
         self.drains = 0
+        self.on_serving: Callable[[], object] = lambda: None
         self.connection = Connection(
             target,
             app,
@@ -66,6 +67,7 @@ class Dialled:
     def _on_serving(self, connection: Connection) -> None:
         assert connection is self.connection
         self.served += 1
+        self.on_serving()
 
     def _on_drain(self, connection: Connection) -> None:
         assert connection is self.connection

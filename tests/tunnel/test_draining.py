@@ -55,10 +55,13 @@ def test_what_a_draining_server_had_on_its_way_is_still_served() -> None:
 def test_what_crosses_our_last_goodbye_is_still_served() -> None:
     async def test() -> None:
         async with serving(timings=PATIENT) as (here, line):
-            line.hold_back()
             drain = line.open("/_/drain-tunnel", method="GET", end=True)
+            # The server has not seen the goodbye when it opens more.
+            line.transport.pause_reading()
+            await until(lambda: here.drains == 1)
+            await asyncio.sleep(0.05)
             crossing = [line.open(ECHO, end=True) for _ in range(3)]
-            line.let_go()
+            line.transport.resume_reading()
             assert (await drain.whole()).status == 200
             assert [(await exchange.whole()).status for exchange in crossing] == [200] * 3
             assert (await here.ending()).kind is EndingKind.DRAINED
@@ -236,6 +239,22 @@ def test_large_answers_are_complete_before_the_connection_closes() -> None:
             sending = asyncio.ensure_future(exchange.send(body, end=True))
             assert (await exchange.whole()).body == body
             await sending
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_stopping_as_soon_as_it_serves_is_prompt_whatever_was_waiting() -> None:
+    async def test() -> None:
+        async with Cloud(None) as cloud, dialled(cloud.target, timings=PATIENT) as here:
+            here.on_serving = lambda: here.connection.stop()
+            line = await cloud.line(0)
+            handshake = await line.opened_handshake()
+            line.hold_back()
+            waiting = line.open(ECHO, end=True)
+            handshake.trailers(line.outcome())
+            line.let_go()
+            assert (await waiting.whole()).status == 503
             assert (await here.ending()).kind is EndingKind.STOPPED
 
     run(test())

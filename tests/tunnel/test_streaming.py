@@ -247,6 +247,60 @@ def test_a_server_that_reads_nothing_from_its_socket_stops_the_application() -> 
     run(test())
 
 
+def test_what_waits_for_a_socket_goes_on_when_the_server_reads_again() -> None:
+    async def test() -> None:
+        settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+        started: list[str] = []
+        let_go = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            large = scope["path"] == "/large"
+            if not large:
+                await let_go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"x-large", b"x" * 1000)]})
+            started.append(scope["path"])
+            await send({"type": "http.response.body", "body": b"x" * (64 * MEBIBYTE if large else 10)})
+
+        async with serving(app, settings=settings) as (here, line):
+            line.h2.increment_flow_control_window(2**30)
+            line.flush()
+            small = [line.open(f"{PREFIX}/small", end=True) for _ in range(10)]
+            large = line.open(f"{PREFIX}/large", end=True)
+            # No window is opened any more: whoever goes on was woken by the socket.
+            for exchange in (*small, large):
+                exchange.hold = True
+            await line.until(lambda: large.total > 0)
+            line.transport.pause_reading()
+            await asyncio.sleep(0.2)
+            let_go.set()
+            await asyncio.sleep(0.1)
+            # Not even a header is added to what nobody reads.
+            assert started == ["/large"]
+            line.transport.resume_reading()
+            await line.until(lambda: large.complete and all(exchange.complete for exchange in small))
+            assert large.total == 64 * MEBIBYTE
+            await until(lambda: here.connection.in_flight == 0)
+
+    run(test())
+
+
+def test_windows_that_the_settings_enlarge_are_used_at_once() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 30_000})
+
+    async def test() -> None:
+        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 10_000}) as (_, line):
+            exchange = line.open(ECHO, end=True)
+            exchange.hold = True
+            await line.until(lambda: exchange.total == 10_000)
+            line.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 30_000})
+            line.flush()
+            await line.until(lambda: exchange.complete)
+
+    run(test())
+
+
 def _memory_while(transfer: Callable[[], None]) -> int:
     tracemalloc.start()
     try:
