@@ -337,6 +337,8 @@ class Connection:
             stream.answer(503, DRAINING_HEADER)
         elif request.size > MAX_HEADER_LIST_SIZE:
             stream.answer(431)
+        elif request.malformed:
+            stream.answer(400)
         elif path == HEALTH_PATH:
             stream.answer(200)
         elif path == DRAIN_PATH:

@@ -19,9 +19,11 @@ from restate_identity.tunnel.wire import Wire
 logger = logging.getLogger("restate_identity.tunnel")
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _NOT_IN_A_VALUE = re.compile(rb"[\0\r\n]").search
 # They are about the connection that an HTTP/1.1 server would have, and forbidden here (RFC 9113, 8.2.2).
 _OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
+_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
 _WITHOUT_BODY = frozenset((204, 304))
 
 
@@ -37,27 +39,34 @@ class Request(NamedTuple):
     """Of the header list, as RFC 9113, 6.5.2 counts it."""
     ended: bool
     """There is no body."""
+    malformed: bool
+    """It must not be served (RFC 9113, 8.1.1)."""
 
 
 def request_head(fields: list[tuple[bytes, bytes]], *, ended: bool) -> Request:
-    """Return the request with these header *fields*, in lower case, as HTTP/2 has them."""
-    method, target, authority, size = b"", b"", b"", 0
+    """Return the request with these header *fields*.
+
+    They are checked here and not by h2, which ends the whole connection over a field that it does not like, a ``host``
+    beside another ``:authority`` for instance, as a proxy in between may well send it.
+    """
+    pseudo: dict[bytes, bytes] = {}
     headers: list[tuple[bytes, bytes]] = []
-    has_host = False
+    size, malformed, has_host = 0, False, False
     for name, value in fields:
         size += len(name) + len(value) + 32
-        if name[:1] != b":":
+        if name[:1] == b":":
+            malformed = malformed or bool(headers) or name in pseudo
+            pseudo[name] = value
+        else:
+            malformed = malformed or _NAME(name) is None or name in _OF_THE_CONNECTION
             has_host = has_host or name == b"host"
             headers.append((name, value))
-        elif name == b":method":
-            method = value
-        elif name == b":path":
-            target = value
-        elif name == b":authority":
-            authority = value
-    if authority and not has_host:
+        malformed = malformed or _NOT_IN_A_VALUE(value) is not None
+    method = pseudo.get(b":method", b"")
+    malformed = malformed or _METHOD(method) is None or not _PSEUDO.issuperset(pseudo)
+    if not has_host and (authority := pseudo.get(b":authority")):
         headers.insert(0, (b"host", authority))
-    return Request(method.decode("latin-1"), target, headers, size, ended)
+    return Request(method.decode("latin-1"), pseudo.get(b":path", b""), headers, size, ended, malformed)
 
 
 def asgi_scope(request: Request, forwarded: ForwardedPath) -> Scope:

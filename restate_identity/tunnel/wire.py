@@ -69,11 +69,12 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.floods = FloodGauge()
         self._reader = FrameReader(self.floods.frame)
-        # What the application sends is checked where it is sent; the rest is our own.
+        # What comes and what the application sends is checked in `restate_identity.tunnel.stream`.
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(
                 client_side=False,
                 header_encoding=None,
+                validate_inbound_headers=False,
                 validate_outbound_headers=False,
                 normalize_outbound_headers=False,
             )

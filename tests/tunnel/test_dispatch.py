@@ -147,6 +147,45 @@ def test_a_host_header_is_not_doubled() -> None:
     assert app.scopes[0]["headers"] == [(b"host", b"tunnel.test")]
 
 
+def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
+    async def test() -> None:
+        app = Recording()
+        async with serving(app) as (_, line):
+            line.h2.config.validate_outbound_headers = False
+            assert (await line.request(f"{PREFIX}/a", [("host", "elsewhere.test")])).status == 200
+            assert app.scopes[0]["headers"] == [(b"host", b"elsewhere.test")]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("field", "served"),
+    [
+        (("x-fine", "yes"), True),
+        (("X-Upper", "case"), False),
+        (("x bad", "name"), False),
+        (("", "no name"), False),
+        (("x-a", "a\r\nx-b: b"), False),
+        (("x-a", "a\0"), False),
+        (("connection", "close"), False),
+        ((":path", "/http/in-process/9080/b"), False),
+        ((":unknown", "pseudo"), False),
+    ],
+)
+def test_a_malformed_request_is_a_bad_request_and_the_connection_serves_on(
+    field: tuple[str, str], served: bool
+) -> None:
+    async def test() -> None:
+        app = Recording()
+        async with serving(app) as (_, line):
+            line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
+            assert (await line.request(ECHO, [field])).status == (200 if served else 400)
+            assert len(app.scopes) == (1 if served else 0)
+            assert (await line.request(ECHO)).status == 200
+
+    run(test())
+
+
 @pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
 def test_header_lists_above_the_limit_are_refused(size: int, status: int) -> None:
     app = Recording()
