@@ -41,7 +41,7 @@ class Public:
     async def __aenter__(self) -> Public:
         self._server = await asyncio.get_running_loop().create_server(self._accepted, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
-        self.deployment_url = f"http://127.0.0.1:{port}{MOUNT}/http/in-process/9080/"
+        self.proxy_url = f"http://127.0.0.1:{port}{MOUNT}"
         return self
 
     async def __aexit__(
