@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hpack import NeverIndexedHeaderTuple
+
 from restate_identity.errors import quoted
 
 START_PATH = b"/_/start-tunnel"
@@ -45,7 +47,9 @@ class Credentials:
             ("supports-drain", "true"),
             ("supports-client-drain", "true"),
         )
-        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
+        encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
+        # Kept out of every compression table on the way (RFC 7541, 7.1.3).
+        return [NeverIndexedHeaderTuple(*field) if field[0] == b"authorization" else field for field in encoded]
 
 
 class Serving(NamedTuple):

@@ -8,6 +8,7 @@ other side's windows and the socket have room for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,12 @@ HARD_HEADER_LIST_SIZE = 4 * MAX_HEADER_LIST_SIZE
 SOCKET_BUFFER = 256 * 1024
 # What is not held back by that, answers to pings for instance, ends the connection when it comes to this.
 MAX_UNREAD = 4 * 1024 * 1024
+
+# At the level DEBUG hpack writes every header field down: our auth token, and the identities of requests. Who wants
+# that can still ask this logger for it by name.
+_hpack_logger = logging.getLogger("hpack.hpack")
+if _hpack_logger.level == logging.NOTSET:
+    _hpack_logger.setLevel(logging.INFO)
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -137,7 +144,9 @@ class Wire(asyncio.Protocol):
             self._lose(f"the server broke the rules of HTTP/2: {quoted(str(error))}")
             self.close()
         except Exception as error:  # noqa: BLE001 (whatever the bytes were, only this connection pays)
-            self.end(h2.errors.ErrorCodes.INTERNAL_ERROR, f"what the server sent could not be handled: {error!r}")
+            # Its text may quote anything, the auth token too.
+            reason = f"what the server sent could not be handled ({type(error).__name__})"
+            self.end(h2.errors.ErrorCodes.INTERNAL_ERROR, reason)
         self._flush_soon()
 
     def pause_writing(self) -> None:  # noqa: D102

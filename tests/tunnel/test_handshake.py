@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -241,6 +242,24 @@ def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Excepti
 
 def test_the_token_is_in_no_description() -> None:
     assert TOKEN not in repr(CREDENTIALS)
+
+
+@pytest.mark.parametrize("token", [TOKEN, "tökén"])
+def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, token: str) -> None:
+    async def test() -> None:
+        identity = Credentials("env_123", "greeter", "worker-1", lambda: token)
+        with caplog.at_level(logging.DEBUG):
+            async with Cloud() as cloud, dialled(cloud.target, identity=identity) as here:
+                line = await cloud.line(0)
+                if token == TOKEN:
+                    await line.accepted()
+                    await line.request(ECHO, [("x-restate-jwt-v1", token)])
+                    here.connection.stop()
+                assert token not in (await here.ending()).reason
+        assert "connection=" in caplog.text
+        assert token not in caplog.text
+
+    run(test())
 
 
 def test_a_stream_before_the_handshake_gets_the_sentinel_and_the_handshake_still_succeeds() -> None:
