@@ -361,7 +361,8 @@ class Connection:
     def _served(self, stream: ForwardedStream) -> None:
         assert self._wire is not None
         self._streams.pop(stream.stream_id, None)
-        self._wire.floods.completed()
+        if stream.served:
+            self._wire.floods.completed()
         if self.state is ConnectionState.DRAINING:
             self._say_goodbye_if_idle()
 

@@ -158,6 +158,11 @@ class ForwardedStream:
         """Whether the response is complete."""
         return self._finished
 
+    @property
+    def served(self) -> bool:
+        """Whether the response is complete, and there was somebody to take it."""
+        return self._finished and not self._gone
+
     # What is answered without the application.
 
     def answer(self, status: int, *headers: tuple[bytes, bytes]) -> None:

@@ -21,6 +21,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.connection import EndingKind
 from restate_identity.tunnel.floods import FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameHead, FrameReader, GoAway
@@ -124,6 +125,27 @@ def test_a_flood_ends_the_connection(flood: Callable[[], Iterable[Frame]]) -> No
             assert ending.kind is EndingKind.RETRY
             assert "the server sent" in ending.reason
             assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
+
+    run(test())
+
+
+def test_resets_are_a_flood_too_when_the_application_keeps_up_with_them() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def test() -> None:
+        async with serving(app) as (here, line):
+            frames = [frame.serialize() for frame in resets()]
+            for start in range(0, len(frames), 100):
+                if line.lost:
+                    break
+                line.raw(b"".join(frames[start : start + 100]))
+                await asyncio.sleep(0.005)
+            ending = await here.ending()
+            assert "streams reset as soon as they were opened" in ending.reason
 
     run(test())
 
