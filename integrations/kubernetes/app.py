@@ -1,8 +1,10 @@
-"""A Restate service for either way: what runs it guards it."""
+"""A Restate service for either way. The keys come from the environment: the operator's variable, or the key file."""
 
 import logging
 
 import restate
+
+from restate_identity.asgi import RequestIdentityMiddleware
 
 logging.basicConfig(level=logging.INFO)
 log = logging.getLogger("greeter")
@@ -16,4 +18,4 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-app = restate.app([greeter])
+app = RequestIdentityMiddleware(restate.app([greeter]), exempt_paths=["/health"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,11 @@ def test_the_probe_of_the_classic_way_needs_no_signature(served: Served) -> None
     assert served.get(path).status_code == 200
 
 
-def test_the_in_process_command_names_an_application_of_this_folder() -> None:
+def test_the_in_process_command_names_an_application_that_finds_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("RESTATE_")]:
+        monkeypatch.delenv(name)
+    for name, value in operator_variables().items():
+        monkeypatch.setenv(name, value)
     spec = importlib.util.spec_from_file_location("kubernetes_app", FOLDER / "app.py")
     assert spec is not None
     assert spec.loader is not None
