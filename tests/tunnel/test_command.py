@@ -62,12 +62,12 @@ class Process:
                 return None
 
     async def until_healthy(self, status: int) -> None:
-        while await self.health() != status:  # noqa: ASYNC110 (another process)
+        while await self.health() != status:
             assert self.process.returncode is None, self.printed()
             await asyncio.sleep(0.05)
 
     async def until_printed(self, text: str) -> None:
-        while text not in self.printed():  # noqa: ASYNC110 (another process)
+        while text not in self.printed():
             assert self.process.returncode is None, self.printed()
             await asyncio.sleep(0.02)
 
@@ -217,6 +217,7 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_nothing_else_imports_the_tunnel() -> None:
-    code = "import sys, restate_identity, restate_identity.asgi, restate_identity.cli; print('restate_identity.tunnel' in sys.modules)"
+    rooms = "restate_identity, restate_identity.asgi, restate_identity.cli"
+    code = f"import sys, {rooms}; print('restate_identity.tunnel' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -101,7 +101,7 @@ def test_an_unsound_key_of_the_environment_is_named_by_its_variable() -> None:
 )
 def test_what_is_not_of_its_form_is_refused_before_anything_is_dialled(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=option):
-        options(**{option: value})
+        options(OPERATOR, **{option: value})
 
 
 @pytest.mark.parametrize("name", ["tunnel.example.com", "_restate._tcp.example.com", "a.example."])
