@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks.contenders import LIBSODIUM, NATIVE, SEEN
 from benchmarks.measure import per_round, summary
 from benchmarks.session import Outcome
-from benchmarks.workloads import imports, memory, middleware, refusals, threads
+from benchmarks.workloads import imports, memory, middleware, refusals, threads, tunnel
 from benchmarks.workloads.checks import EVICTING
 
 
@@ -76,6 +76,15 @@ BUDGETS = (
         at_least=True,
     ),
     Budget("recorded traffic", "recorded", SEEN, 0.7, under=NATIVE),
+    Budget(
+        "requests a second through the tunnel",
+        "tunnel",
+        tunnel.THROUGH,
+        1.0,
+        under=tunnel.DIRECT,
+        at_least=True,
+    ),
+    Budget("idle connection of the tunnel", "tunnel", tunnel.MEMORY, 1.0, unit=2**20, unit_name="MiB"),
     Budget(
         "import restate_identity.asgi",
         "imports",

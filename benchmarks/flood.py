@@ -33,10 +33,11 @@ def main(tokens: int, cache_size: int, steps: int) -> None:
 
 def _report(verified: int) -> None:
     gc.collect()
-    print(json.dumps({"verified": verified, "rss": _resident()}), flush=True)
+    print(json.dumps({"verified": verified, "rss": resident()}), flush=True)
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Return the resident memory of this process, in bytes."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize()

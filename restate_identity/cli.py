@@ -8,9 +8,12 @@ Exit statuses: 0, yes or done; 1, no (refused, or findings); 2, could not be don
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import importlib
 import io
 import json
+import logging
 import os
 import shlex
 import stat
@@ -363,7 +366,78 @@ def _diagnose_clock(url: str) -> int:
     return NO
 
 
+@cli.command("tunnel")
+@click.option("--tunnel-name", metavar="NAME", help="The name of the deployment.  [RESTATE_INPROC_TUNNEL_NAME]")
+@click.option("--environment-id", metavar="env_...", help="[RESTATE_INPROC_ENVIRONMENT_ID]")
+@click.option("--region", help="Of Restate Cloud, for instance eu.  [RESTATE_INPROC_CLOUD_REGION]")
+@click.option(
+    "--signing-public-key",
+    metavar="publickeyv1_...",
+    help="What requests must be signed with.  [RESTATE_INPROC_SIGNING_PUBLIC_KEY]",
+)
+@click.option(
+    "--auth-token-file",
+    metavar="FILE",
+    help="Holds the API key; read again at each dial.  [RESTATE_AUTH_TOKEN, RESTATE_INPROC_AUTH_TOKEN_FILE]",
+)
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="host:port|URL",
+    help="Dial this one, not those of the region; repeat it for several. http:// is cleartext.",
+)
+@click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
+@click.argument("app", metavar="MODULE:APP")
+def tunnel_command(app: str, servers: tuple[str, ...], **options: Any) -> None:
+    """Serve the ASGI application APP of MODULE to Restate Cloud over connections that are dialled from here.
+
+    No port is open to the world, and every request is verified. What is not given comes from the environment variable
+    in brackets. The API key is never an argument, which other processes could read.
+
+    It runs until SIGTERM or SIGINT; what is in flight then finishes, for up to 120 seconds. A second signal ends it at
+    once. Exit status 2: the configuration is incomplete, or the server refuses it for good.
+
+    \b
+    Examples:
+      restate-identity tunnel app:app --health-port 9090
+      restate-identity tunnel app:app --tunnel-name greeter --environment-id env_... --region eu \\
+        --signing-public-key publickeyv1_... --auth-token-file /run/secrets/restate/token
+    """
+    try:
+        from restate_identity.tunnel import TunnelError, serve_tunnel
+    except ImportError as error:
+        _fail(str(error))
+    application = _application(app)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(serve_tunnel(application, servers=servers or None, **options))
+    except (TunnelError, ValueError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot listen on --health-port {options['health_port']}: {error.strerror}")
+
+
 # --- reading
+
+
+def _application(name: str) -> Any:
+    """Return the object ``module:attribute``, as uvicorn finds it: from the working directory, too."""
+    module_name, separator, attributes = name.partition(":")
+    if not module_name or not separator or not attributes:
+        _fail(f"name the application as MODULE:APP, for instance app:app, and not {name!a}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        _fail(f"there is no module {error.name!a} here, nor among what is installed")
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute, None)
+    if not callable(found):
+        _fail(f"{module_name} has no ASGI application {attributes!a}")
+    return found
 
 
 def _fail(message: str) -> NoReturn:

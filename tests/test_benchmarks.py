@@ -25,7 +25,7 @@ from restate_identity.signing import RequestSigner
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 3
-# All but the one that starts six servers, which has a test of its own.
+# All but those that start servers, which have tests of their own.
 WORKLOADS = [
     *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
     *("recorded", "objects", "cache", "threads", "imports", "memory"),
@@ -154,6 +154,20 @@ def test_whole_requests_are_served_and_counted(tmp_path: Path) -> None:
         halves, tails = samples[f"{name}, p50"], samples[f"{name}, p99"]
         assert len(samples[name]) == len(halves) == len(tails) == ROUNDS
         assert all(half <= tail for half, tail in zip(halves, tails, strict=True))
+
+
+def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) -> None:
+    completed = run("--only", "tunnel", "--output", str(tmp_path))
+    assert completed.returncode == 0, completed.stderr
+    result = result_in(tmp_path)
+    samples = result["workloads"]["tunnel"]["samples"]
+    rates = ["hypercorn, directly", "through the tunnel"]
+    assert set(samples) == {
+        *(f"{name}{series}" for name in rates for series in ("", ", p50", ", p99")),
+        "memory of an idle connection, TLS",
+    }
+    assert all(min(samples[name]) > 0 for name in rates)
+    assert len(result["budgets"]) == 2
 
 
 def test_the_ratio_is_taken_within_each_round() -> None:

@@ -25,6 +25,13 @@ async def bare(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG
     await send({"type": "http.response.body", "body": BODY})
 
 
+async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer like `bare`, but only when the whole request is there, as an invocation does."""
+    while (await receive()).get("more_body", False):
+        pass
+    await bare(scope, receive, send)
+
+
 def behind_native_check(app: App, keys: Sequence[PublicKey]) -> App:
     """Return *app* with the verification that the Python SDK does, as its ``asgi_app`` does it."""
     from restate._internal import (  # type: ignore[import-not-found]  # compiled, without stubs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from benchmarks.servers.apps import App, bare, behind_native_check
+from benchmarks.servers.apps import App, bare, behind_native_check, reading
 from restate_identity import PublicKey
 from restate_identity.asgi import RequestIdentityMiddleware
 
@@ -14,6 +14,8 @@ def _chosen(name: str) -> App:
     keys = [PublicKey.parse(os.environ["BENCHMARK_IDENTITY_KEY"])]
     if name == "guarded":
         return RequestIdentityMiddleware(bare, identity_keys=keys)
+    if name == "guarded-reading":
+        return RequestIdentityMiddleware(reading, identity_keys=keys)
     if name == "native":
         return behind_native_check(bare, keys)
     return bare

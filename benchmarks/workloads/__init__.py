@@ -14,6 +14,7 @@ from benchmarks.workloads import (
     shortcuts,
     skewed,
     threads,
+    tunnel,
 )
 
 WORKLOADS: dict[str, Workload] = {
@@ -30,6 +31,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("cache", "Sizes of the cache, 10,000 Zipf-distributed keys", skewed.cache_sizes),
         Workload("threads", "New tokens shared by 1, 2 and 4 threads", threads.run),
         Workload("servers", "The whole request through an ASGI server", servers.run),
+        Workload("tunnel", "The whole request through the tunnel, and without it under hypercorn", tunnel.run),
         Workload("imports", "Import in a fresh interpreter", imports.run),
         Workload("memory", "Memory under a flood of distinct valid tokens", memory.run),
     )

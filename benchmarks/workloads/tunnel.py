@@ -1,0 +1,131 @@
+"""The same app through the tunnel and directly under hypercorn, and what a connection that waits costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from benchmarks.children import ROOT, free_port, started
+from benchmarks.contenders import PATH
+from benchmarks.measure import Case, Samples
+from benchmarks.session import Outcome, Session
+
+DIRECT, THROUGH = "hypercorn, directly", "through the tunnel"
+MEMORY = "memory of an idle connection, TLS"
+CONNECTIONS = 2
+STREAMS = 16
+IDLE = 100
+PREFIX = "/http/in-process/9080"
+WARM_UP = 1
+
+
+def run(session: Session) -> Outcome:
+    """Load the guarded app both ways over HTTP/2, and open connections that do nothing."""
+    latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
+    env = {"BENCHMARK_APP": "guarded-reading", "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
+    request = session.pair.request(PATH)
+    # The authority says it already, and h2 ends the connection if they differ.
+    headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
+    with ExitStack() as stack:
+        client = stack.enter_context(_client())
+        port = free_port()
+        config = ["--config", "python:benchmarks.servers.hypercorn_config", "--log-level", "ERROR"]
+        server = ["hypercorn", *config, "--bind", f"127.0.0.1:{port}", "benchmarks.servers.served:app"]
+        wait = stack.enter_context(started(server, port, env))
+        cloud = client.ask("listen", name=THROUGH)["port"]
+        stack.enter_context(_tunnelled(env, cloud, CONNECTIONS))
+        client.ask("wait", name=THROUGH, connections=CONNECTIONS)
+        wait()
+        client.ask("dial", name=DIRECT, port=port, connections=CONNECTIONS)
+
+        def case(name: str, path: str) -> Case:
+            latencies["p50"][name], latencies["p99"][name] = [], []
+
+            def sample() -> float:
+                answer = client.ask(
+                    "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=STREAMS
+                )
+                if set(answer["statuses"]) != {"200"}:
+                    raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
+                for percentile in ("p50", "p99"):
+                    latencies[percentile][name].append(answer[percentile])
+                return float(answer["rate"])
+
+            return Case(name, sample)
+
+        samples = session.interleave([case(DIRECT, PATH), case(THROUGH, PREFIX + PATH)], warm_up=WARM_UP)
+        memory = _memory_of_an_idle_connection(client, env)
+    outcome = Outcome(samples, unit="requests/s")
+    for percentile, by_name in latencies.items():
+        for name, values in by_name.items():
+            series = f"{name}, {percentile}"
+            outcome.samples[series] = values[WARM_UP:]
+            outcome.units[series] = "ns"
+    outcome.samples[MEMORY] = [memory]
+    outcome.units[MEMORY] = "bytes"
+    outcome.notes.append(
+        f"{CONNECTIONS} connections, {STREAMS} streams at a time, HTTP/2 in cleartext; the client shares the machine"
+    )
+    return outcome
+
+
+def _memory_of_an_idle_connection(client: _Client, env: dict[str, str]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost")
+        trusted, served = Path(folder, "authority.pem"), Path(folder, "server.pem")
+        authority.cert_pem.write_to_path(str(trusted))
+        issued.private_key_and_cert_chain_pem.write_to_path(str(served))
+        port = client.ask("listen", name=MEMORY, certificate=str(served))["port"]
+        with _tunnelled(env, port, 2 * IDLE, str(trusted)) as child:
+            assert child.stdout is not None
+            half, all_of_them = (json.loads(child.stdout.readline()) for _ in range(2))
+    return float(all_of_them["rss"] - half["rss"]) / IDLE
+
+
+@contextmanager
+def _tunnelled(env: dict[str, str], port: int, connections: int, *certificate: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "benchmarks.servers.tunnelled", str(port), str(connections), *certificate]
+    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
+    with child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+class _Client:
+    """The load generator, in its own process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise AssertionError("the load generator ended by itself")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@contextmanager
+def _client() -> Iterator[_Client]:
+    command = [sys.executable, "-m", "benchmarks.servers.load_h2"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield _Client(process)
+        finally:
+            process.kill()

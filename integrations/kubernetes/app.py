@@ -1,0 +1,21 @@
+"""A Restate service for either way. The keys come from the environment: the operator's variable, or the key file."""
+
+import logging
+
+import restate
+
+from restate_identity.asgi import RequestIdentityMiddleware
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("greeter")
+
+greeter = restate.Service("KubernetesGreeter")
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:
+    log.info("greeting %s", name)
+    return f"Hello {name}!"
+
+
+app = RequestIdentityMiddleware(restate.app([greeter]), exempt_paths=["/health"])

@@ -1,0 +1,28 @@
+"""A Restate service with no open port: it dials Restate Cloud, and is called over that connection."""
+
+import asyncio
+import logging
+import os
+
+import restate
+
+from restate_identity.tunnel import serve_tunnel
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("greeter")
+
+greeter = restate.Service("TunnelGreeter")
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:
+    log.info("greeting %s", name)
+    return f"Hello {name}!"
+
+
+# What it serves is verified by the tunnel.
+app = restate.app([greeter])
+
+if __name__ == "__main__":
+    servers = os.environ.get("TUNNEL_SERVERS")  # to try it against something else than Restate Cloud
+    asyncio.run(serve_tunnel(app, servers=servers.split() if servers else None, health_port=int(os.environ["PORT"])))

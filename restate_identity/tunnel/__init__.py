@@ -1,0 +1,18 @@
+"""Serve an ASGI app to Restate Cloud over an outbound connection, with no port open to the world."""
+
+from __future__ import annotations
+
+try:
+    import dns as _dns
+    import h2 as _h2
+except ImportError as error:
+    raise ImportError(
+        "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'", name=error.name
+    ) from error
+
+from restate_identity.tunnel.errors import TunnelError
+from restate_identity.tunnel.handle import Tunnel, connect_tunnel, serve_tunnel
+
+del _dns, _h2
+
+__all__ = ["Tunnel", "TunnelError", "connect_tunnel", "serve_tunnel"]

@@ -1,0 +1,28 @@
+"""The URL under which a tunnel is registered as a deployment."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from restate_identity.errors import quoted
+
+# They are never dialled, but they identify the deployment, and are the same for every one in a process.
+SEGMENTS = "/http/in-process/9080/"
+_DEFAULT_PORT = 9080
+
+
+def deployment_url(proxy_url: str) -> str:
+    """Return the URL to register, for the *proxy_url* that the tunnel server has sent.
+
+    Raises:
+        ValueError: *proxy_url* is not an HTTP URL.
+    """
+    try:
+        url = urlsplit(proxy_url)
+        port = url.port
+    except ValueError:
+        port, url = None, urlsplit("")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"the tunnel server sent a proxy URL that is none: {quoted(proxy_url)}")
+    netloc = url.netloc.rstrip(":") if port is not None else f"{url.netloc.rstrip(':')}:{_DEFAULT_PORT}"
+    return f"{url.scheme}://{netloc}{url.path.rstrip('/')}{SEGMENTS}"

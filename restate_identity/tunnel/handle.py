@@ -1,0 +1,352 @@
+"""What users hold: a tunnel that serves their application, from its first dial to its last request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+from restate_identity.asgi import ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
+from restate_identity.tunnel.connection import Credentials, Serving
+from restate_identity.tunnel.deployment import deployment_url
+from restate_identity.tunnel.errors import TunnelError
+from restate_identity.tunnel.health import HealthServer
+from restate_identity.tunnel.lifespan import Lifespan
+from restate_identity.tunnel.options import TunnelOptions, tunnel_options
+from restate_identity.tunnel.resolver import SrvResolver
+from restate_identity.tunnel.signals import StopSignals
+from restate_identity.tunnel.supervisor import Outlet, Supervisor, TargetSource
+from restate_identity.tunnel.timings import Timings
+from restate_identity.verifier import IdentityVerifier
+
+logger = logging.getLogger("restate_identity.tunnel")
+
+
+class Tunnel:
+    """A running tunnel; `connect_tunnel` makes it.
+
+    Args:
+        app: The application, not guarded: that is done here.
+        options: The configuration.
+        timings, source, tls: For tests: durations, where the targets come from, and which authorities to trust.
+        observer: Is told of every request that is judged.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        options: TunnelOptions,
+        *,
+        timings: Timings = Timings(),  # noqa: B008 (frozen)
+        source: TargetSource | None = None,
+        tls: ssl.SSLContext | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.options = options
+        # At DEBUG it writes down every header, the auth token among them.
+        logging.getLogger("hpack").setLevel(logging.INFO)
+        self._lifespan = Lifespan(app, limit=timings.start_limit)
+        verifier = IdentityVerifier(options.signing_public_keys)
+        guarded = RequestIdentityMiddleware(self._lifespan.serve, verifier=verifier, observer=observer)
+        if source is None and options.servers_srv is not None:
+            source = SrvResolver(options.servers_srv)
+        if tls is None and (source is not None or any(target.tls for target in options.servers)):
+            tls = ssl.create_default_context()
+        credentials = Credentials(
+            environment_id=options.environment_id,
+            tunnel_name=options.tunnel_name,
+            worker_id=options.worker_id,
+            read_token=options.auth_token.read,
+        )
+        self._supervisor = Supervisor(
+            Outlet(guarded, credentials, timings, tls),
+            targets=options.servers,
+            source=source,
+            on_serving=self._serves,
+        )
+        self._deployment_url: str | None = None
+        self._was_ready = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def deployment_url(self) -> str:
+        """The URL to register with Restate, ``https://…:9080/<environment>/<tunnel name>/http/in-process/9080/``.
+
+        Raises:
+            RuntimeError: It is not known before the tunnel has been `ready`.
+        """
+        if self._deployment_url is None:
+            raise RuntimeError("the deployment URL comes from the tunnel server: await tunnel.ready() first")
+        return self._deployment_url
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a connection takes requests now; False before, between connections, and while the tunnel stops."""
+        return self._supervisor.is_serving
+
+    async def ready(self) -> None:
+        """Wait until the first connection serves. It returns at once ever after.
+
+        It waits for as long as it takes: limit it with ``asyncio.wait_for`` if you like.
+
+        Raises:
+            TunnelError: The tunnel has ended, and the message says why.
+        """
+        assert self._running is not None
+        waiting = asyncio.ensure_future(self._was_ready.wait())
+        try:
+            await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        self._raise_failure()
+        if not self._was_ready.is_set():
+            raise TunnelError("the tunnel was closed before a connection served")
+
+    async def wait_closed(self) -> None:
+        """Wait until the tunnel has ended: after `aclose`, or by itself when dialling again cannot help.
+
+        Raises:
+            TunnelError: It ended by itself; the message names the remedy.
+        """
+        assert self._running is not None
+        await asyncio.wait({self._running})
+        self._raise_failure()
+
+    def stop(self) -> None:
+        """Begin to stop: refuse new requests, and let those in flight finish. `wait_closed` waits for the end."""
+        self._supervisor.stop()
+
+    async def aclose(self) -> None:
+        """Stop, and wait for what is in flight to finish, for up to 120 seconds; then shut the application down.
+
+        Cancelling it ends what is in flight at once. It raises nothing of the tunnel's own; see `wait_closed`.
+        """
+        if self._running is None:
+            return
+        self.stop()
+        try:
+            await asyncio.wait({self._running})
+        except asyncio.CancelledError:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+            raise
+
+    async def start(self) -> None:
+        """Start the application, then begin to dial.
+
+        Raises:
+            TunnelError: The application did not start up; nothing was dialled.
+        """
+        await self._lifespan.start()
+        self._running = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        try:
+            # The supervisor has logged what it was, and keeps it: `ready` and `wait_closed` raise it.
+            with suppress(Exception):
+                await self._supervisor.run()
+        finally:
+            await self._lifespan.stop()
+
+    def _raise_failure(self) -> None:
+        if self._supervisor.failure is not None:
+            raise self._supervisor.failure
+
+    def _serves(self, serving: Serving) -> None:
+        try:
+            url = deployment_url(serving.proxy_url)
+        except ValueError as error:
+            logger.error("tunnel worker=%s: %s", self.options.worker_id, error)
+            return
+        if url != self._deployment_url:
+            self._deployment_url = url
+            logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
+        self._was_ready.set()
+
+
+def connect_tunnel(
+    app: ASGIApp,
+    *,
+    tunnel_name: str | None = None,
+    environment_id: str | None = None,
+    region: str | None = None,
+    signing_public_key: str | PublicKey | None = None,
+    auth_token: str | None = None,
+    auth_token_file: str | os.PathLike[str] | None = None,
+    servers: Iterable[str] | None = None,
+    servers_srv: str | None = None,
+    worker_id: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    observer: Observer | None = None,
+) -> AbstractAsyncContextManager[Tunnel]:
+    """Serve *app* to Restate Cloud over connections that this process opens, for the time of an ``async with`` block.
+
+    Every forwarded request is verified before it reaches *app*; what Restate did not sign gets a 401. The application
+    starts up first (ASGI lifespan); nothing is dialled before. At the end of the block new requests are refused, and
+    those in flight finish, for up to 120 seconds.
+
+    Args:
+        app: Any ASGI application, guarded by itself or not.
+        tunnel_name: The name of the deployment: letters, digits, ``.``, ``_`` and ``-``; else
+            ``RESTATE_INPROC_TUNNEL_NAME``.
+        environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
+        region: Of Restate Cloud, such as ``eu``; else ``RESTATE_INPROC_CLOUD_REGION``. Not needed with one of the next.
+        signing_public_key: ``publickeyv1_…`` of the environment, or several, separated by commas or white space, while
+            it is rotated; else ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``.
+        auth_token: The API key of the environment; else ``RESTATE_AUTH_TOKEN``.
+        auth_token_file: Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
+            ``RESTATE_INPROC_AUTH_TOKEN_FILE``.
+        servers: The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext.
+        servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
+        worker_id: A name for this process in the server's diagnostics; else ``RESTATE_TUNNEL_WORKER_ID``, else made
+            from ``HOSTNAME``.
+        tls: Which authorities to trust, in place of the system's. It must verify certificates and host names.
+        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+
+    Raises:
+        ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or not of its form; names
+            the argument and the variable.
+        TunnelError: On entry: the application did not start up.
+    """
+    options = tunnel_options(
+        os.environ,
+        tunnel_name=tunnel_name,
+        environment_id=environment_id,
+        region=region,
+        signing_public_key=signing_public_key,
+        auth_token=auth_token,
+        auth_token_file=auth_token_file,
+        servers=servers,
+        servers_srv=servers_srv,
+        worker_id=worker_id,
+    )
+    if tls is not None and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
+        raise ValueError("tls must verify: leave its verify_mode at ssl.CERT_REQUIRED and its check_hostname at True")
+    return open_tunnel(app, options, tls=tls, observer=observer)
+
+
+@asynccontextmanager
+async def open_tunnel(
+    app: ASGIApp,
+    options: TunnelOptions,
+    *,
+    timings: Timings = Timings(),  # noqa: B008 (frozen)
+    source: TargetSource | None = None,
+    tls: ssl.SSLContext | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Tunnel]:
+    """Do what `connect_tunnel` does, with a complete configuration; the other arguments are those of `Tunnel`."""
+    tunnel = Tunnel(app, options, timings=timings, source=source, tls=tls, observer=observer)
+    await tunnel.start()
+    try:
+        yield tunnel
+    finally:
+        await tunnel.aclose()
+
+
+async def serve_tunnel(
+    app: ASGIApp,
+    *,
+    health_port: int | None = None,
+    tunnel_name: str | None = None,
+    environment_id: str | None = None,
+    region: str | None = None,
+    signing_public_key: str | PublicKey | None = None,
+    auth_token: str | None = None,
+    auth_token_file: str | os.PathLike[str] | None = None,
+    servers: Iterable[str] | None = None,
+    servers_srv: str | None = None,
+    worker_id: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    observer: Observer | None = None,
+) -> None:
+    """Do what `connect_tunnel` does, until SIGTERM or SIGINT: then return when what is in flight has finished.
+
+    A second signal ends it at once. To be called in the main thread.
+
+    Args:
+        app: Any ASGI application, guarded by itself or not.
+        health_port: Answer ``GET /health`` there, on all addresses: 200 while a connection serves, else 503.
+        tunnel_name, environment_id, region, signing_public_key, auth_token, auth_token_file, servers, servers_srv,
+            worker_id, tls, observer: As for `connect_tunnel`.
+
+    Raises:
+        ValueError, InvalidKeyError, TypeError: As for `connect_tunnel`.
+        TunnelError: The application did not start up, or dialling again cannot help; the message names the remedy.
+        OSError: The health port is taken.
+        RuntimeError: This is not the main thread.
+    """
+    signals: StopSignals
+    forced = False
+
+    async def kept(scope: Scope, receive: Receive, send: Send) -> None:
+        # What takes the signals away does so when it is called, or when it returns.
+        loop.call_soon(signals.hold)
+        try:
+            await app(scope, receive, send)
+        finally:
+            signals.hold()
+
+    def on_stop() -> None:
+        nonlocal forced
+        if not stopping.is_set():
+            logger.info("tunnel: stops; what is in flight may finish, a second signal ends it at once")
+            stopping.set()
+        else:
+            forced = True
+            serving.cancel()
+
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    connecting = connect_tunnel(
+        kept,
+        tunnel_name=tunnel_name,
+        environment_id=environment_id,
+        region=region,
+        signing_public_key=signing_public_key,
+        auth_token=auth_token,
+        auth_token_file=auth_token_file,
+        servers=servers,
+        servers_srv=servers_srv,
+        worker_id=worker_id,
+        tls=tls,
+        observer=observer,
+    )
+    with StopSignals(on_stop) as signals:
+        serving = asyncio.ensure_future(_serve_until(stopping, connecting, health_port))
+        try:
+            await serving
+        except asyncio.CancelledError:
+            if not forced:
+                raise
+            logger.warning("tunnel: ended by a second signal")
+
+
+async def _serve_until(
+    stopping: asyncio.Event, connecting: AbstractAsyncContextManager[Tunnel], health_port: int | None
+) -> None:
+    tunnel: Tunnel | None = None
+    health = HealthServer(lambda: tunnel is not None and tunnel.is_serving, health_port or 0)
+    if health_port is not None:
+        await health.start()
+    stopped = asyncio.ensure_future(stopping.wait())
+    starting = asyncio.ensure_future(connecting.__aenter__())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return
+        tunnel = starting.result()
+        ended = asyncio.ensure_future(tunnel.wait_closed())
+        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await tunnel.aclose()
+        await ended
+    finally:
+        health.close()
+        stopped.cancel()
+        starting.cancel()
+        await asyncio.wait({starting})

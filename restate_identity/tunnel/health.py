@@ -1,0 +1,63 @@
+"""``/health`` over plain HTTP, for the probes of Kubernetes: the tunnel itself has no port to ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+HEALTH_PATH = "/health"
+# Of a request, in bytes and seconds. A probe sends a hundred bytes at once.
+_MAX_SIZE = 8 * 1024
+_PATIENCE = 5.0
+
+
+class HealthServer:
+    """Answers ``GET /health`` with 200 while *is_serving* returns True, else with 503; from start to close.
+
+    Args:
+        is_serving: Whether requests come in.
+        port: Where to listen, on all addresses: the kubelet does not ask from within the pod. 0 is any free one.
+    """
+
+    def __init__(self, is_serving: Callable[[], bool], port: int) -> None:
+        self._is_serving = is_serving
+        self._port = port
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The port is taken, or not ours to take.
+        """
+        self._server = await asyncio.start_server(self._answer, None, self._port, limit=_MAX_SIZE)
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
+            writer.write(self._response(head))
+            await asyncio.wait_for(writer.drain(), _PATIENCE)
+        except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    def _response(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+        if path != HEALTH_PATH:
+            status, body = "404 Not Found", b""
+        elif method not in (b"GET", b"HEAD"):
+            status, body = "405 Method Not Allowed", b""
+        elif self._is_serving():
+            status, body = "200 OK", b'{"status":"serving"}'
+        else:
+            status, body = "503 Service Unavailable", b'{"status":"not serving"}'
+        lines = [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(body)}"]
+        lines += ["cache-control: no-store", "connection: close"]
+        return "\r\n".join([*lines, "", ""]).encode() + (b"" if method == b"HEAD" else body)

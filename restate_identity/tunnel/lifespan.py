@@ -1,0 +1,108 @@
+"""The lifespan of the application (ASGI): nothing is dialled before it has started up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
+from restate_identity.tunnel.errors import TunnelError
+
+logger = logging.getLogger("restate_identity.tunnel")
+
+
+class Lifespan:
+    """Starts an application up and shuts it down. One that knows nothing of lifespan is served all the same.
+
+    Args:
+        app: Any ASGI application.
+        limit: Seconds for either of the two.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: float) -> None:
+        self._app = app
+        self._limit = limit
+        self._state: dict[str, Any] = {}
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._started = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._supported = False
+        self._failure: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Return when the application is ready for requests.
+
+        Raises:
+            TunnelError: It said that it failed, or said nothing in time.
+        """
+        self._to_app.put_nowait({"type": "lifespan.startup"})
+        self._task = asyncio.ensure_future(self._run())
+        try:
+            await asyncio.wait_for(self._started.wait(), self._limit)
+        except asyncio.TimeoutError:
+            await self._cancel()
+            raise TunnelError(
+                f"the application did not start up within {self._limit:g} s: nothing was dialled; "
+                "see what its lifespan handler waits for"
+            ) from None
+        except asyncio.CancelledError:
+            await self._cancel()
+            raise
+        if self._failure is not None:
+            await self._cancel()
+            raise TunnelError(f"the application failed to start up: {self._failure or 'see its own log'}")
+
+    async def stop(self) -> None:
+        """Let the application shut down. Whatever comes of it is logged only."""
+        if self._task is None:
+            return
+        if self._supported and not self._task.done():
+            self._to_app.put_nowait({"type": "lifespan.shutdown"})
+            try:
+                await asyncio.wait_for(self._stopped.wait(), self._limit)
+            except asyncio.TimeoutError:
+                logger.warning("tunnel: the application did not shut down within %g s", self._limit)
+        await self._cancel()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to the application (ASGI), with the state that its start-up left."""
+        scope["state"] = self._state.copy()
+        await self._app(scope, receive, send)
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
+        try:
+            await self._app(scope, self._to_app.get, self._from_app)
+        except Exception as error:
+            if not self._started.is_set():
+                # The specification's way to say "I know no lifespan".
+                logger.info("tunnel: the application knows no lifespan (%s)", type(error).__name__)
+            elif not self._stopped.is_set():
+                logger.exception("tunnel: the lifespan of the application failed")
+        finally:
+            self._started.set()
+            self._stopped.set()
+
+    async def _from_app(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "lifespan.startup.complete":
+            self._supported = True
+            self._started.set()
+        elif kind == "lifespan.startup.failed":
+            self._failure = str(message.get("message") or "")
+            self._started.set()
+        elif kind == "lifespan.shutdown.complete":
+            self._stopped.set()
+        elif kind == "lifespan.shutdown.failed":
+            logger.error("tunnel: the application failed to shut down: %s", message.get("message") or "see its own log")
+            self._stopped.set()
+
+    async def _cancel(self) -> None:
+        assert self._task is not None
+        if not self._task.done():
+            # What it does after its last message is its own affair, for a moment.
+            await asyncio.wait({self._task}, timeout=min(1.0, self._limit) if self._stopped.is_set() else 0)
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1.0)

@@ -1,0 +1,208 @@
+"""What a tunnel is configured with: an argument, else an environment variable, else an error that names both.
+
+Nothing here does I/O: the environment is an argument, and the token's file is not opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from restate_identity.errors import InvalidKeyError, quoted
+from restate_identity.keys import PublicKey
+from restate_identity.tunnel.targets import Target, is_domain, is_record_name, parse_target
+from restate_identity.tunnel.token import AuthToken, header_safe
+from restate_identity.tunnel.ulids import new_ulid
+
+TUNNEL_NAME_VARIABLE = "RESTATE_INPROC_TUNNEL_NAME"
+ENVIRONMENT_ID_VARIABLE = "RESTATE_INPROC_ENVIRONMENT_ID"
+REGION_VARIABLE = "RESTATE_INPROC_CLOUD_REGION"
+SIGNING_PUBLIC_KEY_VARIABLE = "RESTATE_INPROC_SIGNING_PUBLIC_KEY"
+AUTH_TOKEN_VARIABLE = "RESTATE_AUTH_TOKEN"
+AUTH_TOKEN_FILE_VARIABLE = "RESTATE_INPROC_AUTH_TOKEN_FILE"
+SERVERS_SRV_VARIABLE = "RESTATE_TUNNEL_SERVERS_SRV"
+WORKER_ID_VARIABLE = "RESTATE_TUNNEL_WORKER_ID"
+
+_NAME_FORM = "letters, digits, '.', '_' and '-'"
+_is_tunnel_name = re.compile(r"[A-Za-z0-9._-]+").fullmatch
+
+
+@dataclass(frozen=True)
+class TunnelOptions:
+    """A complete configuration, checked.
+
+    Attributes:
+        tunnel_name: Under which the deployment is registered.
+        environment_id: ``env_…``.
+        signing_public_keys: What every forwarded request must be signed with; at least one.
+        auth_token: What the tunnel introduces itself with.
+        worker_id: Of this process, for the diagnostics of the server.
+        servers: The servers to dial; empty if *servers_srv* names them.
+        servers_srv: The SRV record with the servers; None if *servers* are given.
+    """
+
+    tunnel_name: str
+    environment_id: str
+    signing_public_keys: tuple[PublicKey, ...]
+    auth_token: AuthToken
+    worker_id: str
+    servers: tuple[Target, ...] = ()
+    servers_srv: str | None = None
+
+
+def tunnel_options(
+    environ: Mapping[str, str],
+    *,
+    tunnel_name: str | None = None,
+    environment_id: str | None = None,
+    region: str | None = None,
+    signing_public_key: str | PublicKey | None = None,
+    auth_token: str | None = None,
+    auth_token_file: str | os.PathLike[str] | None = None,
+    servers: Iterable[str] | None = None,
+    servers_srv: str | None = None,
+    worker_id: str | None = None,
+) -> TunnelOptions:
+    """Return the configuration that the arguments make, completed from *environ*.
+
+    Args:
+        environ: Where to look for what is not given.
+        tunnel_name: Letters, digits, ``.``, ``_`` and ``-``; else ``RESTATE_INPROC_TUNNEL_NAME``.
+        environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
+        region: Of Restate Cloud, such as ``eu``: its servers are ``tunnel.<region>.restate.cloud``; else
+            ``RESTATE_INPROC_CLOUD_REGION``. Not needed if the servers are given in one of the next two ways.
+        servers: The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext.
+        servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
+        signing_public_key: ``publickeyv1_…``, or several of them, separated by commas or white space, while the key is
+            rotated; else ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``.
+        auth_token: The API key of the environment; else ``RESTATE_AUTH_TOKEN``.
+        auth_token_file: Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
+            ``RESTATE_INPROC_AUTH_TOKEN_FILE``.
+        worker_id: A name for this process; else ``RESTATE_TUNNEL_WORKER_ID``, else made from ``HOSTNAME``.
+
+    Raises:
+        ValueError: Something is missing, contradictory, or not of its form; names the argument and the variable.
+        InvalidKeyError: A signing key cannot be used; a ValueError too.
+    """
+    targets, record = _servers(environ, servers, servers_srv, region)
+    return TunnelOptions(
+        tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, tunnel_name, _tunnel_name_fits, _NAME_FORM),
+        environment_id=_checked(
+            environ, "environment_id", ENVIRONMENT_ID_VARIABLE, environment_id, _environment_id_fits, "env_..."
+        ),
+        signing_public_keys=_keys(environ, signing_public_key),
+        auth_token=_auth_token(environ, auth_token, auth_token_file),
+        worker_id=_worker_id(environ, worker_id),
+        servers=targets,
+        servers_srv=record,
+    )
+
+
+def _tunnel_name_fits(text: str) -> bool:
+    return _is_tunnel_name(text) is not None
+
+
+def _environment_id_fits(text: str) -> bool:
+    return text.startswith("env_") and len(text) > len("env_") and header_safe(text) is not None
+
+
+def _header_fits(text: str) -> bool:
+    return header_safe(text) is not None
+
+
+def _given(environ: Mapping[str, str], option: str, variable: str, value: str | None) -> tuple[str, str]:
+    """Return where a setting comes from, and its text."""
+    if value is not None:
+        if not isinstance(value, str):
+            raise TypeError(f"{option} is text, not a {type(value).__name__}")
+        origin, text = option, value
+    elif variable in environ:
+        origin, text = variable, environ[variable].strip()
+    else:
+        raise ValueError(f"the tunnel needs {option}: pass {option}=..., or set {variable}")
+    if not text:
+        raise ValueError(f"{origin} is set, but empty: pass {option}=..., or set {variable}")
+    return origin, text
+
+
+def _checked(
+    environ: Mapping[str, str], option: str, variable: str, value: str | None, fits: Callable[[str], bool], form: str
+) -> str:
+    origin, text = _given(environ, option, variable, value)
+    if not fits(text):
+        raise ValueError(f"{origin} is of the form {form}, and not {quoted(text)} ({option}, {variable})")
+    return text
+
+
+def _keys(environ: Mapping[str, str], value: str | PublicKey | None) -> tuple[PublicKey, ...]:
+    if isinstance(value, PublicKey):
+        return (value,)
+    origin, text = _given(environ, "signing_public_key", SIGNING_PUBLIC_KEY_VARIABLE, value)
+    words = text.replace(",", " ").split()
+    try:
+        keys = tuple(PublicKey.parse(word) for word in words)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"{origin}: {error}") from None
+    if not keys:
+        raise ValueError(f"{origin} holds no key: pass signing_public_key=..., or set {SIGNING_PUBLIC_KEY_VARIABLE}")
+    return keys
+
+
+def _auth_token(environ: Mapping[str, str], text: str | None, file: str | os.PathLike[str] | None) -> AuthToken:
+    if text is not None and file is not None:
+        raise ValueError("pass auth_token or auth_token_file, not both")
+    if text is None and file is None:
+        if AUTH_TOKEN_VARIABLE in environ:
+            return _token_of(AUTH_TOKEN_VARIABLE, environ[AUTH_TOKEN_VARIABLE])
+        file = environ.get(AUTH_TOKEN_FILE_VARIABLE)
+        if file is None:
+            raise ValueError(
+                "the tunnel needs the auth token: pass auth_token_file=... or auth_token=..., "
+                f"or set {AUTH_TOKEN_VARIABLE} or {AUTH_TOKEN_FILE_VARIABLE}"
+            )
+    if text is not None:
+        return _token_of("auth_token", text)
+    assert file is not None
+    if not os.fspath(file):
+        raise ValueError(f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}, is the path of a file, and it is empty")
+    return AuthToken(file=file)
+
+
+def _token_of(origin: str, text: str) -> AuthToken:
+    if not isinstance(text, str):
+        raise TypeError(f"{origin} is text, not a {type(text).__name__}")
+    try:
+        return AuthToken(text)
+    except ValueError as error:
+        raise ValueError(f"{origin}: {error}") from None
+
+
+def _servers(
+    environ: Mapping[str, str], servers: Iterable[str] | None, record: str | None, region: str | None
+) -> tuple[tuple[Target, ...], str | None]:
+    if isinstance(servers, str):
+        raise TypeError(f"servers is a list of texts: write servers=[{servers!r}]")
+    if servers is not None:
+        if record is not None:
+            raise ValueError("pass servers or servers_srv, not both")
+        targets = tuple(dict.fromkeys(parse_target(text) for text in servers))
+        if not targets:
+            raise ValueError("servers is empty: name a server, or leave it out for those of the region")
+        return targets, None
+    if record is not None or (SERVERS_SRV_VARIABLE in environ and region is None):
+        form = "the name of an SRV record"
+        record = _checked(environ, "servers_srv", SERVERS_SRV_VARIABLE, record, is_record_name, form)
+    else:
+        form = "DNS labels, such as eu"
+        record = f"tunnel.{_checked(environ, 'region', REGION_VARIABLE, region, is_domain, form)}.restate.cloud"
+    return (), record
+
+
+def _worker_id(environ: Mapping[str, str], value: str | None) -> str:
+    if value is not None or WORKER_ID_VARIABLE in environ:
+        form = "printable ASCII without spaces"
+        return _checked(environ, "worker_id", WORKER_ID_VARIABLE, value, _header_fits, form)
+    # Nothing depends on it but what people read: it is never a reason not to start.
+    return re.sub(r"[^!-~]", "-", environ.get("HOSTNAME", "").strip()) or new_ulid()

@@ -1,0 +1,94 @@
+"""The servers behind an SRV record: one target for each address of each of its hosts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.rdatatype
+import dns.resolver
+
+from restate_identity.tunnel.targets import Target
+
+logger = logging.getLogger("restate_identity.tunnel")
+
+# For one question, with its repetitions, in seconds.
+_PATIENCE = 5.0
+
+
+class ResolutionError(Exception):
+    """The question was not answered: no more is known than before. A definite "there is none" is not an error."""
+
+
+class SrvResolver:
+    """Asks DNS which servers there are.
+
+    Args:
+        name: The name of the SRV record; certificates are verified against it.
+        nameservers: The addresses of name servers to ask instead of the system's.
+        port: Where those listen.
+        patience: Seconds for one question, with its repetitions.
+    """
+
+    def __init__(
+        self, name: str, *, nameservers: Sequence[str] = (), port: int = 53, patience: float = _PATIENCE
+    ) -> None:
+        self.name = name.rstrip(".")
+        self._nameservers = list(nameservers)
+        self._port = port
+        self._patience = patience
+        # What each host was last known to have, for the time when DNS does not answer.
+        self._known: dict[tuple[str, str], frozenset[str]] = {}
+
+    async def resolve(self) -> frozenset[Target]:
+        """Return all targets that there are now.
+
+        Addresses of a host whose question is not answered stay what they were.
+
+        Raises:
+            ResolutionError: The record itself was not answered.
+        """
+        resolver = self._resolver()
+        targets: set[Target] = set()
+        known: dict[tuple[str, str], frozenset[str]] = {}
+        for record in await self._ask(resolver, self.name, "SRV"):
+            if record.target == dns.name.root:
+                continue  # "the service is decidedly not available at this domain" (RFC 2782)
+            host = record.target.to_text(omit_final_dot=True)
+            for kind in ("A", "AAAA"):
+                if (host, kind) not in known:
+                    known[host, kind] = await self._addresses(resolver, host, kind)
+                targets.update(Target(address, record.port, True, self.name) for address in known[host, kind])
+        self._known = known
+        return frozenset(targets)
+
+    async def _addresses(self, resolver: dns.asyncresolver.Resolver, host: str, kind: str) -> frozenset[str]:
+        try:
+            return frozenset(record.address for record in await self._ask(resolver, host, kind))
+        except ResolutionError as error:
+            known = self._known.get((host, kind), frozenset())
+            logger.warning("tunnel: %s; %d addresses that were known stay", error, len(known))
+            return known
+
+    def _resolver(self) -> dns.asyncresolver.Resolver:
+        try:
+            # A new one each time: the system's configuration may have changed.
+            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+        except dns.resolver.NoResolverConfiguration as error:
+            raise ResolutionError(f"this machine names no name server: {error}") from None
+        if self._nameservers:
+            resolver.nameservers = list(self._nameservers)
+            resolver.port = self._port
+        return resolver
+
+    async def _ask(self, resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> list[Any]:
+        try:
+            return list(await resolver.resolve(f"{name}.", kind, search=False, lifetime=self._patience))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise ResolutionError(f"DNS does not answer for {kind} {name}: {type(error).__name__}: {error}") from None

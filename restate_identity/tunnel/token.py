@@ -1,0 +1,66 @@
+"""The auth token: given as text, or read from a file anew at each dial, so that it can be rotated without a restart."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+MAX_FILE_SIZE = 64 * 1024
+header_safe = re.compile(r"[!-~]+").fullmatch
+"""Printable ASCII without spaces: what travels as a header, in one piece and as it is."""
+
+
+class AuthToken:
+    """The API key of the environment. Its text is in no representation and in no error.
+
+    Args:
+        text: The token itself.
+        file: Or the file that holds it.
+
+    Raises:
+        ValueError: *text* cannot be a token. A file is not looked at before it is read.
+    """
+
+    __slots__ = ("_file", "_text")
+
+    def __init__(self, text: str | None = None, *, file: str | os.PathLike[str] | None = None) -> None:
+        if (text is None) == (file is None):
+            raise ValueError("an auth token is either a text or a file")
+        self._file = None if file is None else Path(file)
+        self._text = "" if text is None else _checked(text, "the auth token")
+
+    def read(self) -> str:
+        """Return the token as it is now.
+
+        Raises:
+            OSError, ValueError: The file cannot be read, or holds no token. It may be there again in a moment.
+        """
+        return self._text if self._file is None else _read(self._file)
+
+    def __repr__(self) -> str:
+        return "<AuthToken>" if self._file is None else f"<AuthToken from {str(self._file)!r}>"
+
+
+def _read(path: Path) -> str:
+    # A named pipe would hold up the dial, and all of the loop with it, until somebody writes.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"the auth token file {path} is not a regular file")
+        content = file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
+        raise ValueError(
+            f"the auth token file {path} is larger than {MAX_FILE_SIZE // 1024} KiB: it holds something else"
+        )
+    return _checked(content.decode("latin-1"), f"the content of the auth token file {path}")
+
+
+def _checked(text: str, what: str) -> str:
+    token = text.strip()
+    if not token:
+        raise ValueError(f"{what} is empty")
+    if header_safe(token) is None:
+        raise ValueError(f"{what} is no token: it has characters other than printable ASCII, or spaces within")
+    return token

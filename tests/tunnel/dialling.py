@@ -1,0 +1,145 @@
+"""A connection of the tunnel, run against the fake cloud for the time of a block."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
+from restate_identity.tunnel.connection import Connection, Credentials, Ending, Timings
+from restate_identity.tunnel.targets import Target
+from tests.tunnel.cloud import PATIENCE, PREFIX, Cloud, Line
+
+TOKEN = "token-of-the-tests"
+CREDENTIALS = Credentials(
+    environment_id="env_123", tunnel_name="greeter", worker_id="worker-1", read_token=lambda: TOKEN
+)
+QUICK = Timings(connect=5, handshake=5, ping_every=60, ping_answer=5, grace=20, farewell=0.5)
+ECHO = f"{PREFIX}/echo"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with what was sent, as it comes."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-path", scope["raw_path"])]})
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        await send({"type": "http.response.body", "body": message["body"], "more_body": True})
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.body"})
+
+
+class Dialled:
+    """A connection and what became known about it."""
+
+    def __init__(
+        self,
+        target: Target,
+        app: ASGIApp = echo,
+        *,
+        identity: Credentials = CREDENTIALS,
+        timings: Timings = QUICK,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.served = 0
+        self.drains = 0
+        self.on_serving: Callable[[], object] = lambda: None
+        self.connection = Connection(
+            target,
+            app,
+            identity=identity,
+            timings=timings,
+            tls=tls,
+            on_serving=self._on_serving,
+            on_drain=self._on_drain,
+        )
+        self.task = asyncio.ensure_future(self.connection.run())
+
+    async def ending(self) -> Ending:
+        """Wait for the end of the connection."""
+        return await asyncio.wait_for(asyncio.shield(self.task), PATIENCE)
+
+    def _on_serving(self, connection: Connection) -> None:
+        assert connection is self.connection
+        self.served += 1
+        self.on_serving()
+
+    def _on_drain(self, connection: Connection) -> None:
+        assert connection is self.connection
+        self.drains += 1
+
+
+@asynccontextmanager
+async def dialled(target: Target, app: ASGIApp = echo, **options: Any) -> AsyncIterator[Dialled]:
+    """Dial *target*; hang up at the end of the block."""
+    dialled = Dialled(target, app, **options)
+    try:
+        yield dialled
+    finally:
+        dialled.task.cancel()
+        await asyncio.wait({dialled.task})
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp = echo, *, settings: Any = None, **options: Any) -> AsyncIterator[tuple[Dialled, Line]]:
+    """Give a connection that serves *app*, and the cloud's end of it."""
+    async with Cloud(settings=settings) as cloud, dialled(cloud.target, app, **options) as here:
+        line = await (await cloud.line(0)).accepted()
+        await until(lambda: here.served > 0)
+        yield here, line
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to become true."""
+
+    async def wait() -> None:
+        while not condition():  # noqa: ASYNC110 (it may be anything)
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(wait(), PATIENCE)
+
+
+def run(test: Awaitable[None]) -> None:
+    """Run a test in an event loop of its own; a hanging one fails."""
+
+    async def limited() -> None:
+        await asyncio.wait_for(test, 4 * PATIENCE)
+
+    asyncio.run(limited())
+
+
+class Held:
+    """An application that answers when it is told to.
+
+    Attributes:
+        entered: How many requests have reached it.
+        messages: What it received.
+    """
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.left = 0
+        self.cancelled = 0
+        self.messages: list[Message] = []
+        self._let_go = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        self.entered += 1
+        try:
+            await self._let_go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"late"})
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.left += 1
+
+    def let_go(self) -> None:
+        """Answer, whoever waits."""
+        self._let_go.set()

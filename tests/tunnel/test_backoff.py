@@ -1,0 +1,66 @@
+"""How long a target is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from restate_identity.tunnel.backoff import Backoff
+from restate_identity.tunnel.deployment import deployment_url
+from restate_identity.tunnel.timings import Timings
+
+
+def backoff(chance: float = 0.5) -> Backoff:
+    return Backoff(Timings(), chance=lambda: chance)
+
+
+def test_the_waits_double_from_10_milliseconds_to_2_minutes() -> None:
+    waits = backoff()
+    seconds = [waits.after_failure() for _ in range(20)]
+    assert seconds[:4] == [0.01, 0.02, 0.04, 0.08]
+    assert seconds[-7:] == [81.92, *[120.0] * 6]
+
+
+def test_every_wait_is_up_to_a_half_shorter_or_longer() -> None:
+    assert [backoff(0).after_failure(), backoff(1).after_failure()] == [0.005, 0.015]
+    waits = Backoff(Timings())
+    assert len({waits.after_failure() for _ in range(10)}) == 10
+
+
+@pytest.mark.parametrize(("served_for", "wait"), [(0.0, 0.04), (4.99, 0.04), (5.0, 0.01), (100.0, 0.01)])
+def test_only_a_connection_that_served_for_5_seconds_starts_them_anew(served_for: float, wait: float) -> None:
+    waits = backoff()
+    waits.after_failure()
+    waits.after_failure()
+    assert waits.after_failure(served_for) == wait
+
+
+def test_the_replacement_of_a_good_connection_waits_for_nothing() -> None:
+    waits = backoff()
+    for _ in range(5):
+        waits.after_failure()
+    assert waits.after_drain(5.0) == 0.0
+    assert waits.after_failure() == 0.01
+
+
+def test_drains_of_young_connections_count_as_failures() -> None:
+    waits = backoff()
+    assert [waits.after_drain(1.0) for _ in range(3)] == [0.01, 0.02, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("proxy_url", "url"),
+    [
+        ("https://tunnel.eu.restate.cloud:9080/201/a", "https://tunnel.eu.restate.cloud:9080/201/a"),
+        ("https://tunnel.eu.restate.cloud/201/a/", "https://tunnel.eu.restate.cloud:9080/201/a"),
+        ("http://[::1]/201/a", "http://[::1]:9080/201/a"),
+        ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x"),
+    ],
+)
+def test_the_deployment_is_in_process_behind_the_proxy(proxy_url: str, url: str) -> None:
+    assert deployment_url(proxy_url) == f"{url}/http/in-process/9080/"
+
+
+@pytest.mark.parametrize("proxy_url", ["", "tunnel", "ftp://a/b", "https://a:b/c", "https://[a/b", "javascript:x"])
+def test_what_is_no_url_is_not_shown_as_one(proxy_url: str) -> None:
+    with pytest.raises(ValueError, match="proxy URL"):
+        deployment_url(proxy_url)

@@ -1,0 +1,223 @@
+"""``restate-identity tunnel`` as a process of its own: its options, its health, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.processes import free_port
+from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.dialling import TOKEN
+from tests.tunnel.tunnels import PATH, SIGNER
+
+ROOT = Path(__file__).parent.parent.parent
+# A Python process starts within seconds, on a busy machine too.
+PATIENCE = 60.0
+NAMES = {"--tunnel-name": "greeter", "--environment-id": "env_123", "--signing-public-key": str(SIGNER.public_key)}
+
+
+def environment(**variables: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RESTATE_")}
+    return {**inherited, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error", **variables}
+
+
+def complete(*leave_out: str) -> list[str]:
+    return [word for option, value in NAMES.items() if option not in leave_out for word in (option, value)]
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "restate_identity", "tunnel", *arguments],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    log: Path
+    health_url: str
+    released: Path
+
+    async def health(self) -> int | None:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+            try:
+                return (await http.get(self.health_url)).status_code
+            except httpx.TransportError:
+                return None
+
+    async def until_healthy(self, status: int) -> None:
+        while await self.health() != status:
+            assert self.process.returncode is None, self.printed()
+            await asyncio.sleep(0.05)
+
+    async def until_printed(self, text: str) -> None:
+        while text not in self.printed():
+            assert self.process.returncode is None, self.printed()
+            await asyncio.sleep(0.02)
+
+    def printed(self) -> str:
+        return self.log.read_text()
+
+
+@asynccontextmanager
+async def tunnel(cloud: Cloud, folder: Path, **variables: str) -> AsyncIterator[Process]:
+    token = folder / "token"
+    token.write_text(f"{TOKEN}\n")
+    log, released, port = folder / "log", folder / "released", free_port()
+    arguments = ["--server", str(cloud.target), "--auth-token-file", str(token), "--health-port", str(port)]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "restate_identity", "tunnel", *complete(), *arguments, "tests.tunnel.served_app:app"),
+            cwd=ROOT,
+            env=environment(RELEASED=str(released), **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield Process(process, log, f"http://127.0.0.1:{port}/health", released)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("takes_sigterm", [False, True])
+def test_a_signal_waits_for_what_is_in_flight(tmp_path: Path, stop: signal.Signals, takes_sigterm: bool) -> None:
+    async def test() -> None:
+        variables = {"TAKE_SIGTERM": "1"} if takes_sigterm else {}
+        async with Cloud(None) as cloud, tunnel(cloud, tmp_path, **variables) as here:
+            while not cloud.lines:
+                assert here.process.returncode is None, here.printed()
+                await asyncio.sleep(0.02)
+            line = await cloud.line(0)
+            handshake = await line.opened_handshake()
+            assert await here.health() == 503  # not accepted yet
+            handshake.trailers(line.outcome())
+            await here.until_healthy(200)
+            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await here.until_printed("in flight")
+            here.process.send_signal(stop)
+            await line.until(lambda: bool(line.goaways))
+            assert await here.health() == 503  # it drains
+            refused = await line.request(f"{PREFIX}{PATH}", SIGNER.headers(PATH))
+            assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
+            assert here.process.returncode is None
+            here.released.touch()
+            assert (await exchange.whole()).body == b"finished"
+            assert await here.process.wait() == 0
+            assert "shut down" in here.printed()
+            assert ("the application saw SIGTERM" in here.printed()) == (takes_sigterm and stop == signal.SIGTERM)
+            assert "the deployment to register is https://tunnel.test:9080/" in here.printed()
+            assert TOKEN not in here.printed()
+            assert here.printed().count("in flight\n") == 1
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, tunnel(cloud, tmp_path) as here:
+            await here.until_healthy(200)
+            line = await cloud.line(0)
+            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await here.until_printed("in flight")
+            here.process.terminate()
+            await line.until(lambda: bool(line.goaways))
+            here.process.terminate()
+            assert await here.process.wait() == 0
+            assert "ended by a second signal" in here.printed()
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_a_refusal_for_good_is_an_exit_status(tmp_path: Path) -> None:
+    async def refuse(line: object) -> None:
+        await line.handshake("unauthorized")  # type: ignore[attr-defined]
+
+    async def test() -> None:
+        async with Cloud(refuse) as cloud, tunnel(cloud, tmp_path) as here:
+            assert await here.process.wait() == 2
+            assert "does not accept the auth token (unauthorized)" in here.printed()
+            assert TOKEN not in here.printed()
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "variable"),
+    [
+        ("--tunnel-name", "RESTATE_INPROC_TUNNEL_NAME"),
+        ("--environment-id", "RESTATE_INPROC_ENVIRONMENT_ID"),
+        ("--signing-public-key", "RESTATE_INPROC_SIGNING_PUBLIC_KEY"),
+        ("--server", "RESTATE_INPROC_CLOUD_REGION"),
+        ("--auth-token-file", "RESTATE_INPROC_AUTH_TOKEN_FILE"),
+    ],
+)
+def test_what_is_missing_is_said_and_nothing_is_started(left_out: str, variable: str) -> None:
+    arguments = complete(left_out)
+    if left_out != "--server":
+        arguments += ["--server", "http://127.0.0.1:1"]
+    if left_out != "--auth-token-file":
+        arguments += ["--auth-token-file", "token"]
+    done = command(*arguments, "tests.tunnel.served_app:app")
+    assert done.returncode == 2
+    assert variable in done.stderr
+    assert left_out == "--server" or left_out[2:].replace("-", "_") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("app", "complaint"),
+    [
+        ("app", "name the application as MODULE:APP"),
+        ("no_such_module:app", "there is no module 'no_such_module'"),
+        ("tests.tunnel.served_app:nothing", "has no ASGI application 'nothing'"),
+    ],
+)
+def test_an_application_that_is_not_there_is_said(app: str, complaint: str) -> None:
+    done = command(*complete(), "--server", "http://127.0.0.1:1", app, RESTATE_AUTH_TOKEN=TOKEN)
+    assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+def test_the_token_is_not_an_argument() -> None:
+    done = command(*complete(), "--auth-token", TOKEN, "tests.tunnel.served_app:app")
+    assert (done.returncode, "No such option" in done.stderr) == (2, True)
+
+
+def test_a_missing_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['dns'] = None; from restate_identity.__main__ import main; "
+        "sys.argv = ['restate-identity', 'tunnel', 'tests.tunnel.served_app:app']; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'restate-identity[tunnel]'" in done.stderr
+
+
+def test_nothing_else_imports_the_tunnel() -> None:
+    rooms = "restate_identity, restate_identity.asgi, restate_identity.cli"
+    code = f"import sys, {rooms}; print('restate_identity.tunnel' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

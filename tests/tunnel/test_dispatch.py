@@ -1,0 +1,296 @@
+"""Which request goes where, what the application is told, and what is refused before it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from restate_identity import current_identity
+from restate_identity.asgi import ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.signing import RequestSigner
+from restate_identity.tunnel.connection import ConnectionState
+from tests.tunnel.cloud import PREFIX, Response
+from tests.tunnel.dialling import ECHO, run, serving, until
+
+SIGNER = RequestSigner.generate()
+INVOKE = "/invoke/Greeter/greet"
+
+
+class Recording:
+    """An application that answers 200 and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+        self.audiences: list[str | None] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        self.scopes.append(scope)
+        identity = current_identity()
+        self.audiences.append(identity.audience if identity else None)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"served"})
+
+
+def guarded(app: ASGIApp) -> RequestIdentityMiddleware:
+    return RequestIdentityMiddleware(app, identity_keys=[str(SIGNER.public_key)])
+
+
+def answered(app: ASGIApp, path: str, headers: Any = (), *, method: str = "POST") -> Response:
+    """Return the answer to one request through a tunnel that serves *app*."""
+    responses: list[Response] = []
+
+    async def test() -> None:
+        async with serving(app) as (_, line):
+            responses.append(await line.request(path, headers, method=method))
+
+    run(test())
+    return responses[0]
+
+
+def test_a_signed_discovery_reaches_the_application() -> None:
+    app = Recording()
+    response = answered(guarded(app), f"{PREFIX}/discover", SIGNER.headers("/discover"), method="GET")
+    assert (response.status, response.body, app.audiences) == (200, b"served", ["/discover"])
+
+
+def test_a_signed_invocation_is_routed_on_the_path_without_the_tunnels_part() -> None:
+    app = Recording()
+    assert answered(guarded(app), PREFIX + INVOKE, SIGNER.headers(INVOKE)).status == 200
+    assert app.scopes[0]["path"] == INVOKE
+    assert app.scopes[0]["restate_identity"].audience == INVOKE
+
+
+def test_a_request_without_an_identity_is_refused() -> None:
+    app = Recording()
+    assert answered(guarded(app), PREFIX + INVOKE).status == 401
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize("tail", [INVOKE, "/discover"])
+def test_an_identity_that_is_signed_over_the_whole_path_of_the_tunnel_is_refused(tail: str) -> None:
+    app = Recording()
+    now = int(time.time())
+    header = {"typ": "JWT", "alg": "EdDSA", "kid": str(SIGNER.public_key)}
+    statuses = {}
+    for audience in (tail, PREFIX + tail):
+        claims = {"aud": audience, "iat": now, "nbf": now - 60, "exp": now + 60}
+        headers = {"x-restate-signature-scheme": "v1", "x-restate-jwt-v1": SIGNER.sign_jws(header, claims)}
+        statuses[audience] = answered(guarded(app), PREFIX + tail, headers).status
+    assert statuses == {tail: 200, PREFIX + tail: 401}
+    assert len(app.scopes) == 1
+
+
+def test_an_identity_of_another_environment_is_refused() -> None:
+    app = Recording()
+    assert answered(guarded(app), PREFIX + INVOKE, RequestSigner.generate().headers(INVOKE)).status == 401
+    assert app.scopes == []
+
+
+def test_the_health_of_the_tunnel_is_not_the_applications_business() -> None:
+    app = Recording()
+    response = answered(guarded(app), "/_/health", method="GET")
+    assert (response.status, app.scopes) == (200, [])
+
+
+@pytest.mark.parametrize("path", ["/discover", INVOKE, "/", "/_/unknown", "/http/in-process/port/discover"])
+def test_a_path_without_the_prefix_is_a_bad_request(path: str) -> None:
+    app = Recording()
+    assert answered(app, path, SIGNER.headers("/discover")).status == 400
+    assert app.scopes == []
+
+
+def test_the_control_paths_are_nothing_special_behind_the_prefix() -> None:
+    async def test() -> None:
+        app = Recording()
+        async with serving(app) as (here, line):
+            for path in ("/_/health", "/_/drain-tunnel", "/_/start-tunnel"):
+                assert (await line.request(PREFIX + path, method="GET")).body == b"served"
+            assert here.connection.state is ConnectionState.SERVING
+            assert [scope["path"] for scope in app.scopes] == ["/_/health", "/_/drain-tunnel", "/_/start-tunnel"]
+
+    run(test())
+
+
+def test_the_application_is_told_what_a_server_would_tell_it() -> None:
+    app = Recording()
+    headers = [("x-awkward", "a, b"), ("x-awkward", "c"), ("accept", "*/*")]
+    answered(app, f"{PREFIX}/a%2Fb/%C3%BC?x=%20&y", headers, method="PUT")
+    assert app.scopes == [
+        {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "2",
+            "method": "PUT",
+            "scheme": "https",
+            "path": "/a/b/ü",
+            "raw_path": b"/a%2Fb/%C3%BC",
+            "query_string": b"x=%20&y",
+            "root_path": "",
+            "headers": [
+                (b"host", b"tunnel.test"),
+                (b"x-awkward", b"a, b"),
+                (b"x-awkward", b"c"),
+                (b"accept", b"*/*"),
+            ],
+            "client": None,
+            "server": ("in-process", 9080),
+            "extensions": {},
+        }
+    ]
+
+
+def test_a_host_header_is_not_doubled() -> None:
+    app = Recording()
+    answered(app, f"{PREFIX}/a", [("host", "tunnel.test")])
+    assert app.scopes[0]["headers"] == [(b"host", b"tunnel.test")]
+
+
+def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
+    async def test() -> None:
+        app = Recording()
+        async with serving(app) as (_, line):
+            line.h2.config.validate_outbound_headers = False
+            assert (await line.request(f"{PREFIX}/a", [("host", "elsewhere.test")])).status == 200
+            assert app.scopes[0]["headers"] == [(b"host", b"elsewhere.test")]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("field", "served"),
+    [
+        (("x-fine", "yes"), True),
+        (("X-Upper", "case"), False),
+        (("x bad", "name"), False),
+        (("", "no name"), False),
+        (("x-a", "a\r\nx-b: b"), False),
+        (("x-a", "a\0"), False),
+        (("connection", "close"), False),
+        ((":path", "/http/in-process/9080/b"), False),
+        ((":unknown", "pseudo"), False),
+    ],
+)
+def test_a_malformed_request_is_a_bad_request_and_the_connection_serves_on(
+    field: tuple[str, str], served: bool
+) -> None:
+    async def test() -> None:
+        app = Recording()
+        async with serving(app) as (_, line):
+            line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
+            assert (await line.request(ECHO, [field])).status == (200 if served else 400)
+            assert len(app.scopes) == (1 if served else 0)
+            assert (await line.request(ECHO)).status == 200
+
+    run(test())
+
+
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
+def test_header_lists_above_the_limit_are_refused(size: int, status: int) -> None:
+    app = Recording()
+    assert answered(app, ECHO, [("x-large", "x" * size)]).status == status
+    assert len(app.scopes) == (1 if status == 200 else 0)
+
+
+async def fails(*_: Any) -> None:
+    raise RuntimeError("the application's own")
+
+
+async def says_nothing(*_: Any) -> None:
+    pass
+
+
+async def sends_an_invalid_header(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"a\r\nx-b: b")]})
+
+
+async def sends_an_invalid_name(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b":status", b"204")]})
+
+
+async def sends_a_body_first(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.body", "body": b"first"})
+
+
+async def sends_something_else(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.accept"})
+
+
+FAILING = [
+    fails,
+    says_nothing,
+    sends_an_invalid_header,
+    sends_an_invalid_name,
+    sends_a_body_first,
+    sends_something_else,
+]
+
+
+@pytest.mark.parametrize("app", FAILING)
+def test_an_application_that_fails_before_it_answers_is_an_internal_error(
+    app: ASGIApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert answered(app, ECHO).status == 500
+    assert [record.levelname for record in caplog.records if record.name == "restate_identity.tunnel"] == ["ERROR"]
+
+
+def test_after_an_application_failed_the_connection_serves_on() -> None:
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await (fails if scope["path"] == "/fails" else Recording())(scope, receive, send)
+
+        async with serving(app) as (here, line):
+            assert (await line.request(f"{PREFIX}/fails")).status == 500
+            assert (await line.request(f"{PREFIX}/works")).status == 200
+            await until(lambda: here.connection.in_flight == 0)
+
+    run(test())
+
+
+def test_headers_of_an_http1_connection_are_left_out_and_names_are_in_lower_case() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        headers = [(b"Connection", b"close"), (b"Transfer-Encoding", b"chunked"), (b"X-Kept", b" yes ")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    assert answered(app, ECHO).headers == {":status": "200", "x-kept": "yes"}
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_an_answer_that_has_no_body_gets_none(method: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"too much"})
+
+    response = answered(app, ECHO, method=method)
+    assert (response.status, response.body) == (status, b"")
+
+
+def test_an_application_may_take_several_turns_at_its_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200})
+        for part in (b"a", b"", b"b"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    assert answered(app, ECHO).body == b"ab"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"type": "http.response.body", "body": b"more"}, {"type": "http.response.start", "status": 200}],
+)
+def test_an_application_that_goes_on_after_its_answer_is_told(message: dict[str, Any]) -> None:
+    errors: list[RuntimeError] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"all"})
+        try:
+            await send(message)
+        except RuntimeError as error:
+            errors.append(error)
+
+    assert answered(app, ECHO).body == b"all"
+    assert len(errors) == 1

@@ -1,0 +1,359 @@
+"""Handing over to another connection, and stopping: what is in flight finishes, what is new goes elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from h2.errors import ErrorCodes
+
+from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.tunnel.connection import ConnectionState, EndingKind
+from tests.tunnel.cloud import Cloud, StreamResetError
+from tests.tunnel.dialling import ECHO, QUICK, Held, dialled, run, serving, until
+
+ALL_STREAMS = 2**31 - 1
+BRIEF = replace(QUICK, grace=0.3, farewell=0.2)
+PATIENT = replace(QUICK, grace=600, ping_answer=60)
+
+
+def test_a_server_that_drains_is_answered_and_the_connection_finishes_what_is_in_flight() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            assert (await line.drain()).status == 200
+            assert (here.connection.state, here.drains) == (ConnectionState.DRAINING, 1)
+            assert not here.task.done()
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            assert (await here.ending()).kind is EndingKind.DRAINED
+            assert line.goaways[0] == (ALL_STREAMS, ErrorCodes.NO_ERROR)
+            await line.ended()
+
+    run(test())
+
+
+def test_what_a_draining_server_had_on_its_way_is_still_served() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            await line.drain()
+            late = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 2)
+            app.let_go()
+            assert (await late.whole()).body == b"late"
+            assert (await here.ending()).kind is EndingKind.DRAINED
+
+    run(test())
+
+
+def test_what_crosses_our_last_goodbye_is_still_served() -> None:
+    async def test() -> None:
+        async with serving(timings=PATIENT) as (here, line):
+            drain = line.open("/_/drain-tunnel", method="GET", end=True)
+            # The server has not seen the goodbye when it opens more.
+            line.transport.pause_reading()
+            await until(lambda: here.drains == 1)
+            await asyncio.sleep(0.05)
+            crossing = [line.open(ECHO, end=True) for _ in range(3)]
+            line.transport.resume_reading()
+            assert (await drain.whole()).status == 200
+            assert [(await exchange.whole()).status for exchange in crossing] == [200] * 3
+            assert (await here.ending()).kind is EndingKind.DRAINED
+
+    run(test())
+
+
+def test_an_idle_connection_that_is_to_drain_ends_at_once() -> None:
+    async def test() -> None:
+        async with serving(timings=PATIENT) as (here, line):
+            await line.drain()
+            ending = await here.ending()
+            assert (ending.kind, here.drains) == (EndingKind.DRAINED, 1)
+            assert ending.served_for > 0
+
+    run(test())
+
+
+def test_a_goaway_of_the_server_is_a_drain_too() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO)
+            await until(lambda: app.entered == 1)
+            line.goaway()
+            await until(lambda: here.drains == 1)
+            # What is open goes on in both directions.
+            await exchange.send(b"x" * 100_000, end=True)
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            assert (await here.ending()).kind is EndingKind.DRAINED
+
+    run(test())
+
+
+def test_a_goaway_with_an_error_ends_the_connection() -> None:
+    async def test() -> None:
+        async with serving(timings=PATIENT) as (here, line):
+            line.goaway(ErrorCodes.INTERNAL_ERROR)
+            ending = await here.ending()
+            assert (ending.kind, here.drains) == (EndingKind.RETRY, 0)
+            assert "error code 2" in ending.reason
+
+    run(test())
+
+
+def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=BRIEF) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            await line.drain()
+            ending = await here.ending()
+            assert ending.kind is EndingKind.DRAINED
+            assert "1 requests had not finished after 0.3 s" in ending.reason
+            with pytest.raises(StreamResetError):
+                await exchange.whole()
+            # It is told at once, and ended when it does not listen.
+            await until(lambda: app.cancelled == 1)
+
+    run(test())
+
+
+def test_a_drain_in_one_piece_with_the_trailers_serves_first() -> None:
+    async def test() -> None:
+        async with Cloud(None) as cloud, dialled(cloud.target, timings=PATIENT) as here:
+            line = await cloud.line(0)
+            handshake = await line.opened_handshake()
+            line.hold_back()
+            handshake.trailers(line.outcome())
+            drain = line.open("/_/drain-tunnel", method="GET", end=True)
+            exchange = line.open(ECHO, end=True)
+            line.let_go()
+            assert (await drain.whole()).status == 200
+            assert (await exchange.whole()).status == 200
+            assert (await here.ending()).kind is EndingKind.DRAINED
+            assert (here.served, here.drains) == (1, 1)
+
+    run(test())
+
+
+def test_asking_for_a_drain_many_times_is_asking_once() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            assert [(await line.drain()).status for _ in range(20)] == [200] * 20
+            line.goaway()
+            app.let_go()
+            await exchange.whole()
+            await here.ending()
+            assert here.drains == 1
+
+    run(test())
+
+
+@pytest.mark.parametrize("how", ["close", "kill"])
+def test_a_server_that_leaves_while_it_drains_has_drained(how: str) -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            await line.drain()
+            getattr(line, how)()
+            ending = await here.ending()
+            assert ending.kind is EndingKind.DRAINED
+            assert "with 1 requests in flight" in ending.reason
+            app.let_go()
+
+    run(test())
+
+
+def test_seconds_of_draining_are_not_seconds_of_serving() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            await line.drain()
+            served_for = here.connection.served_for
+            await asyncio.sleep(0.05)
+            assert here.connection.served_for == served_for > 0
+            app.let_go()
+            assert (await here.ending()).served_for == served_for
+
+    run(test())
+
+
+def test_stopping_says_so_before_what_is_in_flight_completes() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            here.connection.stop()
+            await line.until(lambda: bool(line.goaways))
+            assert line.goaways == [(ALL_STREAMS, ErrorCodes.NO_ERROR)]
+            assert exchange.headers is None
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_while_it_stops_new_work_is_refused_without_running_the_application() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            here.connection.stop()
+            here.connection.stop()  # once is enough
+            for path in (ECHO, "/_/health", "/_/drain-tunnel"):
+                response = await line.request(path, body=b"new")
+                assert (response.status, response.headers["x-restate-tunnel-draining"]) == (503, "true")
+            assert (app.entered, here.drains) == (1, 0)
+            app.let_go()
+            assert (await exchange.whole()).status == 200
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_large_answers_are_complete_before_the_connection_closes() -> None:
+    async def test() -> None:
+        async with serving(timings=PATIENT) as (here, line):
+            body = b"x" * 3_000_000
+            exchange = line.open(ECHO)
+            await exchange.response()
+            here.connection.stop()
+            sending = asyncio.ensure_future(exchange.send(body, end=True))
+            assert (await exchange.whole()).body == body
+            await sending
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_stopping_as_soon_as_it_serves_is_prompt_whatever_was_waiting() -> None:
+    async def test() -> None:
+        async with Cloud(None) as cloud, dialled(cloud.target, timings=PATIENT) as here:
+            here.on_serving = lambda: here.connection.stop()
+            line = await cloud.line(0)
+            handshake = await line.opened_handshake()
+            line.hold_back()
+            waiting = line.open(ECHO, end=True)
+            handshake.trailers(line.outcome())
+            line.let_go()
+            assert (await waiting.whole()).status == 503
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_stopping_an_idle_connection_is_prompt() -> None:
+    async def test() -> None:
+        async with serving(timings=PATIENT) as (here, line):
+            here.connection.stop()
+            assert (await here.ending()).kind is EndingKind.STOPPED
+            await line.ended()
+
+    run(test())
+
+
+def test_stopping_during_the_handshake_is_prompt() -> None:
+    async def test() -> None:
+        async with Cloud(None) as cloud, dialled(cloud.target, timings=PATIENT) as here:
+            line = await cloud.line(0)
+            await line.opened_handshake()
+            here.connection.stop()
+            assert (await here.ending()).kind is EndingKind.STOPPED
+            await line.ended()
+
+    run(test())
+
+
+def test_a_server_that_no_longer_answers_does_not_hold_up_the_stop() -> None:
+    async def test() -> None:
+        async with serving(timings=replace(PATIENT, ping_answer=0.2, farewell=0.2)) as (here, line):
+            line.freeze()
+            here.connection.stop()
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_cancelled() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=BRIEF) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            here.connection.stop()
+            ending = await here.ending()
+            assert ending.kind is EndingKind.STOPPED
+            assert "1 requests had not finished after 0.3 s" in ending.reason
+            assert app.cancelled == 1
+            with pytest.raises(StreamResetError):
+                await exchange.whole()
+
+    run(test())
+
+
+def test_when_the_grace_is_over_an_application_that_listens_may_say_goodbye() -> None:
+    async def test() -> None:
+        goodbyes: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            goodbyes.append("disconnected")
+
+        async with serving(app, timings=BRIEF) as (here, line):
+            line.open(ECHO)
+            await until(lambda: here.connection.in_flight == 1)
+            here.connection.stop()
+            await here.ending()
+            assert goodbyes == ["disconnected"]
+
+    run(test())
+
+
+def test_stopping_while_the_server_drains_is_a_stop() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            exchange = line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            await line.drain()
+            here.connection.stop()
+            app.let_go()
+            assert (await exchange.whole()).status == 200
+            assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_a_cancelled_run_leaves_nothing_behind() -> None:
+    async def test() -> None:
+        app = Held()
+        async with serving(app, timings=PATIENT) as (here, line):
+            line.open(ECHO, end=True)
+            await until(lambda: app.entered == 1)
+            here.task.cancel()
+            await asyncio.wait({here.task})
+            assert here.task.cancelled()
+            await line.ended()
+            await until(lambda: app.cancelled == 1)
+            assert here.connection.state is ConnectionState.CLOSED
+
+    run(test())

@@ -1,0 +1,196 @@
+"""A real Restate server calls services through the tunnel, while its connections are killed, drained and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from demo.restate_server import RestateServer
+from restate_identity.signing import RequestSigner
+from restate_identity.tunnel import Tunnel, connect_tunnel
+from tests.tunnel import services
+from tests.tunnel.cloud import Cloud, Line
+from tests.tunnel.dialling import TOKEN, run, until
+from tests.tunnel.public import Public
+
+CONNECTIONS = 3
+
+
+@dataclass
+class Deployment:
+    """Services that a real server reaches through the tunnel only."""
+
+    server: RestateServer
+    clouds: list[Cloud]
+    public: Public
+    tunnel: Tunnel
+    http: httpx.AsyncClient
+
+    async def call(self, path: str, argument: object = None) -> Any:
+        response = await self.http.post(f"{self.server.ingress_url}/{path}", json=argument)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text[:500]}"
+        return response.json() if response.content else None
+
+    def dialled(self) -> list[Line]:
+        return [line for cloud in self.clouds for line in cloud.lines]
+
+    def lines(self) -> list[Line]:
+        return [line for line in self.dialled() if line.is_accepted and not line.lost and not line.goaways]
+
+
+@asynccontextmanager
+async def deployed(server: RestateServer, identity_pem: Path) -> AsyncIterator[Deployment]:
+    """Serve the services through a tunnel to three servers, and have *server* register them."""
+    async with AsyncExitStack() as stack:
+        clouds: list[Cloud] = []
+        public = await stack.enter_async_context(Public(lambda: (line for cloud in clouds for line in cloud.lines)))
+
+        async def accept(line: Line) -> None:
+            await line.handshake(proxy_url=public.proxy_url)
+
+        for _ in range(CONNECTIONS):
+            clouds.append(await stack.enter_async_context(Cloud(accept)))
+        tunnel = await stack.enter_async_context(
+            connect_tunnel(
+                services.app,
+                tunnel_name="greeter",
+                environment_id="env_environment",
+                region="eu",
+                signing_public_key=RequestSigner.from_pem(identity_pem).public_key,
+                auth_token=TOKEN,
+                servers=[str(cloud.target) for cloud in clouds],
+            )
+        )
+        limits = httpx.Limits(max_connections=None)
+        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=90, limits=limits))
+        deployment = Deployment(server, clouds, public, tunnel, http)
+        await tunnel.ready()
+        await until(lambda: len(deployment.lines()) == CONNECTIONS)
+        assert tunnel.deployment_url is not None
+        response = await asyncio.to_thread(server.register, tunnel.deployment_url)
+        assert response.status_code == 201, response.text
+        yield deployment
+
+
+def test_every_kind_of_handler_is_served_through_the_tunnel(restate_server: RestateServer, identity_pem: Path) -> None:
+    async def test() -> None:
+        async with deployed(restate_server, identity_pem) as deployment:
+            greeting = await deployment.call("Greeter/greet", "Ada")
+            assert greeting == {"greeting": "Hello, Ada!", "audience": "/invoke/Greeter/greet"}
+            assert await deployment.call("Greeter/nap", 1500) == 1500
+            key = f"a/ü {uuid.uuid4()}"
+            quoted = httpx.URL("http://x").copy_with(path=f"/{key}").raw_path.decode()[1:].replace("a/", "a%2F")
+            for entry in range(3):
+                assert await deployment.call(f"Ledger/{quoted}/book", entry) == entry
+            assert await deployment.call(f"Ledger/{quoted}/entries") == [0, 1, 2]
+            user = str(uuid.uuid4())
+            workflow = asyncio.ensure_future(deployment.call(f"Signup/{user}/run", "ada@example.com"))
+            await deployment.call(f"Signup/{user}/confirm", "yes")
+            assert await workflow == {"email": "ada@example.com", "key": user, "confirmed": "yes"}
+            text = "0123456789" * 1_000_000
+            assert await deployment.call("Greeter/echo", text) == text
+            assert set(deployment.public.forwarded) == set(deployment.dialled())
+
+    run(test())
+
+
+async def _kill(line: Line) -> None:
+    line.kill()
+
+
+async def _drain(line: Line) -> None:
+    await line.drain()
+
+
+async def _goaway(line: Line) -> None:
+    line.goaway()
+
+
+async def _half(line: Line) -> None:
+    """Stay connected, but give up every stream."""
+    for exchange in list(line.exchanges.values()):
+        if not exchange.over and not exchange.complete:
+            exchange.reset()
+
+
+def test_no_invocation_is_lost_or_runs_twice_while_connections_are_killed_drained_and_replaced(
+    restate_server: RestateServer, identity_pem: Path
+) -> None:
+    async def test() -> None:
+        async with deployed(restate_server, identity_pem) as deployment:
+            ledgers = [str(uuid.uuid4()) for _ in range(5)]
+            text = "x" * 300_000
+
+            async def caller(number: int) -> None:
+                ledger = ledgers[number % len(ledgers)]
+                for turn in range(4):
+                    entry = 4 * number + turn
+                    assert await deployment.call(f"Ledger/{ledger}/book", entry) == entry
+                    assert await deployment.call("Greeter/nap", 400 + entry) == 400 + entry
+                    assert await deployment.call("Greeter/echo", text) == text
+
+            callers = [asyncio.ensure_future(caller(number)) for number in range(25)]
+            everything = asyncio.gather(*callers)
+            harm = itertools.cycle([_kill, _drain, _goaway, _half])
+            done: Counter[str] = Counter()
+            # At least once each, however fast the machine is; and never so often that nothing gets through.
+            while not everything.done() and sum(done.values()) < 24:
+                await asyncio.sleep(0.2)
+                lines = deployment.lines()
+                if len(lines) == CONNECTIONS:
+                    action = next(harm)
+                    done[action.__name__] += 1
+                    await action(lines[0])
+            await everything
+            assert len(done) == 4
+            for index, ledger in enumerate(ledgers):
+                expected = [4 * number + turn for number in range(25) if number % 5 == index for turn in range(4)]
+                assert sorted(await deployment.call(f"Ledger/{ledger}/entries")) == sorted(expected)
+            await until(lambda: len(deployment.lines()) == CONNECTIONS)
+            ended = done["_kill"] + done["_drain"] + done["_goaway"]
+            # A replacement may be killed or drained before this test has seen it serve, and it is replaced too.
+            assert len(deployment.dialled()) >= CONNECTIONS + ended
+            assert len(deployment.public.forwarded) > CONNECTIONS
+
+    run(test())
+
+
+def test_a_nap_outlives_every_connection_there_was(restate_server: RestateServer, identity_pem: Path) -> None:
+    async def test() -> None:
+        async with deployed(restate_server, identity_pem) as deployment:
+            nap = asyncio.ensure_future(deployment.call("Greeter/nap", 3000))
+            await until(lambda: sum(deployment.public.forwarded.values()) >= 2)
+            first = deployment.dialled()
+            for line in first:
+                line.kill()
+            assert await nap == 3000
+            assert all(line.lost for line in first)
+
+    run(test())
+
+
+def test_forged_requests_that_come_through_the_tunnel_are_refused(
+    restate_server: RestateServer, identity_pem: Path
+) -> None:
+    async def test() -> None:
+        async with deployed(restate_server, identity_pem) as deployment:
+            forger = RequestSigner.generate()
+            url = f"{deployment.tunnel.deployment_url}invoke/Greeter/greet"
+            async with httpx.AsyncClient(http1=False, http2=True, trust_env=False, timeout=30) as client:
+                assert (await client.post(url)).status_code == 401
+                assert (await client.post(url, headers=forger.headers("/invoke/Greeter/greet"))).status_code == 401
+                genuine = RequestSigner.from_pem(identity_pem).headers("/discover")
+                discovery = url.replace("invoke/Greeter/greet", "discover")
+                accept = {"accept": "application/vnd.restate.endpointmanifest.v3+json"}
+                assert (await client.get(discovery, headers={**genuine, **accept})).status_code == 200
+
+    run(test())

@@ -1,0 +1,233 @@
+"""What configures a tunnel: an argument, else the environment, else an error that names both."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restate_identity import InvalidKeyError
+from restate_identity.signing import RequestSigner
+from restate_identity.tunnel.options import TunnelOptions, tunnel_options
+from restate_identity.tunnel.targets import Target, parse_target
+from restate_identity.tunnel.token import MAX_FILE_SIZE, AuthToken
+
+SECRET = "key_secret-of-the-tests"
+KEY = RequestSigner.generate().public_key
+OTHER_KEY = RequestSigner.generate().public_key
+OPERATOR = {
+    "RESTATE_INPROC_TUNNEL_NAME": "greeter-v1",
+    "RESTATE_INPROC_ENVIRONMENT_ID": "env_201",
+    "RESTATE_INPROC_CLOUD_REGION": "eu",
+    "RESTATE_INPROC_SIGNING_PUBLIC_KEY": str(KEY),
+    "RESTATE_AUTH_TOKEN": SECRET,
+    "HOSTNAME": "greeter-v1-abc",
+}
+
+
+def options(environ: dict[str, str] | None = None, **given: Any) -> TunnelOptions:
+    return tunnel_options(OPERATOR if environ is None else environ, **given)
+
+
+def test_what_the_operator_sets_is_a_complete_configuration() -> None:
+    found = options()
+    assert found.auth_token.read() == SECRET
+    assert (found.tunnel_name, found.environment_id, found.signing_public_keys) == ("greeter-v1", "env_201", (KEY,))
+    assert (found.servers, found.servers_srv) == ((), "tunnel.eu.restate.cloud")
+    assert found.worker_id == "greeter-v1-abc"
+
+
+def test_an_argument_goes_before_the_environment() -> None:
+    found = options(
+        tunnel_name="b",
+        environment_id="env_b",
+        region="us.west-2",
+        signing_public_key=OTHER_KEY,
+        auth_token="b",
+        worker_id="b",
+    )
+    assert (found.tunnel_name, found.environment_id, found.worker_id) == ("b", "env_b", "b")
+    assert found.servers_srv == "tunnel.us.west-2.restate.cloud"
+    assert (found.signing_public_keys, found.auth_token.read()) == ((OTHER_KEY,), "b")
+
+
+def test_while_the_signing_key_is_rotated_there_are_several() -> None:
+    assert options(signing_public_key=f"{KEY}, {OTHER_KEY}").signing_public_keys == (KEY, OTHER_KEY)
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"),
+    [
+        ("RESTATE_INPROC_TUNNEL_NAME", "tunnel_name"),
+        ("RESTATE_INPROC_ENVIRONMENT_ID", "environment_id"),
+        ("RESTATE_INPROC_CLOUD_REGION", "region"),
+        ("RESTATE_INPROC_SIGNING_PUBLIC_KEY", "signing_public_key"),
+        ("RESTATE_AUTH_TOKEN", "auth_token"),
+    ],
+)
+@pytest.mark.parametrize("empty", [False, True])
+def test_what_is_missing_is_named_as_an_argument_and_as_a_variable(variable: str, option: str, empty: bool) -> None:
+    environ = {name: value for name, value in OPERATOR.items() if name != variable}
+    if empty:
+        environ[variable] = " "
+    with pytest.raises(ValueError, match=variable) as error:
+        options(environ)
+    assert option in str(error.value) or empty
+    assert options().tunnel_name  # with it, nothing is amiss
+
+
+@pytest.mark.parametrize("key", ["", "publickeyv1_", "publickeyv1_1111", "secret", ","])
+def test_there_is_no_tunnel_without_a_sound_signing_key(key: str) -> None:
+    with pytest.raises(ValueError, match="signing_public_key"):
+        options(signing_public_key=key)
+
+
+def test_an_unsound_key_of_the_environment_is_named_by_its_variable() -> None:
+    with pytest.raises(InvalidKeyError, match=r"RESTATE_INPROC_SIGNING_PUBLIC_KEY: .*publickeyv1_"):
+        options({**OPERATOR, "RESTATE_INPROC_SIGNING_PUBLIC_KEY": "off"})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("tunnel_name", value) for value in ("a b", "a/b", "ü", "a\nb")),
+        *(("environment_id", value) for value in ("201", "env_", "env_2 1", "env_ü", "env_a\r\nx: y")),
+        *(("region", value) for value in ("eu.", ".eu", "-eu", "e_u", "eu:1", "a..b", "e" * 64, "eu/..")),
+        *(("servers_srv", value) for value in ("a b", "..", "tunnel.eu:9080", "-a")),
+        *(("worker_id", value) for value in ("a b", "ü", "a\nb", "")),
+    ],
+)
+def test_what_is_not_of_its_form_is_refused_before_anything_is_dialled(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        options(OPERATOR, **{option: value})
+
+
+@pytest.mark.parametrize("name", ["tunnel.example.com", "_restate._tcp.example.com", "a.example."])
+def test_an_srv_record_may_be_named(name: str) -> None:
+    assert options(servers_srv=name).servers_srv == name
+    environ = {**OPERATOR, "RESTATE_TUNNEL_SERVERS_SRV": name}
+    assert options(environ).servers_srv == name
+    assert options(environ, region="us").servers_srv == "tunnel.us.restate.cloud"
+
+
+def test_explicit_servers_need_no_region() -> None:
+    environ = {name: value for name, value in OPERATOR.items() if name != "RESTATE_INPROC_CLOUD_REGION"}
+    found = options(environ, servers=["a.example:9090", "http://127.0.0.1:1", "a.example:9090"])
+    assert found.servers == (
+        Target("a.example", 9090, True, "a.example"),
+        Target("127.0.0.1", 1, False, "127.0.0.1"),
+    )
+    assert found.servers_srv is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"auth_token": "a", "auth_token_file": "b"},
+        {"servers": ["a:1"], "servers_srv": "b"},
+        {"servers": []},
+        {"auth_token_file": ""},
+    ],
+)
+def test_contradictions_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(given))):
+        options(**given)
+
+
+@pytest.mark.parametrize("given", [{"servers": "a:1"}, {"tunnel_name": 1}, {"auth_token": b"a"}])
+def test_what_is_of_another_type_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(given))):
+        options(**given)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("a.example:9090", Target("a.example", 9090, True, "a.example")),
+        ("https://a.example", Target("a.example", 443, True, "a.example")),
+        ("https://a.example:9090/", Target("a.example", 9090, True, "a.example")),
+        ("http://localhost:9090", Target("localhost", 9090, False, "localhost")),
+        ("[::1]:9090", Target("::1", 9090, True, "::1")),
+    ],
+)
+def test_a_server_is_an_address_or_a_url(text: str, target: Target) -> None:
+    assert parse_target(text) == target
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a.example",
+        "a:b",
+        "a:0",
+        "a:70000",
+        "ftp://a:1",
+        "https://",
+        "https://u@a:1",
+        "a:1/x",
+        "https://a:1?x",
+        "a b:1",
+    ],
+)
+def test_what_is_no_server_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no tunnel server: write host:port"):
+        parse_target(text)
+
+
+def test_without_a_host_name_the_worker_gets_a_name_of_its_own() -> None:
+    environ = {name: value for name, value in OPERATOR.items() if name != "HOSTNAME"}
+    assert len(options(environ).worker_id) == 26
+    assert options({**OPERATOR, "HOSTNAME": "ada's host"}).worker_id == "ada's-host"
+
+
+def test_the_token_is_never_shown(tmp_path: Path) -> None:
+    found = options()
+    assert SECRET not in repr(found) + str(found) + repr(found.auth_token)
+    for wrong in (f"{SECRET}\n{SECRET}", f"{SECRET} ü"):
+        with pytest.raises(ValueError, match="auth_token") as error:
+            options(auth_token=wrong)
+        assert SECRET not in repr(error.value)
+        file = tmp_path / "token"
+        file.write_text(wrong, "utf-8")
+        with pytest.raises(ValueError, match="auth token file") as file_error:
+            AuthToken(file=file).read()
+        assert SECRET not in repr(file_error.value)
+        assert file_error.value.__context__ is None
+
+
+def test_a_token_file_is_read_again_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    token = options({**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": str(file)}, auth_token_file=file).auth_token
+    with pytest.raises(FileNotFoundError):
+        token.read()
+    for text in ("first", "second"):
+        file.write_text(f" {text}\n")
+        assert token.read() == text
+
+
+def test_the_variable_with_the_token_goes_before_the_one_with_its_file() -> None:
+    both = {**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": "elsewhere"}
+    assert options(both).auth_token.read() == SECRET
+    del both["RESTATE_AUTH_TOKEN"]
+    assert "elsewhere" in repr(options(both).auth_token)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"x" * (MAX_FILE_SIZE + 1)])
+def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="auth token file"):
+        AuthToken(file=file).read()
+    file.write_bytes(b"x" * MAX_FILE_SIZE)
+    assert AuthToken(file=file).read() == "x" * MAX_FILE_SIZE
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_no_token_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(ValueError, match="is not a regular file"):
+            AuthToken(file=path).read()

@@ -1,0 +1,526 @@
+"""A whole tunnel: dialled again after failures, replaced when it drains, to every server that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.tunnel import TunnelError
+from restate_identity.tunnel.targets import Target
+from tests.tunnel.cloud import PREFIX, Cloud, Line, tls_pair
+from tests.tunnel.dialling import TOKEN, run, until
+from tests.tunnel.name_server import NameServer
+from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, opened
+
+# Long enough for a dial that must not happen to happen, without being what a test waits for.
+A_MOMENT = 0.15
+
+
+def script(*statuses: str) -> Callable[[Line], Awaitable[object]]:
+    """Return a script that answers handshakes with these *statuses*, and the last one ever after."""
+    left = list(statuses)
+
+    async def handshake(line: Line) -> None:
+        await line.handshake(left.pop(0) if len(left) > 1 else left[0])
+
+    return handshake
+
+
+def renamed(name: str) -> Callable[[Line], Awaitable[object]]:
+    async def handshake(line: Line) -> None:
+        await line.handshake(tunnel_name=name)
+
+    return handshake
+
+
+def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_signed() -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud) as tunnel:
+            with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
+                _ = tunnel.deployment_url
+            await tunnel.ready()
+            assert tunnel.deployment_url == "https://tunnel.test:9080/environment/greeter/http/in-process/9080/"
+            assert tunnel.is_serving
+            line = await cloud.line(0)
+            assert (await call(line, body=b"hello")).body == b"hello"
+            assert (await line.request(f"{PREFIX}{PATH}")).status == 401
+            assert (await line.request(f"{PREFIX}{PATH}", SIGNER.headers("/other"))).status == 401
+            hello = line.hello
+            assert hello["authorization"] == f"Bearer {TOKEN}"
+            assert (hello["environment-id"], hello["tunnel-name"]) == ("env_123", "greeter")
+            assert hello["tunnel-worker-id"] == "worker-1"
+        assert not tunnel.is_serving
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (script("unauthorized"), "does not accept the auth token"),
+        (script("bad-tunnel-name"), "does not accept the tunnel name"),
+        (renamed("another"), "opened the tunnel 'another', not 'greeter'"),
+    ],
+)
+def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
+    refusal: Callable[[Line], Awaitable[object]], reason: str
+) -> None:
+    async def test() -> None:
+        async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
+            for waiting in (tunnel.ready, tunnel.wait_closed):
+                with pytest.raises(TunnelError, match=reason):
+                    await waiting()
+            await asyncio.sleep(A_MOMENT)
+            assert len(cloud.lines) == 1
+
+    run(test())
+
+
+def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
+    async def test() -> None:
+        async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
+            await tunnel.ready()
+            assert len(cloud.lines) == 3
+
+    run(test())
+
+
+def test_tls_that_never_completes_does_not_keep_the_next_server_from_serving() -> None:
+    async def test() -> None:
+        tls = tls_pair()
+        async with Cloud(silent=True) as stalled, Cloud(tls=tls.cloud) as cloud:
+            fixed = Fixed(stalled.target._replace(tls=True), cloud.target)
+            async with opened(source=fixed, tls=tls.tunnel, timings=replace(SOON, connect=0.3)) as tunnel:
+                await tunnel.ready()
+                assert (await call(await cloud.line(0))).status == 200
+                await stalled.line(2)  # it timed out, and was dialled again
+
+    run(test())
+
+
+class Fixed:
+    """A source of targets that a test decides."""
+
+    def __init__(self, *targets: Target) -> None:
+        self.targets = frozenset(targets)
+
+    async def resolve(self) -> frozenset[Target]:
+        return self.targets
+
+
+def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> None:
+    times: list[float] = []
+
+    async def die(line: Line) -> None:
+        times.append(asyncio.get_running_loop().time())
+        await line.handshake()
+        line.kill()
+
+    async def test() -> None:
+        async with Cloud(die) as cloud, opened(cloud, timings=replace(SOON, backoff_first=0.01, backoff_limit=600)):
+            await cloud.line(6)
+            # Without growth six waits are 0.09 s at most; the sixth alone is at least 0.16 s here.
+            assert times[6] - times[5] >= 0.16
+
+    run(test())
+
+
+def test_a_served_connection_that_ended_is_dialled_again() -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud) as tunnel:
+            await tunnel.ready()
+            for index in range(3):
+                line = await (await cloud.line(index)).accepted()
+                assert (await call(line)).status == 200
+                line.kill()
+            await (await cloud.line(3)).accepted()
+
+    run(test())
+
+
+def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(ONCE, steady=0.0)) as tunnel:
+            await tunnel.ready()
+            old = await cloud.line(0)
+            exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            await old.drain()
+            replacement = await (await cloud.line(1)).accepted()
+            assert not old.lost
+            await until(lambda: tunnel.is_serving)
+            app.let_go()
+            assert (await call(replacement)).body == b"late"
+            assert (await exchange.whole()).body == b"late"
+            await old.ended()
+            assert len(cloud.lines) == 2
+
+    run(test())
+
+
+def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, grace=0.3)) as tunnel:
+            await tunnel.ready()
+            old = await cloud.line(0)
+            old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            await old.drain()
+            replacement = await (await cloud.line(1)).accepted()
+            await old.ended()
+            await until(lambda: app.cancelled == 1)
+            assert tunnel.is_serving
+            assert not replacement.lost
+
+    run(test())
+
+
+def test_when_a_replacement_is_refused_for_good_what_is_in_flight_still_finishes() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with (
+            Cloud(script("ok", "unauthorized")) as cloud,
+            opened(cloud, app=app, timings=STEADY) as tunnel,
+        ):
+            await tunnel.ready()
+            old = await cloud.line(0)
+            exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            await old.drain()
+            with pytest.raises(TunnelError, match="auth token"):
+                await asyncio.wait_for(asyncio.shield(closed_or_failed(tunnel.ready)), 8)
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            with pytest.raises(TunnelError, match="auth token"):
+                await tunnel.wait_closed()
+            assert len(cloud.lines) == 2
+
+    async def closed_or_failed(ready: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await ready()
+            await asyncio.sleep(0.005)
+
+    run(test())
+
+
+def test_drain_after_drain_compounds_the_back_off() -> None:
+    times: list[float] = []
+
+    async def spam(line: Line) -> None:
+        times.append(asyncio.get_running_loop().time())
+        await line.handshake()
+        await line.drain()
+
+    async def test() -> None:
+        timings = replace(SOON, backoff_first=0.01, backoff_limit=600, steady=600)
+        async with Cloud(spam) as cloud, opened(cloud, timings=timings):
+            await cloud.line(6)
+            assert times[6] - times[5] >= 0.16
+
+    run(test())
+
+
+def test_two_drains_coexist() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=STEADY) as tunnel:
+            await tunnel.ready()
+            exchanges = []
+            for index in range(2):
+                line = await (await cloud.line(index)).accepted()
+                exchanges.append(line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True))
+                await until(lambda entered=index + 1: app.entered == entered)  # type: ignore[misc]
+                await line.drain()
+            await (await cloud.line(2)).accepted()
+            assert not any(line.lost for line in cloud.lines)
+            app.let_go()
+            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+            assert tunnel.is_serving
+
+    run(test())
+
+
+def test_every_server_gets_a_connection_and_only_the_one_that_died_is_dialled_again() -> None:
+    async def test() -> None:
+        async with Cloud() as a, Cloud() as b, opened(a, b, timings=STEADY):
+            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+            lines[0].kill()
+            await (await a.line(1)).accepted()
+            assert (await call(lines[1])).status == 200
+            assert len(b.lines) == 1
+
+    run(test())
+
+
+def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
+    async def refuse(line: Line) -> None:
+        await other.wait()
+        await line.handshake("unauthorized")
+
+    other = asyncio.Event()
+
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as a, Cloud(refuse) as b, opened(a, b, app=app) as tunnel:
+            await tunnel.ready()
+            line = await a.line(0)
+            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            other.set()
+            await line.until(lambda: bool(line.goaways))
+            refused = await call(line)
+            assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            with pytest.raises(TunnelError, match="unauthorized"):
+                await tunnel.wait_closed()
+            await line.ended()
+            assert (len(a.lines), len(b.lines)) == (1, 1)
+
+    run(test())
+
+
+def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
+    async def test() -> None:
+        tls = tls_pair()
+        async with (
+            NameServer(a="127.0.0.1") as names,
+            Cloud(tls=tls.cloud) as first,
+            Cloud(tls=tls.cloud) as second,
+        ):
+            names.serve(("a", first.port))
+            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+                await tunnel.ready()
+                names.serve(("a", first.port), ("a", second.port))
+                line = await (await second.line(0)).accepted()
+                names.serve(("a", second.port))
+                await (await first.line(0)).ended()
+                assert (await call(line)).status == 200
+                # Gone for good, and nobody dials it again.
+                asked = names.asked
+                await until(lambda: names.asked > asked + 4)
+                assert (len(first.lines), len(second.lines)) == (1, 1)
+
+    run(test())
+
+
+def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud:
+            fixed = Fixed(cloud.target)
+            async with opened(source=fixed, app=app) as tunnel:
+                await tunnel.ready()
+                line = await cloud.line(0)
+                exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+                await until(lambda: app.entered == 1)
+                fixed.targets = frozenset()
+                await line.until(lambda: bool(line.goaways))
+                app.let_go()
+                assert (await exchange.whole()).body == b"late"
+                await line.ended()
+
+    run(test())
+
+
+def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> None:
+    async def test() -> None:
+        tls = tls_pair()
+        async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
+            names.serve(("a", cloud.port))
+            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+                await tunnel.ready()
+                names.failing.add(("tunnel.test", "SRV"))
+                asked = names.asked
+                await until(lambda: names.asked > asked + 3)
+                assert (await call(await cloud.line(0))).status == 200
+                assert tunnel.is_serving
+                # Still a target: it is dialled again when it dies.
+                (await cloud.line(0)).kill()
+                await (await cloud.line(1)).accepted()
+
+    run(test())
+
+
+def test_the_first_answer_of_dns_is_waited_for() -> None:
+    async def test() -> None:
+        tls = tls_pair()
+        async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
+            names.serve(("a", cloud.port))
+            names.failing.add(("tunnel.test", "SRV"))
+            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+                await until(lambda: names.asked > 2)
+                names.failing.clear()
+                await tunnel.ready()
+
+    run(test())
+
+
+def test_closing_is_prompt_while_dns_is_asked() -> None:
+    async def test() -> None:
+        async with NameServer() as names:
+            names.silent = True
+            async with opened(source=names.resolver(patience=600)) as tunnel:
+                await until(lambda: names.asked > 0)
+                await asyncio.wait_for(tunnel.aclose(), 8)
+                with pytest.raises(TunnelError, match="closed before a connection served"):
+                    await tunnel.ready()
+
+    run(test())
+
+
+def test_closing_is_prompt_while_a_dial_waits() -> None:
+    async def test() -> None:
+        async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=ONCE) as tunnel:
+            await (await cloud.line(0)).ended()
+            await asyncio.wait_for(tunnel.aclose(), 8)
+
+    run(test())
+
+
+def test_closing_drains_every_connection() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as a, Cloud() as b, opened(a, b, app=app) as tunnel:
+            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+            exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
+            await until(lambda: app.entered == 2)
+            closing = asyncio.ensure_future(tunnel.aclose())
+            for line in lines:
+                await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
+            assert not tunnel.is_serving
+            assert not closing.done()
+            app.let_go()
+            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+            await closing
+            await tunnel.wait_closed()
+
+    run(test())
+
+
+def test_a_cancelled_close_ends_everything_at_once() -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+            await tunnel.ready()
+            (await cloud.line(0)).open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            closing = asyncio.ensure_future(tunnel.aclose())
+            await (await cloud.line(0)).until(lambda: bool(cloud.lines[0].goaways))
+            closing.cancel()
+            await asyncio.wait({closing})
+            await until(lambda: app.cancelled == 1)
+            await cloud.lines[0].ended()
+
+    run(test())
+
+
+def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud, token_file=file) as tunnel:
+            await tunnel.ready()
+            line = await cloud.line(0)
+            file.unlink()
+            line.kill()
+            await asyncio.sleep(A_MOMENT)
+            assert len(cloud.lines) == 1  # nothing to introduce itself with
+            file.write_text("second\n")
+            rotated = await (await cloud.line(1)).accepted()
+            tokens = [line.hello["authorization"], rotated.hello["authorization"]]
+            assert tokens == ["Bearer first", "Bearer second"]
+
+    run(test())
+
+
+def test_the_log_names_worker_connection_and_server_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def test() -> None:
+        for statuses in (("too-many-tunnels", "ok"), ("unauthorized",)):
+            async with Cloud(script(*statuses)) as cloud, opened(cloud) as tunnel:
+                with suppress(TunnelError):
+                    await tunnel.ready()
+                assert TOKEN not in repr(vars(tunnel))
+
+    run(test())
+    assert TOKEN not in caplog.text
+    lines = [record.getMessage() for record in caplog.records if record.name == "restate_identity.tunnel"]
+    assert any("worker=worker-1 connection=01" in line and "server=http://127.0.0.1:" in line for line in lines)
+    assert any("the deployment to register is https://tunnel.test:9080/environment/greeter" in line for line in lines)
+
+
+def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started() -> None:
+    events: list[str] = []
+    let_start = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            events.append(f"serves {scope['state']['database']} for {scope['restate_identity'].audience}")
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        assert (await receive())["type"] == "lifespan.startup"
+        events.append("starts")
+        await let_start.wait()
+        scope["state"]["database"] = "open"
+        await send({"type": "lifespan.startup.complete"})
+        assert (await receive())["type"] == "lifespan.shutdown"
+        events.append("stops")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def test() -> None:
+        async with Cloud() as cloud:
+            opening = asyncio.ensure_future(served(cloud))
+            await until(lambda: events == ["starts"])
+            await asyncio.sleep(A_MOMENT)
+            assert cloud.lines == []
+            let_start.set()
+            await opening
+        assert events == ["starts", "serves open for /echo", "stops"]
+
+    async def served(cloud: Cloud) -> None:
+        async with opened(cloud, app=app) as tunnel:
+            await tunnel.ready()
+            assert (await call(await cloud.line(0))).status == 200
+
+    run(test())
+
+
+def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        async with Cloud() as cloud:
+            with pytest.raises(TunnelError, match=r"did not start up within 0\.2 s"):
+                async with opened(cloud, app=stuck, timings=replace(SOON, start_limit=0.2)):
+                    pass
+            assert cloud.lines == []
+
+    run(test())
+
+
+def test_an_application_that_fails_to_start_up_is_fatal() -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    async def test() -> None:
+        async with Cloud() as cloud:
+            with pytest.raises(TunnelError, match="no database"):
+                async with opened(cloud, app=failing):
+                    pass
+            assert cloud.lines == []
+
+    run(test())
