@@ -39,15 +39,21 @@ napoleon_use_ivar = True
 nitpicky = True
 # What belongs to others, whose inventories would have to be fetched, and the one room that is not public.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|os|restate)\..*"),
+    ("py:.*", r"(collections|os|restate|ssl)\..*"),
     ("py:exc", "ImproperlyConfigured"),
-    ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|WSGIApplication"),
+    ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|TargetSource|Timings|TunnelOptions|WSGIApplication"),
     ("py:class", r"restate_identity\.aws_lambda\.Handler"),
     ("py:obj", "tokens"),
 ]
 
 # What lies beside this folder, and the page that shows it. On GitHub the links lead to the files themselves.
-SHOWN_BY = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
+SHOWN_BY = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "integrations/kubernetes/README.md": "platforms/kubernetes.md",
+    "integrations/tunnel/README.md": "platforms/tunnel.md",
+}
 
 
 def lead_to_the_page(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -65,6 +65,7 @@ ELSEWHERE = [
     ("README.md", "python", "", "tests/test_readme.py::test_the_restate_service_is_guarded"),
     ("README.md", "shell", "make demo", "tests/test_demo.py::test_the_demo_shows_every_reason_and_succeeds"),
     ("docs/operating.md", "python", "", "tests/test_operating.py::test_the_snippets_run"),
+    ("docs/tunnel.md", "python", "", "tests/tunnel/test_documentation.py::test_the_snippet_uses_what_there_is"),
     ("docs/testing.md", "python", "", "tests/test_testing.py::test_the_example_in_the_docs_works_as_it_stands"),
     (
         *("docs/command-line.md", "console", ""),
@@ -95,11 +96,14 @@ PLATFORM_COMMANDS = {
     "gunicorn app:app": "tests/integrations/test_flask.py::served",
     "waitress-serve": "tests/integrations/test_flask.py::served",
     "uvicorn app:app": "tests/integrations/test_fastapi.py::served",
+    "PORT=9090 python app.py": "tests/integrations/test_tunnel.py::started",
+    "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
 }
 # What cannot be run here, and why. What it would run there is tested all the same.
 NEEDS = {
     "sam ": "an AWS account; tests/integrations/test_aws_lambda.py checks the template and runs the function",
     "vercel ": "an account; tests/integrations/test_vercel.py serves the application as Vercel does",
+    "kubectl ": "a cluster; tests/integrations/test_kubernetes.py checks the manifests against the options",
     "docker ": "a Docker daemon; tests/integrations/test_docker.py follows the Dockerfile without one",
     "prometheus ": "Prometheus; tests/integrations/test_grafana.py reads the metrics, the rules and the dashboard",
 }

@@ -272,8 +272,7 @@ async def serve_tunnel(
     Args:
         app: Any ASGI application, guarded by itself or not.
         health_port: Answer ``GET /health`` there, on all addresses: 200 while a connection serves, else 503.
-        tunnel_name, environment_id, region, signing_public_key, auth_token, auth_token_file, servers, servers_srv,
-            worker_id, tls, observer: As for `connect_tunnel`.
+        tunnel_name: This one, and all that follow it, as for `connect_tunnel`.
 
     Raises:
         ValueError, InvalidKeyError, TypeError: As for `connect_tunnel`.
