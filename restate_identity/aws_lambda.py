@@ -143,8 +143,9 @@ def _source(event: Mapping[str, Any]) -> _Source:
 def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:
     if multi_value:
         for name, values in event["multiValueHeaders"].items():
-            for value in values:
-                yield name, value
+            # One pair for each name, as the core takes repeated headers: thousands of values cost little.
+            if values != []:
+                yield name, ", ".join(values)
     else:
         yield from (event.get("headers") or {}).items()
 
