@@ -9,7 +9,7 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
+.PHONY: help demo test check docs dist bench format vectors conformance conformance-sdks mutation fuzz soak lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link that leads nowhere, is an error
 	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
 	@echo "open build/docs/index.html"
+
+# hatchling dates every file by SOURCE_DATE_EPOCH: the same commit makes the same bytes.
+dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) -m build --no-isolation --outdir dist
+	$(RUN) -m twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents dist/*.whl
 
 bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
 	$(RUN) -m benchmarks
