@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # The rooms that decide who gets in: every line and branch of them is tested.
 CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py,*/keyring.py,*/refusal_log.py,*/guard.py,*/asgi.py
+# A development install is found through a hook that pyright does not know, hence the path.
+PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -39,6 +41,8 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(PYRIGHT) tests/typing_of_the_api.py
+	$(PYRIGHT) --verifytypes restate_identity --ignoreexternal
 	$(VENV)/bin/lint-imports
 
 docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link that leads nowhere, is an error
