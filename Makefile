@@ -85,8 +85,9 @@ fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for ea
 soak: $(INSTALLED)  ## Real servers under genuine and hostile traffic while keys and clocks change, SECONDS=300
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 
+# Strict: what cannot be looked up is a failure, not a line in a table.
 audit: $(INSTALLED)  ## Look up what is locked among the known vulnerabilities
-	$(RUN) -m pip_audit --disable-pip --require-hashes --requirement requirements-dev.txt
+	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements-dev.txt
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)
