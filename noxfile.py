@@ -11,7 +11,8 @@ from tests.runtime_requirements import runtime_requirements
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 nox.options.default_venv_backend = "uv|venv"
-nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # in continuous integration too, where each job has one
 nox.options.sessions = ["wheel"]
 
 
