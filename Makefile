@@ -6,10 +6,12 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # The rooms that decide who gets in: every line and branch of them is tested.
 CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py,*/keyring.py,*/refusal_log.py,*/guard.py,*/asgi.py
+# A development install is found through a hook that pyright does not know, hence the path.
+PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs dist bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
+.PHONY: help demo test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +41,10 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(PYRIGHT) tests/typing_of_the_api.py
+	$(PYRIGHT) --verifytypes restate_identity --ignoreexternal
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/zizmor --offline --no-progress .github
 
 docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link that leads nowhere, is an error
 	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
@@ -51,6 +56,9 @@ dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) -m build --no-isolation --outdir dist
 	$(RUN) -m twine check --strict dist/*
 	$(VENV)/bin/check-wheel-contents dist/*.whl
+
+pythons: dist  ## Try the wheel on each supported Python that is here; the others are skipped by name
+	$(RUN) -m nox --session wheel
 
 bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
 	$(RUN) -m benchmarks
@@ -77,8 +85,9 @@ fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for ea
 soak: $(INSTALLED)  ## Real servers under genuine and hostile traffic while keys and clocks change, SECONDS=300
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 
-audit: $(INSTALLED)  ## Look for known vulnerabilities in what is locked (needs a registry with advisories)
-	$(RUN) -m pip_audit --require-hashes --disable-pip --requirement requirements-dev.txt
+# Strict: what cannot be looked up is a failure, not a line in a table.
+audit: $(INSTALLED)  ## Look up what is locked among the known vulnerabilities
+	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements-dev.txt
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
 lock:  ## Renew requirements-dev.txt (needs uv)
@@ -86,4 +95,4 @@ lock:  ## Renew requirements-dev.txt (needs uv)
 		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements-dev.txt
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist

@@ -34,10 +34,10 @@ try:
     from django.core.exceptions import ImproperlyConfigured
     from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
     from django.http.response import HttpResponseBase
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        "the Django middleware needs Django: pip install 'restate-identity[django]'", name=error.name
-    ) from error
+        "the Django middleware needs Django: pip install 'restate-identity[django]'", name=_error.name
+    ) from _error
 
 Response = HttpResponseBase | Awaitable[HttpResponseBase]
 

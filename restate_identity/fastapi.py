@@ -19,10 +19,10 @@ try:
     from fastapi.openapi.models import APIKey, APIKeyIn
     from fastapi.requests import HTTPConnection
     from fastapi.security.base import SecurityBase
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'", name=error.name
-    ) from error
+        "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'", name=_error.name
+    ) from _error
 
 _HEADERS = dict(REFUSAL_HEADERS)
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
@@ -64,7 +64,7 @@ class RequestIdentity(SecurityBase):
             identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer
         )
         self.scheme_name = "RestateRequestIdentity"
-        self.model = APIKey.model_validate(
+        self.model: APIKey = APIKey.model_validate(
             {
                 "in": APIKeyIn.header,
                 "name": TOKEN_HEADER,

@@ -50,7 +50,7 @@ class RequestGuard:
         exempt_paths: Iterable[str] | Callable[[str], bool] = (),
         observer: Observer | None = None,
     ) -> None:
-        self.verifier = _verifier(identity_keys, verifier)
+        self.verifier: IdentityVerifier = _verifier(identity_keys, verifier)
         self._is_exempt = _exemption(exempt_paths)
         self._observer = _sound_observer(observer)
         self._log = RefusalLog()

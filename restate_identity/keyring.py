@@ -23,7 +23,7 @@ from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.verifier import IdentityVerifier
 
-logger = logging.getLogger("restate_identity")
+logger: logging.Logger = logging.getLogger("restate_identity")
 
 KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"
 KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
@@ -105,13 +105,13 @@ class KeyFile:
     ) -> None:
         if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
             raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._refresh_every = refresh_every
         self._clock = clock
         self._lock = threading.Lock()
         self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
         self._problem: tuple[_Stamp | None, str] | None = None
-        self.due = clock() + refresh_every
+        self.due: float = clock() + refresh_every
         """When the file is to be looked at again, on *clock*."""
         stamp = _look_at(self.path)
         self._keys = _read(self.path)

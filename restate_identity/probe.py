@@ -19,8 +19,8 @@ from restate_identity.signing import RequestSigner
 
 try:
     import httpx
-except ImportError as error:
-    raise ImportError("the probe needs httpx: pip install 'restate-identity[cli]'", name=error.name) from error
+except ImportError as _error:
+    raise ImportError("the probe needs httpx: pip install 'restate-identity[cli]'", name=_error.name) from _error
 
 MAX_SERVICES = 10
 NOBODYS_SERVICE = "RestateIdentityProbe"

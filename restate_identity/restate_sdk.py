@@ -19,10 +19,10 @@ try:
     import restate
     from restate.aws_lambda import is_running_on_lambda
     from restate.server_types import RestateAppT
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        "restate_sdk needs the Restate SDK: pip install 'restate-identity[restate]'", name=error.name
-    ) from error
+        "restate_sdk needs the Restate SDK: pip install 'restate-identity[restate]'", name=_error.name
+    ) from _error
 
 
 def app(

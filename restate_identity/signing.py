@@ -29,10 +29,10 @@ try:
         PublicFormat,
         load_pem_private_key,
     )
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'", name=error.name
-    ) from error
+        "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'", name=_error.name
+    ) from _error
 
 DEFAULT_LEEWAY = 60
 """How many seconds before and after signing a token is valid, unless the server is configured otherwise."""
@@ -46,7 +46,7 @@ class RequestSigner:
 
     def __init__(self, private_key: Ed25519PrivateKey) -> None:
         self._private_key = private_key
-        self.public_key = PublicKey(private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+        self.public_key: PublicKey = PublicKey(private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
     def __repr__(self) -> str:
         return f"<RequestSigner {self.public_key}>"
