@@ -15,12 +15,15 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from restate_identity.errors import IdentityError, quoted
-from restate_identity.signing import RequestSigner
 
 try:
     import httpx
+
+    from restate_identity.signing import RequestSigner
 except ImportError as _error:
-    raise ImportError("the probe needs httpx: pip install 'restate-identity[cli]'", name=_error.name) from _error
+    raise ImportError(
+        "the probe needs httpx and the signer: pip install 'restate-identity[cli]'", name=_error.name
+    ) from _error
 
 MAX_SERVICES = 10
 NOBODYS_SERVICE = "RestateIdentityProbe"

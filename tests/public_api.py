@@ -1,7 +1,8 @@
 """The public names of the library with their signatures, as text: ``python -m tests.public_api`` writes it again.
 
 Public is what a module defines itself under a name without an underscore, and so on into its classes; of
-``__init__.py`` it is what ``__all__`` names. It is read from the sources, so every Python writes the same, and no extra
+``__init__.py`` it is what ``__all__`` names; the other rooms of a package further in are public if it takes such a name
+from them. It is read from the sources, so every Python writes the same, and no extra
 is needed.
 """
 
@@ -36,10 +37,16 @@ def public_modules() -> Iterator[tuple[str, list[str]]]:
         parts = file.relative_to(ROOT).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        if not any(part.startswith("_") for part in parts):
+        if not any(part.startswith("_") for part in parts) and (file.parent == PACKAGE or is_shown(file)):
             lines = list(described(ast.parse(file.read_text("utf-8")).body, indent="    "))
             if lines:
                 yield ".".join(parts), lines
+
+
+def is_shown(file: Path) -> bool:
+    """Tell whether *file*, a room of a package further in, is its front or has what stands there."""
+    front = file.with_name("__init__.py")
+    return file == front or f".{file.stem} import " in front.read_text("utf-8")
 
 
 def described(body: Iterable[ast.stmt], indent: str) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 try:
     import dns as _dns
     import h2 as _h2
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'", name=error.name
-    ) from error
+        "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'", name=_error.name
+    ) from _error
 
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handle import Tunnel, connect_tunnel, serve_tunnel

@@ -38,7 +38,7 @@ from restate_identity.tunnel.wire import MAX_HEADER_LIST_SIZE, Wire
 
 __all__ = ["Connection", "ConnectionState", "Credentials", "Ending", "EndingKind", "Serving", "Timings"]
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 _WATCHDOG_PING = b"alive?.."
 _LAST_PING = b"goodbye."
@@ -108,8 +108,8 @@ class Connection:
         on_drain: Callable[[Connection], None],
     ) -> None:
         self.target = target
-        self.state = ConnectionState.DIALLING
-        self.connection_id = new_ulid()
+        self.state: ConnectionState = ConnectionState.DIALLING
+        self.connection_id: str = new_ulid()
         self.serving: Serving | None = None
         self._app = app
         self._identity = identity

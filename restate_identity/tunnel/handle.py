@@ -24,7 +24,7 @@ from restate_identity.tunnel.supervisor import Outlet, Supervisor, TargetSource
 from restate_identity.tunnel.timings import Timings
 from restate_identity.verifier import IdentityVerifier
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class Tunnel:

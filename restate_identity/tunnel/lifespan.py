@@ -9,7 +9,7 @@ from typing import Any
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
 from restate_identity.tunnel.errors import TunnelError
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class Lifespan:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from restate_identity.errors import InvalidKeyError, quoted
 from restate_identity.keys import PublicKey
 from restate_identity.tunnel.targets import Target, is_domain, is_record_name, parse_target
-from restate_identity.tunnel.token import AuthToken, header_safe
+from restate_identity.tunnel.token import AuthToken, is_header_safe
 from restate_identity.tunnel.ulids import new_ulid
 
 TUNNEL_NAME_VARIABLE = "RESTATE_INPROC_TUNNEL_NAME"
@@ -105,11 +105,7 @@ def _tunnel_name_fits(text: str) -> bool:
 
 
 def _environment_id_fits(text: str) -> bool:
-    return text.startswith("env_") and len(text) > len("env_") and header_safe(text) is not None
-
-
-def _header_fits(text: str) -> bool:
-    return header_safe(text) is not None
+    return text.startswith("env_") and len(text) > len("env_") and is_header_safe(text)
 
 
 def _given(environ: Mapping[str, str], option: str, variable: str, value: str | None) -> tuple[str, str]:
@@ -203,6 +199,6 @@ def _servers(
 def _worker_id(environ: Mapping[str, str], value: str | None) -> str:
     if value is not None or WORKER_ID_VARIABLE in environ:
         form = "printable ASCII without spaces"
-        return _checked(environ, "worker_id", WORKER_ID_VARIABLE, value, _header_fits, form)
+        return _checked(environ, "worker_id", WORKER_ID_VARIABLE, value, is_header_safe, form)
     # Nothing depends on it but what people read: it is never a reason not to start.
     return re.sub(r"[^!-~]", "-", environ.get("HOSTNAME", "").strip()) or new_ulid()

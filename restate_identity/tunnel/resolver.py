@@ -14,7 +14,7 @@ import dns.resolver
 
 from restate_identity.tunnel.targets import Target
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 # For one question, with its repetitions, in seconds.
 _PATIENCE = 5.0
@@ -37,7 +37,7 @@ class SrvResolver:
     def __init__(
         self, name: str, *, nameservers: Sequence[str] = (), port: int = 53, patience: float = _PATIENCE
     ) -> None:
-        self.name = name.rstrip(".")
+        self.name: str = name.rstrip(".")
         self._nameservers = list(nameservers)
         self._port = port
         self._patience = patience

@@ -16,7 +16,7 @@ from restate_identity.errors import quoted
 from restate_identity.tunnel.forwarded_path import ForwardedPath
 from restate_identity.tunnel.wire import Wire
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
@@ -113,9 +113,9 @@ class ForwardedStream:
 
     def __init__(self, wire: Wire, stream_id: int, request: Request, opened_at: float) -> None:
         self._wire = wire
-        self.stream_id = stream_id
-        self.request = request
-        self.opened_at = opened_at
+        self.stream_id: int = stream_id
+        self.request: Request = request
+        self.opened_at: float = opened_at
         self.task: asyncio.Task[None] | None = None
         # One buffer: as a list of chunks, single bytes would take a hundred times their size.
         self._body = bytearray()

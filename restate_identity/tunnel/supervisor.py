@@ -16,7 +16,7 @@ from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import Timings
 
-logger = logging.getLogger("restate_identity.tunnel")
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class TargetSource(Protocol):

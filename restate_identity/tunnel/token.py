@@ -8,8 +8,7 @@ import stat
 from pathlib import Path
 
 MAX_FILE_SIZE = 64 * 1024
-header_safe = re.compile(r"[!-~]+").fullmatch
-"""Printable ASCII without spaces: what travels as a header, in one piece and as it is."""
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 class AuthToken:
@@ -61,6 +60,11 @@ def _checked(text: str, what: str) -> str:
     token = text.strip()
     if not token:
         raise ValueError(f"{what} is empty")
-    if header_safe(token) is None:
+    if not is_header_safe(token):
         raise ValueError(f"{what} is no token: it has characters other than printable ASCII, or spaces within")
     return token
+
+
+def is_header_safe(text: str) -> bool:
+    """Return whether *text* is printable ASCII without spaces, which travels as a header in one piece and as it is."""
+    return _PRINTABLE.fullmatch(text) is not None

@@ -74,7 +74,7 @@ class Wire(asyncio.Protocol):
         self._on_goaway = on_goaway
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self.floods = FloodGauge()
+        self.floods: FloodGauge = FloodGauge()
         self._reader = FrameReader(self.floods.frame)
         # What comes and what the application sends is checked in `restate_identity.tunnel.stream`.
         self._h2 = h2.connection.H2Connection(
@@ -95,9 +95,9 @@ class Wire(asyncio.Protocol):
         # Who waits for room: for that of their stream, and in order, for that of the connection.
         self._waiting_for_stream: dict[int, asyncio.Future[None]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self.closed = asyncio.Event()
+        self.closed: asyncio.Event = asyncio.Event()
         """Is set when the socket is gone."""
-        self.open = False
+        self.open: bool = False
         """Whether anything can be sent."""
         self._lost = False
 
