@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
-EVIDENCE = re.findall(r"`((?:tests|demo)/\w+\.py)` ((?:\"[^\"]+\"(?:, )?)+)", PAGE)
+EVIDENCE = re.findall(r"`((?:tests|demo)/[\w/]+\.py)` ((?:\"[^\"]+\"(?:, )?)+)", PAGE)
 
 
 def test_every_case_that_is_named_is_in_the_file_that_is_named() -> None:
