@@ -85,7 +85,10 @@ class Run:
             "worst_ratio": self._cost.worst,
             "memory_growth": self._growth,
         }
-        (self._folder / "figures.json").write_text(json.dumps(figures))
+        # libFuzzer may end the process at any moment, and half a file is none.
+        written = self._folder / "figures.json.part"
+        written.write_text(json.dumps(figures))
+        written.replace(self._folder / "figures.json")
 
 
 def main() -> None:
