@@ -561,3 +561,13 @@ def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:
     contextvars.copy_context().run(call.send, None)
     call.close()
     assert current_identity() is None
+
+
+@pytest.mark.parametrize(
+    "name", [b"x-restate-signature-schemd", b"x-restate-signature-schemf", b"x-restate-jwt-v0", b"x-restate-jwt-v2"]
+)
+def test_a_header_whose_name_is_as_long_is_another_one(name: bytes) -> None:
+    app = Recorder()
+    scope = request(headers=[(name, b"another"), *signature()])
+    asyncio.run(served(guarded(app), scope))
+    assert len(app.calls) == 1
