@@ -65,7 +65,10 @@ ELSEWHERE = [
     ("README.md", "python", "", "tests/test_readme.py::test_the_restate_service_is_guarded"),
     ("README.md", "shell", "make demo", "tests/test_demo.py::test_the_demo_shows_every_reason_and_succeeds"),
     ("docs/operating.md", "python", "", "tests/test_operating.py::test_the_snippets_run"),
-    ("docs/tunnel.md", "python", "", "tests/tunnel/test_documentation.py::test_the_snippet_uses_what_there_is"),
+    (
+        *("docs/tunnel.md", "python", ""),
+        "tests/tunnel/test_documentation.py::test_the_snippet_connects_and_prints_what_to_register",
+    ),
     ("docs/testing.md", "python", "", "tests/test_testing.py::test_the_example_in_the_docs_works_as_it_stands"),
     (
         *("docs/command-line.md", "console", ""),

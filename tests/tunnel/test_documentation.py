@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import re
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from restate_identity.cli import cli
 from restate_identity.tunnel import connect_tunnel, options, serve_tunnel
 from restate_identity.tunnel.timings import Timings
+from tests.tunnel.cloud import Cloud
+from tests.tunnel.dialling import TOKEN, echo
+from tests.tunnel.tunnels import SIGNER, call
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = (DOCS / "tunnel.md").read_text("utf-8")
@@ -41,15 +48,34 @@ def test_the_seconds_are_those_of_the_code() -> None:
         assert text in PAGE
 
 
-def test_the_snippet_uses_what_there_is() -> None:
+def test_the_snippet_connects_and_prints_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    tree = compile(snippet, "tunnel.md", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    (call,) = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "connect_tunnel"
-    ]
-    assert {keyword.arg for keyword in call.keywords} <= set(inspect.signature(connect_tunnel).parameters)
+    # The first half, without arguments, lasts until SIGTERM: `tests/tunnel/test_command.py` runs it.
+    both = re.fullmatch(r"(.*\n)await serve_tunnel\(app\)[^\n]*\n(.*)", snippet, flags=re.DOTALL)
+    assert both is not None
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+
+    async def test() -> None:
+        async with Cloud() as cloud:
+            # The reader's own values, and in place of the region's servers one that is here.
+            source = (both[1] + both[2]).replace("publickeyv1_...", str(SIGNER.public_key))
+            source = source.replace("/run/secrets/restate/token", str(file))
+            source = source.replace('region="eu"', f'region="eu", servers=["{cloud.target}"]')
+            code = compile(source, "tunnel.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            running = asyncio.ensure_future(eval(code, {"app": echo}))
+            line = await (await cloud.line(0)).accepted()
+            assert (await call(line)).status == 200
+            printed = ""
+            while "/http/in-process/9080/" not in printed:
+                assert not running.done()
+                await asyncio.sleep(0.01)
+                printed += capsys.readouterr().out
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    asyncio.run(asyncio.wait_for(test(), 60))
 
 
 def test_the_picture_is_one() -> None:
