@@ -1,7 +1,8 @@
-"""Child processes that listen on loopback: started, waited for, ended by their own id."""
+"""Child processes: those that listen on loopback are started, waited for, ended by their own id; others are asked."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 60.0
@@ -38,6 +40,18 @@ def started(command: list[str], port: int, env: Mapping[str, str]) -> Iterator[C
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def ask(child: subprocess.Popen[str], command: Mapping[str, object], *, ended: Exception) -> Any:
+    """Send *command* to *child* as a line of JSON, return the one that it answers with; raise *ended* if it is gone."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(json.dumps(command) + "\n")
+    child.stdin.flush()
+    line = child.stdout.readline()
+    if not line:
+        raise ended
+    return json.loads(line)
 
 
 def free_port() -> int:

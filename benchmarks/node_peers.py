@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks import children
 from benchmarks.contenders import Contender, ContenderError, prove
 from benchmarks.measure import Case
 from benchmarks.signed import KeyPair, SignedRequest
@@ -80,14 +81,7 @@ class _Child:
         self._loaded: dict[str, object] = {}
 
     def ask(self, command: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise NodeUnavailableError("the Node process ended by itself")
-        answer = json.loads(line)
+        answer = children.ask(self._process, command, ended=NodeUnavailableError("the Node process ended by itself"))
         if "error" in answer:
             raise ContenderError(f"on Node: {answer['error']}")
         return answer["value"]

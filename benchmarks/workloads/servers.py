@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.children import ROOT, free_port, started
+from benchmarks.children import ROOT, ask, free_port, started
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
@@ -51,27 +52,37 @@ def run(session: Session) -> Outcome:
                 if app != "bare":
                     client.load(port, "forged", 0.02, expect="401")
                 name = f"{server}: {label}"
-                latencies["p50"][name], latencies["p99"][name] = [], []
-                cases.append(_case(name, client, port, requests, session.scale.served, latencies))
+                load = functools.partial(client.load, port, requests, session.scale.served, expect="200")
+                cases.append(load_case(name, load, latencies))
         samples = session.interleave(cases, warm_up=WARM_UP)
+    outcome = load_outcome(samples, latencies)
+    outcome.notes.append(f"{CONNECTIONS} connections, HTTP/1.1 kept alive; the client shares the machine")
+    return outcome
+
+
+def load_case(name: str, load: Callable[[], dict[str, Any]], latencies: dict[str, Samples]) -> Case:
+    """Return the case of putting load on a server; what it answers with besides the rate goes to *latencies*."""
+    for by_name in latencies.values():
+        by_name[name] = []
+
+    def sample() -> float:
+        answer = load()
+        for percentile, by_name in latencies.items():
+            by_name[name].append(answer[percentile])
+        return float(answer["rate"])
+
+    return Case(name, sample)
+
+
+def load_outcome(samples: Samples, latencies: dict[str, Samples]) -> Outcome:
+    """Return the rates, and the latencies of the same rounds, by the name of the case and of the percentile."""
     outcome = Outcome(samples, unit="requests/s")
     for percentile, by_name in latencies.items():
         for name, values in by_name.items():
             series = f"{name}, {percentile}"
             outcome.samples[series] = values[WARM_UP:]
             outcome.units[series] = "ns"
-    outcome.notes.append(f"{CONNECTIONS} connections, HTTP/1.1 kept alive; the client shares the machine")
     return outcome
-
-
-def _case(name: str, client: Client, port: int, requests: str, seconds: float, latencies: dict[str, Samples]) -> Case:
-    def sample() -> float:
-        answer = client.load(port, requests, seconds, expect="200")
-        for percentile in ("p50", "p99"):
-            latencies[percentile][name].append(answer[percentile])
-        return float(answer["rate"])
-
-    return Case(name, sample)
 
 
 class Served:
@@ -122,12 +133,5 @@ class Client:
         return answer
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise AssertionError("the load generator ended by itself")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = ask(self._process, command, ended=AssertionError("the load generator ended by itself"))
         return answer

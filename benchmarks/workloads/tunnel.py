@@ -14,10 +14,11 @@ from typing import Any
 
 import trustme
 
-from benchmarks.children import ROOT, free_port, started
+from benchmarks.children import ROOT, ask, free_port, started
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
+from benchmarks.workloads.servers import WARM_UP, load_case, load_outcome
 
 DIRECT, THROUGH = "hypercorn, directly", "through the tunnel"
 MEMORY = "memory of an idle connection, TLS"
@@ -25,7 +26,6 @@ CONNECTIONS = 2
 STREAMS = 16
 IDLE = 100
 PREFIX = "/http/in-process/9080"
-WARM_UP = 1
 
 
 def run(session: Session) -> Outcome:
@@ -48,28 +48,19 @@ def run(session: Session) -> Outcome:
         client.ask("dial", name=DIRECT, port=port, connections=CONNECTIONS)
 
         def case(name: str, path: str) -> Case:
-            latencies["p50"][name], latencies["p99"][name] = [], []
-
-            def sample() -> float:
+            def load() -> dict[str, Any]:
                 answer = client.ask(
                     "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=STREAMS
                 )
                 if set(answer["statuses"]) != {"200"}:
                     raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
-                for percentile in ("p50", "p99"):
-                    latencies[percentile][name].append(answer[percentile])
-                return float(answer["rate"])
+                return answer
 
-            return Case(name, sample)
+            return load_case(name, load, latencies)
 
         samples = session.interleave([case(DIRECT, PATH), case(THROUGH, PREFIX + PATH)], warm_up=WARM_UP)
         memory = _memory_of_an_idle_connection(client, env)
-    outcome = Outcome(samples, unit="requests/s")
-    for percentile, by_name in latencies.items():
-        for name, values in by_name.items():
-            series = f"{name}, {percentile}"
-            outcome.samples[series] = values[WARM_UP:]
-            outcome.units[series] = "ns"
+    outcome = load_outcome(samples, latencies)
     outcome.samples[MEMORY] = [memory]
     outcome.units[MEMORY] = "bytes"
     outcome.notes.append(
@@ -110,14 +101,9 @@ class _Client:
         self._process = process
 
     def ask(self, command: str, **arguments: object) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise AssertionError("the load generator ended by itself")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = ask(
+            self._process, {"do": command, **arguments}, ended=AssertionError("the load generator ended by itself")
+        )
         return answer
 
 
