@@ -122,6 +122,12 @@ def test_two_headers_whose_names_differ_in_case_are_one_repeated_header(source: 
     assert call(event)[0] == REFUSALS[source]
 
 
+def test_a_header_without_any_value_is_none() -> None:
+    event = SOURCES["rest_api"](PATH, HEADERS)
+    event["multiValueHeaders"]["X-Restate-JWT-v1"] = []
+    assert call(event)[0]["statusCode"] == 200
+
+
 def test_an_exempt_event_reaches_the_handler_without_an_identity(source: str) -> None:
     handler = Handler()
     inner = require_request_identity(handler, identity_keys=KEYS, exempt_paths=lambda path: path == PATH)
