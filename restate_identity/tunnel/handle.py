@@ -48,8 +48,6 @@ class Tunnel:
         observer: Observer | None = None,
     ) -> None:
         self.options = options
-        # At DEBUG it writes down every header, the auth token among them.
-        logging.getLogger("hpack").setLevel(logging.INFO)
         self._lifespan = Lifespan(app, limit=timings.start_limit)
         verifier = IdentityVerifier(options.signing_public_keys)
         guarded = RequestIdentityMiddleware(self._lifespan.serve, verifier=verifier, observer=observer)

@@ -35,10 +35,10 @@ SOCKET_BUFFER = 256 * 1024
 MAX_UNREAD = 4 * 1024 * 1024
 
 # At the level DEBUG hpack writes every header field down: our auth token, and the identities of requests. Who wants
-# that can still ask this logger for it by name.
-_hpack_logger = logging.getLogger("hpack.hpack")
-if _hpack_logger.level == logging.NOTSET:
-    _hpack_logger.setLevel(logging.INFO)
+# that can still ask these loggers for it by name.
+for _hpack_logger in (logging.getLogger("hpack.hpack"), logging.getLogger("hpack.table")):
+    if _hpack_logger.level == logging.NOTSET:
+        _hpack_logger.setLevel(logging.INFO)
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -249,6 +249,8 @@ def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, 
     async def test() -> None:
         identity = Credentials("env_123", "greeter", "worker-1", lambda: token)
         with caplog.at_level(logging.DEBUG):
+            # It writes down what leaves its table, the identities of requests among it.
+            assert not logging.getLogger("hpack.table").isEnabledFor(logging.DEBUG)
             async with Cloud() as cloud, dialled(cloud.target, identity=identity) as here:
                 line = await cloud.line(0)
                 if token == TOKEN:
