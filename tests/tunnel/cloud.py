@@ -184,6 +184,7 @@ class Line(asyncio.Protocol):
     Attributes:
         hello: The response headers with which the tunnel introduced itself.
         goaways: The ``(last stream, error code)`` of those that came, in order.
+        drained: Whether the tunnel was asked to go elsewhere.
         answers: Whether h2 answers by itself, to pings for instance.
         pings, pongs: How many came, of the tunnel's own and in answer to ours.
     """
@@ -200,6 +201,7 @@ class Line(asyncio.Protocol):
         self.hello: dict[str, str] = {}
         self.goaways: list[tuple[int, int]] = []
         self.is_accepted = False
+        self.drained = False
         self.deaf = False
         self.answers = True
         self.lost = False
@@ -287,12 +289,19 @@ class Line(asyncio.Protocol):
             await exchange.send(body, end=True)
         return await exchange.whole()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a server would open another stream here: neither end has said that it is done."""
+        return self.is_accepted and not (self.drained or self.goaways or self.lost)
+
     async def drain(self) -> Response:
         """Ask the tunnel to go elsewhere."""
+        self.drained = True
         return await self.request("/_/drain-tunnel", method="GET")
 
     def goaway(self, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.NO_ERROR) -> None:
         """Announce that no more streams are opened on this connection."""
+        self.drained = True
         frame = GoAwayFrame(0)
         frame.error_code = code
         self.raw(frame.serialize())

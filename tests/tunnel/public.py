@@ -96,7 +96,7 @@ class Public:
             await exchange.send(message["body"], end=not message["more_body"])
 
     def _next_line(self) -> Line | None:
-        usable = [line for line in self._lines() if line.is_accepted and not line.lost and not line.goaways]
+        usable = [line for line in self._lines() if line.in_use]
         return usable[next(self._turns) % len(usable)] if usable else None
 
     def _accepted(self) -> Wire:
