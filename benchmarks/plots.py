@@ -65,7 +65,7 @@ def _bars(axes: Axes, measured: Measured, names: Sequence[str], *, scale: float 
 
 
 def _colour(name: str) -> str:
-    if "this project" in name or "middleware" in name:
+    if "this project" in name or "middleware" in name or "tunnel" in name:
         return OURS_COLOUR
     return FLOOR_COLOUR if "bare" in name else PEER_COLOUR
 
@@ -169,6 +169,12 @@ def _servers(axes: Axes, measured: Measured) -> None:
     axes.set_title("The whole request through an ASGI server")
 
 
+def _tunnel(axes: Axes, measured: Measured) -> None:
+    names = [name for name in measured["summaries"] if not name.endswith((", p50", ", p99", ", TLS"))]
+    _bars(axes, measured, names, scale=1, unit="requests a second")
+    axes.set_title("The whole request through the tunnel")
+
+
 def _memory(axes: Axes, measured: Measured) -> None:
     readings = next(iter(measured["facts"].values()))["readings"]
     axes.plot([number for number, _ in readings], [rss / 2**20 for _, rss in readings], "o-", color=OURS_COLOUR)
@@ -195,5 +201,6 @@ _PLOTS: dict[str, tuple[str, float, Callable[[Axes, Measured], None]]] = {
     "cache": ("cache", 3.5, _cache),
     "threads": ("threads", 3.5, _threads),
     "servers": ("servers", 3.5, _servers),
+    "tunnel": ("tunnel", 1.8, _tunnel),
     "memory": ("memory", 3.0, _memory),
 }

@@ -161,6 +161,7 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
     assert completed.returncode == 0, completed.stderr
     result = result_in(tmp_path)
     samples = result["workloads"]["tunnel"]["samples"]
+    assert "through the tunnel" in (tmp_path / "tunnel.svg").read_text()
     rates = ["hypercorn, directly", "through the tunnel"]
     assert set(samples) == {
         *(f"{name}{series}" for name in rates for series in ("", ", p50", ", p99")),
