@@ -82,7 +82,7 @@ mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time
 fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)
 
-soak: $(INSTALLED)  ## Real servers under genuine and hostile traffic while keys and clocks change, SECONDS=300
+soak: $(INSTALLED)  ## Real servers and the tunnel under genuine and hostile traffic, SECONDS=300 and half of it
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 
 # Strict: what cannot be looked up is a failure, not a line in a table.

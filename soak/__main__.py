@@ -1,4 +1,6 @@
-"""``make soak``: a real Restate server, uvicorn and gunicorn in mixed traffic; exits with 1 if anything was wrong."""
+"""``make soak``: a real Restate server, uvicorn, gunicorn and the tunnel in mixed traffic; exits with 1 if anything was
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,17 @@ from pathlib import Path
 from demo.processes import accepts_connections, free_port, running
 from demo.restate_server import ROOT, RestateServer, find_server
 from restate_identity.signing import RequestSigner
-from soak import in_process
+from soak import in_process, tunnel
 from soak.control import Control
 from soak.tally import Tally
 from soak.traffic import Traffic, ingress, repeat
 from soak.watch import Memory, judge_log
 from tests.servers import Server
+from tests.tunnel.harm import HARM
 
 GUNICORN_WORKERS = 3
 KEY_INTERVAL, CLOCK_INTERVAL, REPORT_INTERVAL = 3, 2, 20
-PLANTS = ("deaf", "unguarded", "error")
+PLANTS = ("deaf", "unguarded", "error", "leak")
 
 
 @contextmanager
@@ -52,7 +55,7 @@ GUNICORN = [
 ]
 
 
-def soak(seconds: float, tally: Tally, plant: str | None) -> list[str]:
+def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
     """Send traffic for some seconds; return how the memory of the servers did."""
     signer = RequestSigner.generate()
     with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
@@ -63,7 +66,7 @@ def soak(seconds: float, tally: Tally, plant: str | None) -> list[str]:
         control = Control(str(signer.public_key), folder / "state.json")
         env = {
             "SOAK_STATE": str(folder / "state.json"),
-            "SOAK_PLANT": plant or "",
+            "SOAK_PLANT": plants,
             "DEMO_IDENTITY_KEY": str(signer.public_key),
         }
         with (
@@ -112,9 +115,17 @@ def _change(control: Control, seconds: float, tally: Tally, memories: list[Memor
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Soak real servers in mixed traffic.")
-    parser.add_argument("--seconds", type=float, default=300, help="how long (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="how long; half of it again for the tunnel (default: %(default)s)"
+    )
     parser.add_argument("--flood", type=int, default=1_000_000, help="forgeries at the cache (default: %(default)s)")
-    parser.add_argument("--plant", choices=PLANTS, help="break the applications, to see that it is noticed")
+    parser.add_argument(
+        "--plant",
+        action="append",
+        default=[],
+        choices=PLANTS,
+        help="break an application, to see that it is noticed; repeat it for several",
+    )
     arguments = parser.parse_args()
     versions = ", ".join(
         f"{name} {metadata.version(name)}"
@@ -124,7 +135,9 @@ def main() -> int:
     tally = Tally()
     in_process.flood(arguments.flood, tally)
     in_process.threads(arguments.seconds / 20, tally)
-    memory = soak(arguments.seconds, tally, arguments.plant)
+    plants = ",".join(arguments.plant)
+    memory = soak(arguments.seconds, tally, plants)
+    memory.append(tunnel.soak(arguments.seconds / 2, tally, plants))
     print()
     for what, number in sorted(tally.counts.items()):
         print(f"{number:12,}  {what}")
@@ -148,6 +161,10 @@ EXPECTED = (
     ),
     "key replacements",
     "clock steps",
+    "tunnel: invocations, done",
+    "tunnel: objects read back",
+    "tunnel: hostile, refused",
+    *(f"tunnel: connections, {harm.__name__}" for harm in HARM),
 )
 
 

@@ -28,6 +28,6 @@ guarded = RequestIdentityMiddleware(services, verifier=follower.verifier)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    if os.environ.get("SOAK_PLANT") != "deaf":
+    if "deaf" not in os.environ["SOAK_PLANT"]:
         follower.follow()
     await guarded(scope, receive, send)

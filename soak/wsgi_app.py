@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
 logger = logging.getLogger("planted")
 follower = Follower(Path(os.environ["SOAK_STATE"]))
-PLANT = os.environ.get("SOAK_PLANT")
+PLANTS = os.environ["SOAK_PLANT"]
 
 
 def inner(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -33,8 +33,8 @@ guarded = RequestIdentityMiddleware(inner, verifier=follower.verifier)
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     follower.follow()
-    if PLANT == "unguarded" and environ.get("HTTP_X_RESTATE_SIGNATURE_SCHEME") == "unsigned":
+    if "unguarded" in PLANTS and environ.get("HTTP_X_RESTATE_SIGNATURE_SCHEME") == "unsigned":
         return inner(environ, start_response)
-    if PLANT == "error" and environ.get("HTTP_X_RESTATE_SIGNATURE_SCHEME") == "v2":
+    if "error" in PLANTS and environ.get("HTTP_X_RESTATE_SIGNATURE_SCHEME") == "v2":
         logger.error("planted")
     return guarded(environ, start_response)

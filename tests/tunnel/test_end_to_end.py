@@ -20,6 +20,7 @@ from restate_identity.tunnel import Tunnel, connect_tunnel
 from tests.tunnel import services
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import TOKEN, run, until
+from tests.tunnel.harm import HARM
 from tests.tunnel.public import Public
 
 CONNECTIONS = 3
@@ -103,25 +104,6 @@ def test_every_kind_of_handler_is_served_through_the_tunnel(restate_server: Rest
     run(test())
 
 
-async def _kill(line: Line) -> None:
-    line.kill()
-
-
-async def _drain(line: Line) -> None:
-    await line.drain()
-
-
-async def _goaway(line: Line) -> None:
-    line.goaway()
-
-
-async def _half(line: Line) -> None:
-    """Stay connected, but give up every stream."""
-    for exchange in list(line.exchanges.values()):
-        if not exchange.over and not exchange.complete:
-            exchange.reset()
-
-
 def test_no_invocation_is_lost_or_runs_twice_while_connections_are_killed_drained_and_replaced(
     restate_server: RestateServer, identity_pem: Path
 ) -> None:
@@ -130,13 +112,13 @@ def test_no_invocation_is_lost_or_runs_twice_while_connections_are_killed_draine
             ledgers: dict[str, list[int]] = {str(uuid.uuid4()): [] for _ in range(5)}
             entries = itertools.count()
             text = "x" * 300_000
-            harm = itertools.cycle([_kill, _drain, _goaway, _half])
+            harm = itertools.cycle(HARM)
             done: Counter[str] = Counter()
 
             async def caller(booked: list[int], ledger: str) -> None:
                 turns = 0
                 # However fast the machine is: nobody stops calling before each harm was done.
-                while turns < 4 or len(done) < 4:
+                while turns < 4 or len(done) < len(HARM):
                     turns += 1
                     booked.append(entry := next(entries))
                     assert await deployment.call(f"Ledger/{ledger}/book", entry) == entry
@@ -157,7 +139,7 @@ def test_no_invocation_is_lost_or_runs_twice_while_connections_are_killed_draine
             for ledger, booked in ledgers.items():
                 assert sorted(await deployment.call(f"Ledger/{ledger}/entries")) == booked
             await until(lambda: len(deployment.lines()) == CONNECTIONS)
-            ended = done["_kill"] + done["_drain"] + done["_goaway"]
+            ended = done["kill"] + done["drain"] + done["goaway"]
             # A replacement may be killed or drained before this test has seen it serve, and it is replaced too.
             assert len(deployment.dialled()) >= CONNECTIONS + ended
             assert len(deployment.public.forwarded) > CONNECTIONS
