@@ -8,7 +8,6 @@ import argparse
 import os
 import platform
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +17,10 @@ from importlib import metadata
 from pathlib import Path
 
 from demo.processes import accepts_connections, free_port, running
-from demo.restate_server import ROOT, RestateServer, find_server
-from restate_identity.signing import RequestSigner
+from demo.restate_server import ROOT
 from soak import in_process, tunnel
 from soak.control import Control
+from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.traffic import Traffic, ingress, repeat
 from soak.watch import Memory, judge_log
@@ -57,12 +56,7 @@ GUNICORN = [
 
 def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
     """Send traffic for some seconds; return how the memory of the servers did."""
-    signer = RequestSigner.generate()
-    with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
-        folder = Path(temporary)
-        pem = folder / "identity.pem"
-        pem.touch(mode=0o600)
-        pem.write_bytes(signer.to_pem())
+    with signing_server() as (restate, signer, folder):
         control = Control(str(signer.public_key), folder / "state.json")
         env = {
             "SOAK_STATE": str(folder / "state.json"),
@@ -70,7 +64,6 @@ def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
             "DEMO_IDENTITY_KEY": str(signer.public_key),
         }
         with (
-            RestateServer(find_server(), identity_key=pem) as restate,
             served(folder, "uvicorn", UVICORN, env) as (asgi, asgi_memory, asgi_log),
             served(folder, "gunicorn", GUNICORN, env) as (wsgi, wsgi_memory, wsgi_log),
         ):

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import sys
-import tempfile
 import time
 import uuid
 from contextlib import AsyncExitStack
@@ -17,8 +16,9 @@ import httpx
 
 from demo.attacks import attacks
 from demo.processes import started
-from demo.restate_server import ROOT, RestateServer, find_server
+from demo.restate_server import ROOT, RestateServer
 from restate_identity.signing import RequestSigner
+from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.watch import Memory, judge_log
 from tests.tunnel.cloud import Cloud, Line
@@ -35,17 +35,11 @@ CHAPTER = 20
 
 def soak(seconds: float, tally: Tally, plants: str) -> str:
     """Call through the tunnel for some seconds; return how its memory did."""
-    signer = RequestSigner.generate()
-    with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
-        folder = Path(temporary)
-        pem = folder / "identity.pem"
-        pem.touch(mode=0o600)
-        pem.write_bytes(signer.to_pem())
-        # Only the fake cloud logs in this process: that its streams were reset. What the tunnel says is in its own log.
-        logging.getLogger("restate_identity.tunnel").propagate = False
-        logging.getLogger("restate_identity.tunnel").addHandler(logging.NullHandler())
-        with RestateServer(find_server(), identity_key=pem) as restate:
-            return asyncio.run(_Soak(restate, signer, tally).run(seconds, folder, plants))
+    # Only the fake cloud logs in this process: that its streams were reset. What the tunnel says is in its own log.
+    logging.getLogger("restate_identity.tunnel").propagate = False
+    logging.getLogger("restate_identity.tunnel").addHandler(logging.NullHandler())
+    with signing_server() as (restate, signer, folder):
+        return asyncio.run(_Soak(restate, signer, tally).run(seconds, folder, plants))
 
 
 class _Soak:
