@@ -28,7 +28,7 @@ from tests.tunnel.public import Public
 
 CONNECTIONS = 3
 CALLERS = 8
-HARM_INTERVAL, REPORT_INTERVAL = 0.5, 20
+HARM_INTERVAL, REPORT_INTERVAL = 2.5, 20
 # What an object holds is read back and forgotten after so many calls.
 CHAPTER = 20
 
@@ -148,13 +148,14 @@ class _Soak:
                     self._tally.violation(f"tunnel: answered with {status}: {attack.what}")
 
     async def _harm(self) -> None:
-        # Each of them once, however short the time.
+        # Each of them once, however short the time; from then on slowly, for who lasts less than 5 s is dialled later
+        # and later.
         for number, harm in enumerate(itertools.cycle(HARM)):
-            await asyncio.sleep(HARM_INTERVAL)
+            await asyncio.sleep(HARM_INTERVAL if number >= len(HARM) else 0.5)
             if time.monotonic() >= self._ends and number >= len(HARM):
                 return
             await self._until_connected()
-            await harm(self._lines()[0])
+            await harm(self._lines()[number % CONNECTIONS])
             self._tally.count(f"tunnel: connections, {harm.__name__}")
 
     async def _watch(self, memory: Memory) -> None:
