@@ -14,7 +14,7 @@ from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.forwarded_path import ForwardedPath
 from restate_identity.tunnel.stream import ForwardedStream, asgi_scope, request_head
 from restate_identity.tunnel.wire import Wire
-from tests.tunnel.cloud import Exchange, Line
+from tests.tunnel.cloud import Exchange, Line, StreamResetError
 
 MOUNT = "/environment/greeter"
 
@@ -70,7 +70,12 @@ class Public:
         )
         request = asyncio.ensure_future(self._request(exchange, receive))
         try:
-            response = await exchange.response()
+            try:
+                response = await exchange.response()
+            except StreamResetError:
+                await send({"type": "http.response.start", "status": 502, "headers": []})
+                await send({"type": "http.response.body"})
+                return
             fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
             await send(
                 {
