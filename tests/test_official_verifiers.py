@@ -21,11 +21,13 @@ from tests.forge import FOREIGN_KEY, KEY, PATH, base64url, claims, compact_json,
 
 # The SDK's verifier has no clock to set.
 NOW = int(time.time())
+# However long the other tests take: what is not yet valid must not become so before it is judged.
+DAY = 24 * 60 * 60
 NAMES = ("x-restate-signature-scheme", "x-restate-jwt-v1")
 
 
 def current(**changes: object) -> dict[str, object]:
-    return claims(**{"exp": NOW + 3600, "iat": NOW, "nbf": NOW - 3600, **changes})
+    return claims(**{"exp": NOW + DAY, "iat": NOW, "nbf": NOW - 3600, **changes})
 
 
 def signed_by_us(**changes: object) -> list[tuple[str, str]]:
@@ -60,14 +62,14 @@ ROWS = [
         Reason.UNSUPPORTED_ALGORITHM,
     ),
     Row("expired", signed_by_us(exp=NOW - 1, iat=NOW - 2), False, Reason.EXPIRED),
-    Row("not yet valid", signed_by_us(nbf=NOW + 600, iat=NOW + 600), False, Reason.NOT_YET_VALID),
+    Row("not yet valid", signed_by_us(nbf=NOW + DAY // 2, iat=NOW + DAY // 2), False, Reason.NOT_YET_VALID),
     Row("for another path", signed_by_us(aud="/invoke/Greeter/admin"), False, Reason.WRONG_AUDIENCE),
     Row("kid missing", with_token(token(header(kid=None), current())), True, Reason.UNKNOWN_KEY),
     Row("kid not configured", with_token(token(header(kid=FOREIGN_KEY), current())), True, Reason.UNKNOWN_KEY),
     Row("header repeated", [*with_token(GENUINE), (NAMES[1], "garbage")], True, Reason.REPEATED_HEADER),
     Row("header repeated, good one last", [(NAMES[1], "garbage"), *with_token(GENUINE)], False, Reason.REPEATED_HEADER),
     Row("aud as an array", signed_by_us(aud=[PATH]), True, Reason.MALFORMED_CLAIMS),
-    Row("exp not an integer", signed_by_us(exp=NOW + 3600.5), True, Reason.MALFORMED_CLAIMS),
+    Row("exp not an integer", signed_by_us(exp=NOW + DAY + 0.5), True, Reason.MALFORMED_CLAIMS),
     Row("no iat", signed_by_us(iat=None), True, Reason.MALFORMED_CLAIMS),
     Row("jwk in the header", with_token(token(header(jwk=JWK), current())), True, Reason.MALFORMED_TOKEN),
     Row("crit in the header", with_token(token(header(crit=["exp"]), current())), True, Reason.MALFORMED_TOKEN),
@@ -113,7 +115,7 @@ def test_no_clock_skew_beyond_the_token_is_tolerated_by_default() -> None:
     edge = signed_by_us(exp=NOW - 1, iat=NOW - 2)
     assert not sdk_accepts([KEY], edge, PATH)
     assert reason([KEY], edge, PATH) is Reason.EXPIRED
-    assert IdentityVerifier([KEY], leeway=3600).verify(PATH, edge).expires_at == NOW - 1
+    assert IdentityVerifier([KEY], leeway=DAY).verify(PATH, edge).expires_at == NOW - 1
 
 
 def sdk_accepts(keys: list[str], headers: list[tuple[str, str]], path: str) -> bool:
