@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,16 +164,10 @@ def _threads(axes: Axes, measured: Measured) -> None:
     axes.set_title("Threads")
 
 
-def _servers(axes: Axes, measured: Measured) -> None:
-    names = [name for name in measured["summaries"] if not name.endswith((", p50", ", p99"))]
-    _bars(axes, measured, names, scale=1, unit="requests a second")
-    axes.set_title("The whole request through an ASGI server")
-
-
-def _tunnel(axes: Axes, measured: Measured) -> None:
+def _rates(axes: Axes, measured: Measured, *, through: str) -> None:
     names = [name for name in measured["summaries"] if not name.endswith((", p50", ", p99", ", TLS"))]
     _bars(axes, measured, names, scale=1, unit="requests a second")
-    axes.set_title("The whole request through the tunnel")
+    axes.set_title(f"The whole request through {through}")
 
 
 def _memory(axes: Axes, measured: Measured) -> None:
@@ -200,7 +195,7 @@ _PLOTS: dict[str, tuple[str, float, Callable[[Axes, Measured], None]]] = {
     "objects": ("objects", 3.5, _objects),
     "cache": ("cache", 3.5, _cache),
     "threads": ("threads", 3.5, _threads),
-    "servers": ("servers", 3.5, _servers),
-    "tunnel": ("tunnel", 1.8, _tunnel),
+    "servers": ("servers", 3.5, partial(_rates, through="an ASGI server")),
+    "tunnel": ("tunnel", 1.8, partial(_rates, through="the tunnel")),
     "memory": ("memory", 3.0, _memory),
 }

@@ -53,14 +53,14 @@ class Traffic:
         """Send every attack of the demo."""
         for attack in attacks(self._control.moment.signer):
             answer = self._server.request(attack.path, list(attack.headers))
-            self._judge_forged(attack.what, answer.status)
+            judge_forged(self._tally, self._name, attack.what, answer.status)
 
     def retired(self) -> None:
         """Send what is genuine but for its key, which was replaced; new, and as it was accepted before."""
         signer = self._control.retired
         if signer is not None:
             headers = signer.headers(ADD, subject="key", now=self._control.moment.now)
-            self._judge_forged("signed by a retired key", self._status(headers, "key"))
+            judge_forged(self._tally, self._name, "signed by a retired key", self._status(headers, "key"))
         for moment, headers in list(self._accepted)[:20]:
             now = self._control.moment
             is_retired = now.rotations > moment.rotations + 1
@@ -68,7 +68,7 @@ class Traffic:
                 continue
             status = self._status(headers, "key")
             if is_retired or now.is_same_time(self._control.moment):
-                self._judge_forged("replayed after its key or its time", status)
+                judge_forged(self._tally, self._name, "replayed after its key or its time", status)
 
     def broken_off(self) -> None:
         """Send the beginning of a request, forged or genuine, and hang up."""
@@ -88,12 +88,14 @@ class Traffic:
         content = [("content-type", CONTENT_TYPE), *headers.items()]
         return self._server.request(ADD, content, body=invocation_body(key, 1)).status
 
-    def _judge_forged(self, what: str, status: int) -> None:
-        # Some servers turn 17 KiB away themselves.
-        if status == 401 or (status in (400, 431) and "KiB" in what):
-            self._tally.count(f"{self._name}: hostile, refused")
-        else:
-            self._tally.violation(f"{self._name}: answered with {status}: {what}")
+
+def judge_forged(tally: Tally, name: str, what: str, status: int) -> None:
+    """Count a forgery that *name* refused; anything else is a violation."""
+    # Some servers turn 17 KiB away themselves.
+    if status == 401 or (status in (400, 431) and "KiB" in what):
+        tally.count(f"{name}: hostile, refused")
+    else:
+        tally.violation(f"{name}: answered with {status}: {what}")
 
 
 def ingress(server: RestateServer, tally: Tally) -> None:

@@ -20,6 +20,7 @@ from demo.restate_server import ROOT, RestateServer
 from restate_identity.signing import RequestSigner
 from soak.signing_server import signing_server
 from soak.tally import Tally
+from soak.traffic import judge_forged
 from soak.watch import Memory, judge_log
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
@@ -141,12 +142,10 @@ class _Soak:
                     status = (await self._stranger.post(url + attack.path, headers=list(attack.headers))).status_code
                 except httpx.TransportError:
                     status = BAD_GATEWAY
-                if status == 401 or (status in (400, 431) and "KiB" in attack.what):
-                    self._tally.count("tunnel: hostile, refused")
-                elif status == BAD_GATEWAY:
+                if status == BAD_GATEWAY:
                     self._tally.count("tunnel: hostile, cut off with its connection")
                 else:
-                    self._tally.violation(f"tunnel: answered with {status}: {attack.what}")
+                    judge_forged(self._tally, "tunnel", attack.what, status)
 
     async def _harm(self) -> None:
         # Each of them once, however short the time; from then on slowly, for who lasts less than 5 s is dialled later

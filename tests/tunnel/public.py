@@ -60,8 +60,7 @@ class Public:
         line = self._next_line()
         if line is None or not target.startswith(MOUNT):
             self.unserved += 1
-            await send({"type": "http.response.start", "status": 503, "headers": []})
-            await send({"type": "http.response.body"})
+            await _refuse(send, 503)
             return
         self.forwarded[line] = self.forwarded.get(line, 0) + 1
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
@@ -73,8 +72,7 @@ class Public:
             try:
                 response = await exchange.response()
             except StreamResetError:
-                await send({"type": "http.response.start", "status": 502, "headers": []})
-                await send({"type": "http.response.body"})
+                await _refuse(send, 502)
                 return
             fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
             await send(
@@ -138,3 +136,8 @@ class Public:
         wire = Wire(on_made=lambda: None, on_event=on_event, on_goaway=lambda _: wire.close(), on_lost=on_lost)
         self._wires.append(wire)
         return wire
+
+
+async def _refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body"})
