@@ -21,17 +21,14 @@ class CostWatch:
         self._unit = min(_time(genuine) for _ in range(REPEATS))
         self.worst = 0.0
 
-    def measured(self, call: Callable[[], Any]) -> Any:
-        """Call it, and return what it returns."""
-        started = thread_time_ns()
-        outcome = call()
-        if thread_time_ns() - started > max(1.0, self.worst) * self._unit:
+    def measure(self, call: Callable[[], Any]) -> None:
+        """Call it, several times if it seems to be the worst so far."""
+        if _time(call) > max(1.0, self.worst) * self._unit:
             # Whatever else the machine did made it longer, never shorter: only the shortest of some repeats counts.
             # The unit is measured again, in turn with it: the machine may be slower now than it was at the start.
             pairs = [(_time(self._genuine), _time(call)) for _ in range(REPEATS)]
             self._unit = min(unit for unit, _ in pairs)
             self.worst = max(self.worst, min(time for _, time in pairs) / self._unit)
-        return outcome
 
 
 def _time(call: Callable[[], Any]) -> int:

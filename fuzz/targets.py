@@ -172,7 +172,9 @@ def _line_seeds() -> list[bytes]:
         for path, headers in REQUESTS
         for kind in ("http", "websocket")
     ]
-    return [request.encode("utf-8", "surrogatepass") for request in requests]
+    # As many headers as the fuzzer can write: each must be looked at, once.
+    crowds = (f"http\n/\n{before}" + "\na" * 9_000 for before in ("", f"{SCHEME}: v1", f"{TOKEN}: a\n{TOKEN}: a"))
+    return [request.encode("utf-8", "surrogatepass") for request in (*requests, *crowds)]
 
 
 async def _asgi_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001

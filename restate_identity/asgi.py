@@ -91,7 +91,7 @@ class RequestIdentityMiddleware:
 
 
 def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, str | None]:
-    """Return what `signature_headers` returns: sooner, if both are there once, in lower case, as ASGI has it."""
+    """Return what `signature_headers` returns: sooner, if neither is repeated, in lower case, as ASGI has it."""
     scheme: bytes | None = None
     token: bytes | None = None
     try:
@@ -100,15 +100,18 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
             if length == _TOKEN_LENGTH:
                 if name == _TOKEN and token is None:
                     token = value
-                elif name.lower() == _TOKEN:
+                elif name.lower() == _TOKEN or type(name) is not bytes:
                     return signature_headers(headers)
             elif length == _SCHEME_LENGTH:
                 if name == _SCHEME and scheme is None:
                     scheme = value
-                elif name.lower() == _SCHEME:
+                elif name.lower() == _SCHEME or type(name) is not bytes:
                     return signature_headers(headers)
-        if scheme is not None and token is not None:
-            return scheme.decode("ascii"), token.decode("ascii")
+        # What is absent is not looked for a second time: a stranger may send thousands of headers.
+        return (
+            scheme.decode("ascii") if scheme is not None else None,
+            token.decode("ascii") if token is not None else None,
+        )
     except (AttributeError, TypeError, ValueError):
         pass
     return signature_headers(headers)

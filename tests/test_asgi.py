@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -366,13 +366,34 @@ def test_headers_come_as_any_iterable(shape: Callable[[Fields], Iterable[tuple[b
     assert len(app.calls) == 1
 
 
-def test_headers_that_come_as_lists_and_with_capitals_are_read() -> None:
+@pytest.mark.parametrize("spelling", [bytes.title, bytes.decode], ids=["capitals", "text"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_headers_that_come_as_lists_and_in_another_spelling_are_read(
+    spelling: Callable[[bytes], bytes | str], position: int
+) -> None:
     app = Recorder()
-    headers: Any = [[name.title(), value] for name, value in signature()]
+    headers: Any = [list(pair) for pair in signature()]
+    headers[position][0] = spelling(headers[position][0])
 
     asyncio.run(served(guarded(app), request(headers=headers)))
 
     assert len(app.calls) == 1
+
+
+@pytest.mark.parametrize("present", [slice(0, 0), slice(0, 1), slice(1, 2)])
+def test_what_is_absent_is_looked_for_once(present: slice) -> None:
+    looks = 0
+
+    class Header(tuple):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal looks
+            looks += 1
+            return super().__iter__()
+
+    headers: Any = [*signature()[present], *(Header((b"a", b"")) for _ in range(100))]
+
+    assert asyncio.run(served(guarded(Recorder()), request(headers=headers))) == REFUSAL
+    assert looks == 100
 
 
 # --- WebSocket
