@@ -11,8 +11,11 @@ import json
 import os
 from typing import Any
 
-from restate_identity import Identity, current_identity
+from restate_identity import Identity, current_identity, refusal_log
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
+
+# The tests wait for the line of each of the hundreds of refusals.
+refusal_log.BURST = 10**6
 
 # What happened, for the tests to read: "<type> <path>" for every call of the guarded routes, and what they note.
 events: list[str] = []

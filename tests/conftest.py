@@ -6,9 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from demo.restate_server import RestateServer, find_server
+from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
+
+# A machine that does other things for a moment is no failure.
+settings.register_profile("no deadline", settings(), deadline=None)
+settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from tests.forge import PATH
 from tests.servers import Headers
 
 SCHEME, TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
-AUDIENCE = "audience"
 
 
 class RequestCase(NamedTuple):

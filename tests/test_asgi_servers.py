@@ -247,7 +247,6 @@ def test_a_request_that_is_not_proven_is_refused_and_the_app_does_not_run(
     assert endpoint.events(path) == [f"http {path}"]
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, indirect=True)
 def test_a_refused_head_request_has_no_body_and_leaves_the_connection_usable(endpoint: Endpoint) -> None:
     path = fresh_path("identity")
 

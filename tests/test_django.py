@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -23,9 +24,11 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.http.response import HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import re_path
+from prometheus_client import CollectorRegistry
 
 from restate_identity import Identity, IdentityVerifier, current_identity
 from restate_identity.signing import RequestSigner
+from restate_identity.telemetry import PrometheusObserver
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -292,21 +295,21 @@ def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
 
 # Misconfiguration
 
-WRONG: list[dict[str, Any]] = [
-    {"RESTATE_IDENTITY_KEYS": []},
-    {"RESTATE_IDENTITY_KEYS": None},
-    {"RESTATE_IDENTITY_VERIFIER": IdentityVerifier(KEYS)},
-    {"RESTATE_IDENTITY_OBSERVER": "an observer"},
-    {"RESTATE_IDENTITY_KEYS": ["publickeyv1_"]},
-    {"RESTATE_IDENTITY_KEYS": KEYS[0]},
-    {"RESTATE_IDENTITY_EXEMPT_PATHS": "/health"},
-    {"RESTATE_IDENTITY_EXEMPT_PATHS": ["health"]},
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"RESTATE_IDENTITY_KEYS": []}, "never switched off"),
+    ({"RESTATE_IDENTITY_KEYS": None}, "no identity key"),
+    ({"RESTATE_IDENTITY_VERIFIER": IdentityVerifier(KEYS)}, "not both"),
+    ({"RESTATE_IDENTITY_OBSERVER": "an observer"}, "methods accepted and refused"),
+    ({"RESTATE_IDENTITY_KEYS": ["publickeyv1_"]}, "identity key 1"),
+    ({"RESTATE_IDENTITY_KEYS": KEYS[0]}, "put the single key into one"),
+    ({"RESTATE_IDENTITY_EXEMPT_PATHS": "/health"}, "put the single path into one"),
+    ({"RESTATE_IDENTITY_EXEMPT_PATHS": ["health"]}, "begins with '/'"),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_the_middleware_cannot_be_made_with_wrong_settings(wrong: dict[str, Any]) -> None:
-    with override_settings(**wrong), pytest.raises(ImproperlyConfigured, match="RESTATE_IDENTITY_KEYS"):
+@pytest.mark.parametrize(("wrong", "message"), WRONG)
+def test_the_middleware_cannot_be_made_with_wrong_settings(wrong: dict[str, Any], message: str) -> None:
+    with override_settings(**wrong), pytest.raises(ImproperlyConfigured, match=message):
         RequestIdentityMiddleware(lambda _: HttpResponse())
 
 
@@ -333,6 +336,16 @@ def test_a_verifier_can_be_set_instead_of_keys() -> None:
     with override_settings(RESTATE_IDENTITY_KEYS=None, RESTATE_IDENTITY_VERIFIER=IdentityVerifier([other.public_key])):
         assert send("wsgi", PATH, other.headers(PATH))[0] == 200
         assert send("wsgi", PATH, SIGNER.headers(PATH))[0] == 401
+
+
+def test_an_observer_can_be_set() -> None:
+    registry = CollectorRegistry()
+    with override_settings(RESTATE_IDENTITY_OBSERVER=PrometheusObserver(registry)):
+        send("wsgi", PATH, SIGNER.headers(PATH))
+        send("wsgi", PATH, {})
+    counted = partial(registry.get_sample_value, "restate_identity_requests_total")
+    assert counted({"outcome": "accepted", "reason": ""}) == 1
+    assert counted({"outcome": "refused", "reason": "missing_scheme"}) == 1
 
 
 def test_exempt_paths_are_optional_and_may_be_a_function() -> None:

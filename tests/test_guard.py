@@ -252,12 +252,6 @@ def test_keys_that_the_verifier_gets_later_are_in_force_at_once() -> None:
     assert refusal(renewed, PATH, "v1", SIGNER.token(PATH)) is Reason.UNKNOWN_KEY
 
 
-@pytest.fixture(autouse=True)
-def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.mark.parametrize("options", [{}, {"identity_keys": None}, {"identity_keys": None, "verifier": None}])
 def test_with_neither_keys_nor_a_verifier_the_environment_decides(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

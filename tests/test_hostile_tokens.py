@@ -21,7 +21,7 @@ def judge(header):
     except VerificationError as refusal:
         print(refusal.reason)
 
-threading.stack_size(128 * 1024)
+threading.stack_size(64 * 1024)
 for header in (b'{"x":' + b"[" * 12_000, b'{"x":' + b"[" * 700, b'{"":' * 190):
     thread = threading.Thread(target=judge, args=[header])
     thread.start()

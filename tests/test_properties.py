@@ -91,7 +91,8 @@ def test_no_signed_json_raises_anything_but_a_verification_error(
     header: dict[str, object], claims: dict[str, object]
 ) -> None:
     with pytest.raises(VerificationError):
-        verifier().verify_signature(PATH, "v1", token({**header, "kid": KEY}))
+        # By another key, so that even a header that is drawn to be genuine is refused.
+        verifier().verify_signature(PATH, "v1", token({**header, "kid": KEY}, foreign=True))
     with pytest.raises(VerificationError):
         # PATH is never drawn, so that even well-formed claims are for another audience.
         verifier().verify_signature(PATH, "v1", token(claims=claims))

@@ -20,7 +20,6 @@ from demo.restate_server import ROOT, RestateServer
 from restate_identity.signing import RequestSigner
 
 DEADLINE = 60.0
-PATH = "/invoke/Greeter/greet"
 
 
 @dataclass(frozen=True)

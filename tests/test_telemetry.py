@@ -197,6 +197,7 @@ def call_restate(observer: Observer, headers: Mapping[str, str]) -> None:
     asyncio.run(asgi(app, PATH, headers))
 
 
+# Django's is a setting: `test_django`.
 @pytest.mark.parametrize("call", [call_asgi, call_wsgi, call_lambda, call_fastapi, call_restate])
 def test_every_adapter_takes_an_observer(call: Callable[[Observer, Mapping[str, str]], None]) -> None:
     notes = Notes()
@@ -334,8 +335,10 @@ def test_opentelemetry_notes_a_refusal_on_the_span_of_the_request() -> None:
     assert "restate_identity.kid" not in unsigned
 
 
-def test_opentelemetry_without_an_sdk_does_nothing() -> None:
+def test_opentelemetry_without_an_sdk_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     traffic(OpenTelemetryObserver())
+    # The guard logs what an observer raises.
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
 @pytest.mark.parametrize(
@@ -376,6 +379,7 @@ def test_no_observer_is_told_a_token() -> None:
             refuse(guard, PATH, token, "v1")
 
     told = "".join(span.to_json() for span in exporter.get_finished_spans()) + generate_latest(registry).decode()
-    assert told
+    assert "restate_identity.refused" in told
+    assert 'reason="unsupported_scheme"' in told
     for part in token.split("."):
         assert part[:20] not in told
