@@ -25,9 +25,15 @@ UNGUARDED_DEMO = [
 ]
 REASONS = set(Reason) - {Reason.TOO_OLD}  # the demo's guard has no maximum age
 BROKEN_NPM = "#!/bin/sh\necho the registry cannot be reached\nexit 1\n"
-# Installs the layout that npm installs, slowly enough that two of them overlap.
-SLOW_NPM = """#!/bin/sh
-/bin/sleep 0.5
+# Installs the layout that npm installs, when another one is about to, too; fails if none comes within half a minute.
+ONE_NPM_OF_TWO = """#!/bin/sh
+echo > "$0.$$"
+for try in $(/usr/bin/seq 300); do
+    set -- "$0".*
+    [ $# -eq 2 ] && break
+    /bin/sleep 0.1
+done
+[ $# -eq 2 ] || exit 1
 for platform in linux-x64 linux-arm64 darwin-x64 darwin-arm64; do
     /bin/mkdir -p node_modules/@restatedev/restate-server-$platform/bin
     echo > node_modules/@restatedev/restate-server-$platform/bin/restate-server
@@ -159,7 +165,7 @@ def test_an_install_without_the_program_is_not_kept(no_server: Path, tmp_path: P
 
 
 def test_two_installs_at_once_do_no_harm(no_server: Path, tmp_path: Path) -> None:
-    write_npm(no_server, SLOW_NPM)
+    write_npm(no_server, ONE_NPM_OF_TWO)
     find = [sys.executable, "-c", "from demo.restate_server import find_server; print(find_server(lambda _: None))"]
 
     both = [subprocess.Popen(find, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8") for _ in range(2)]
