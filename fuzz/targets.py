@@ -9,7 +9,15 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, decoded, value
-from restate_identity import Identity, IdentityVerifier, InvalidKeyError, PublicKey, VerificationError, current_identity
+from restate_identity import (
+    Identity,
+    IdentityVerifier,
+    InvalidKeyError,
+    PublicKey,
+    VerificationError,
+    current_identity,
+    refusal_log,
+)
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
@@ -45,6 +53,10 @@ class _Clock:
 clock = _Clock()
 # Without a cache every token is a new one.
 verifier = IdentityVerifier(KEYS, clock=clock, cache_size=0)
+
+
+# Every message is judged, and not only the first of each reason.
+refusal_log.BURST = 10**9
 
 
 def text(data: bytes) -> str:
@@ -303,9 +315,6 @@ def _key_seeds() -> list[bytes]:
 class _EveryMessage(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         is_safe_to_log(record.getMessage())
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 (the name is given)
-        raise
 
 
 logger = logging.getLogger("restate_identity")

@@ -75,10 +75,12 @@ def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
                 *[partial(ingress, restate, tally)] * 2,
             ]
             threads = [repeat(what, stop, tally) for what in work]
-            _change(control, seconds, tally, [asgi_memory, wsgi_memory])
-            stop.set()
-            for thread in threads:
-                thread.join()
+            try:
+                _change(control, seconds, tally, [asgi_memory, wsgi_memory])
+            finally:
+                stop.set()
+                for thread in threads:
+                    thread.join()
         judge_log("uvicorn", asgi_log, tally)
         judge_log("gunicorn", wsgi_log, tally)
         return [f"{memory.name}: memory, {memory.judge(tally)}" for memory in (asgi_memory, wsgi_memory)]
@@ -146,6 +148,10 @@ def main() -> int:
 
 
 EXPECTED = (
+    "flood: forged tokens, refused",
+    "threads: genuine, accepted",
+    "threads: forged, refused",
+    "threads: key replacements",
     "real server: invocations, done",
     *(
         f"{name}: {what}"

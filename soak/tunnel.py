@@ -140,6 +140,9 @@ class _Soak:
             for attack in attacks(self._signer):
                 try:
                     status = (await self._stranger.post(url + attack.path, headers=list(attack.headers))).status_code
+                except httpx.TimeoutException:
+                    self._tally.violation(f"tunnel: {attack.what} was not answered")
+                    continue
                 except httpx.TransportError:
                     status = BAD_GATEWAY
                 if status == BAD_GATEWAY:

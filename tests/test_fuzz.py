@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fuzz.__main__ import NAMES
+
 pytest.importorskip("atheris", reason="atheris has wheels for CPython 3.11 to 3.13 on Linux x86-64 only")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +21,14 @@ def fuzz(folder: Path, target: str, seconds: float, *options: str) -> subprocess
     return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("target", ["token", "claims", "asgi", "wsgi", "aws_lambda", "key"])
+def test_every_target_has_its_turn() -> None:
+    # In a process of its own, for the targets change how refusals are logged.
+    print_them = "from fuzz.targets import TARGETS; print(*TARGETS)"
+    printed = subprocess.check_output([sys.executable, "-c", print_them], cwd=ROOT, text=True)
+    assert printed.split() == list(NAMES)
+
+
+@pytest.mark.parametrize("target", NAMES)
 def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
     done = fuzz(tmp_path, target, 5)
 

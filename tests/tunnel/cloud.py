@@ -405,7 +405,6 @@ class Cloud:
         tls: The cloud's half of a `tls_pair`; plaintext without.
         silent: Accept connections, and then say nothing, not even in TLS.
         settings: HTTP/2 settings of the client, a smaller window for instance.
-        port: A port to listen on; a free one by default.
 
     Attributes:
         lines: The connections that were dialled, in order.
@@ -418,21 +417,19 @@ class Cloud:
         tls: ssl.SSLContext | None = None,
         silent: bool = False,
         settings: Mapping[h2.settings.SettingCodes, int] | None = None,
-        port: int = 0,
     ) -> None:
         self.script = script
         self.silent = silent
         self.settings = dict(settings or {})
         self.lines: list[Line] = []
         self._tls = tls
-        self._port = port
         self._changed = asyncio.Event()
         self._scripts: set[asyncio.Task[object]] = set()
 
     async def __aenter__(self) -> Cloud:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Line(self), "127.0.0.1", self._port, ssl=self._tls)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(lambda: Line(self), "127.0.0.1", 0, ssl=self._tls)
+        self._port: int = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
+from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connection import Connection, Credentials, Ending, Timings
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PATIENCE, PREFIX, Cloud, Line
@@ -118,14 +118,11 @@ class Held:
 
     Attributes:
         entered: How many requests have reached it.
-        messages: What it received.
     """
 
     def __init__(self) -> None:
         self.entered = 0
-        self.left = 0
         self.cancelled = 0
-        self.messages: list[Message] = []
         self._let_go = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -137,8 +134,6 @@ class Held:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        finally:
-            self.left += 1
 
     def let_go(self) -> None:
         """Answer, whoever waits."""

@@ -27,7 +27,6 @@ class Public:
 
     Attributes:
         forwarded: How many requests went to each line.
-        unserved: How many found no line that could take them.
     """
 
     def __init__(self, lines: Callable[[], Iterable[Line]]) -> None:
@@ -36,7 +35,6 @@ class Public:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wires: list[Wire] = []
         self.forwarded: dict[Line, int] = {}
-        self.unserved = 0
 
     async def __aenter__(self) -> Public:
         self._server = await asyncio.get_running_loop().create_server(self._accepted, "127.0.0.1", 0)
@@ -59,7 +57,6 @@ class Public:
         target = (scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")).decode()
         line = self._next_line()
         if line is None or not target.startswith(MOUNT):
-            self.unserved += 1
             await _refuse(send, 503)
             return
         self.forwarded[line] = self.forwarded.get(line, 0) + 1

@@ -24,7 +24,7 @@ from hyperframe.frame import (
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.connection import EndingKind
 from restate_identity.tunnel.floods import FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameHead, FrameReader, GoAway
+from restate_identity.tunnel.frames import FrameHead, FrameReader, FrameType, GoAway
 from tests.tunnel.cloud import Line
 from tests.tunnel.dialling import ECHO, Held, run, serving, until
 
@@ -95,18 +95,18 @@ def a_frame_that_is_too_large() -> Iterable[Frame]:
     yield DataFrame(FIRST_STREAM, b"x" * (2**16 + 1))
 
 
-FLOODS: list[Callable[[], Iterable[Frame]]] = [
-    resets,
-    settings,
-    settings_that_were_not_asked_for,
-    pings,
-    empty_data,
-    empty_headers,
-    continuations,
-    an_endless_header_block,
-    priorities,
-    frames_of_no_known_type,
-    a_frame_that_is_too_large,
+FLOODS: list[tuple[Callable[[], Iterable[Frame]], str]] = [
+    (resets, "more than 500 streams reset as soon as they were opened"),
+    (settings, "more than 100 SETTINGS frames"),
+    (settings_that_were_not_asked_for, "more than 1000 empty frames"),
+    (pings, "more than 1000 PING frames"),
+    (empty_data, "more than 1000 empty frames"),
+    (empty_headers, "a header block of 18 frames and 0 bytes"),
+    (continuations, "a header block of 18 frames"),
+    (an_endless_header_block, "a header block of 3 frames and 180000 bytes"),
+    (priorities, "more than 1000 PRIORITY frames"),
+    (frames_of_no_known_type, "more than 1000 frames of unknown types"),
+    (a_frame_that_is_too_large, "a frame of 65537 bytes"),
 ]
 
 
@@ -116,14 +116,14 @@ async def pour(line: Line, flood: Callable[[], Iterable[Frame]]) -> None:
     await line.ended()
 
 
-@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
-def test_a_flood_ends_the_connection(flood: Callable[[], Iterable[Frame]]) -> None:
+@pytest.mark.parametrize(("flood", "what"), FLOODS, ids=[flood.__name__ for flood, _ in FLOODS])
+def test_a_flood_ends_the_connection(flood: Callable[[], Iterable[Frame]], what: str) -> None:
     async def test() -> None:
         async with serving() as (here, line):
             await pour(line, flood)
             ending = await here.ending()
             assert ending.kind is EndingKind.RETRY
-            assert "the server sent" in ending.reason
+            assert f"the server sent {what}" in ending.reason
             assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
 
     run(test())
@@ -164,6 +164,33 @@ def test_a_header_list_that_unpacks_to_far_too_much_ends_the_connection() -> Non
             assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
 
     run(test())
+
+
+@pytest.mark.parametrize(("length", "what"), [(16, "CONTINUATION frames"), (0, "empty frames")])
+def test_frames_of_many_small_header_blocks_are_counted_together(length: int, what: str) -> None:
+    gauge = FloodGauge()
+    gauge.at(0)
+
+    def blocks() -> None:
+        for stream in range(1, 1000, 2):
+            gauge.frame(FrameHead(FrameType.HEADERS, 0, stream, length))
+            for _ in range(8):
+                gauge.frame(FrameHead(FrameType.CONTINUATION, 0, stream, length))
+
+    with pytest.raises(FloodError, match=f"more than 1000 {what} in a second"):
+        blocks()
+
+
+def test_an_answer_makes_up_for_a_reset() -> None:
+    gauge = FloodGauge()
+    gauge.at(0)
+    for _ in range(5000):
+        gauge.completed()
+        gauge.reset()
+    for _ in range(500):
+        gauge.reset()
+    with pytest.raises(FloodError, match="more than 500 streams reset"):
+        gauge.reset()
 
 
 def test_as_many_resets_as_answers_are_no_flood() -> None:

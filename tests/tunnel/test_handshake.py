@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from hpack import NeverIndexedHeaderTuple
 
 from restate_identity.tunnel.connection import ConnectionState, Credentials, Ending, EndingKind, Timings
 from restate_identity.tunnel.handshake import Refusal, Serving, outcome
@@ -180,7 +181,7 @@ async def _with_another_stream(line: Line) -> None:
 )
 def test_a_handshake_that_stalls_times_out_and_is_tried_again(script: object, missing: str) -> None:
     async def test() -> None:
-        async with Cloud(script, settings={}) as cloud, dialled(cloud.target, timings=IMPATIENT) as here:  # type: ignore[arg-type]
+        async with Cloud(script) as cloud, dialled(cloud.target, timings=IMPATIENT) as here:  # type: ignore[arg-type]
             ending = await here.ending()
             assert ending.kind is EndingKind.RETRY
             assert missing in ending.reason
@@ -242,6 +243,11 @@ def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Excepti
 
 def test_the_token_is_in_no_description() -> None:
     assert TOKEN not in repr(CREDENTIALS)
+
+
+def test_only_the_token_is_kept_out_of_the_compression_tables() -> None:
+    headers = CREDENTIALS.response_headers(TOKEN, "connection-1")
+    assert [header[0] for header in headers if isinstance(header, NeverIndexedHeaderTuple)] == [b"authorization"]
 
 
 @pytest.mark.parametrize("token", [TOKEN, "tökén"])

@@ -125,7 +125,7 @@ def test_streams_that_nobody_reads_are_bounded_by_the_window_of_the_connection()
     run(test())
 
 
-def test_a_body_in_single_bytes_takes_no_more_memory_than_in_one_piece() -> None:
+def test_single_bytes_that_wait_for_the_application_reach_it_in_one_piece() -> None:
     async def test() -> None:
         app = Paced()
         async with serving(app) as (_, line):
