@@ -120,7 +120,7 @@ def _pyjwt(request: Request) -> bool:
     token = values.get("x-restate-jwt-v1", "")
     audience = re.search(r"/invoke/[^/]*/[^/]*\Z|/discover\Z", request.path)
     try:
-        keys = {key: _openssl_key(key) for key in request.keys}
+        keys = {key: openssl_key(key) for key in request.keys}
         kid = jwt.get_unverified_header(token)["kid"]
         jwt.decode(
             token,
@@ -135,7 +135,7 @@ def _pyjwt(request: Request) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _openssl_key(key: str) -> Ed25519PublicKey:
+def openssl_key(key: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(base58.b58decode(key.removeprefix("publickeyv1_")))
 
 
