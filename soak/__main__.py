@@ -8,7 +8,6 @@ import argparse
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from soak import in_process, tunnel
 from soak.control import Control
 from soak.signing_server import signing_server
 from soak.tally import Tally
-from soak.traffic import Traffic, ingress, repeat
+from soak.traffic import Traffic, ingress, repeating
 from soak.watch import Memory, judge_log
 from tests.servers import Server
 from tests.tunnel.harm import HARM
@@ -68,19 +67,13 @@ def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
             served(folder, "gunicorn", GUNICORN, env) as (wsgi, wsgi_memory, wsgi_log),
         ):
             restate.register(f"http://127.0.0.1:{asgi.port}", use_http_11=True).raise_for_status()
-            stop = threading.Event()
             traffic = [Traffic("uvicorn", asgi, control, tally), Traffic("gunicorn", wsgi, control, tally)]
             work: list[Callable[[], None]] = [
                 *(one for to in traffic for one in (to.genuine, to.genuine, to.hostile, to.retired, to.broken_off)),
                 *[partial(ingress, restate, tally)] * 2,
             ]
-            threads = [repeat(what, stop, tally) for what in work]
-            try:
+            with repeating(work, tally):
                 _change(control, seconds, tally, [asgi_memory, wsgi_memory])
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
         judge_log("uvicorn", asgi_log, tally)
         judge_log("gunicorn", wsgi_log, tally)
         return [f"{memory.name}: memory, {memory.judge(tally)}" for memory in (asgi_memory, wsgi_memory)]

@@ -7,7 +7,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from demo.attacks import ADD, attacks
 from demo.invocation import CONTENT_TYPE, invocation_body
@@ -108,16 +109,24 @@ def ingress(server: RestateServer, tally: Tally) -> None:
         tally.violation(f"real server: an invocation was answered with {response.status_code}")
 
 
-def repeat(what: Callable[[], None], stop: threading.Event, tally: Tally) -> threading.Thread:
-    """Do *what* again and again in a thread, until *stop*."""
+@contextmanager
+def repeating(work: Iterable[Callable[[], None]], tally: Tally, *, pause: float = PAUSE) -> Iterator[None]:
+    """Do each of *work* again and again in a thread of its own, for the time of a ``with`` block."""
+    stop = threading.Event()
 
-    def work() -> None:
-        while not stop.wait(PAUSE):
+    def repeat(what: Callable[[], None]) -> None:
+        while not stop.wait(pause):
             try:
                 what()
             except Exception as error:  # noqa: BLE001 (whatever it is, it must be seen)
                 tally.violation(f"a client failed: {type(error).__name__}: {error}")
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+    threads = [threading.Thread(target=repeat, args=[what]) for what in work]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
