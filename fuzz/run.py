@@ -38,18 +38,18 @@ class Run:
     """What libFuzzer calls, and what is watched meanwhile."""
 
     def __init__(self, name: str, seconds: float, folder: Path, bug: str | None) -> None:
-        target = TARGETS[name]()
-        self._read = target.attempt
-        self._read_plain = PLAIN_TARGETS[name]().attempt
+        self._read = TARGETS[name].attempt
+        self._read_plain = PLAIN_TARGETS[name].attempt
         self._plant = BUGS[bug] if bug else None
         self._folder = folder
         self.corpus = folder / "corpus"
         self.corpus.mkdir(parents=True, exist_ok=True)
-        for number, seed in enumerate(target.seeds):
+        seeds = TARGETS[name].seeds()
+        for number, seed in enumerate(seeds):
             (self.corpus / f"seed-{number:04}").write_bytes(seed[:MAX_LENGTH])
-        genuine = target.attempt(target.seeds[0])
+        genuine = self._read(seeds[0])
         genuine.judge(genuine.call())
-        self._cost = CostWatch(self._read_plain(target.seeds[0]).call)
+        self._cost = CostWatch(self._read_plain(seeds[0]).call)
         self._executions = 0
         self._started = self._reported = time.monotonic()
         self._ends = self._started + seconds

@@ -40,7 +40,7 @@ class Target(NamedTuple):
     """What to fuzz. A genuine input, whose cost is the measure of all others, comes first among the seeds."""
 
     attempt: Callable[[bytes], Attempt]
-    seeds: list[bytes]
+    seeds: Callable[[], list[bytes]]
 
 
 class _Clock:
@@ -321,11 +321,11 @@ logger = logging.getLogger("restate_identity")
 logger.addHandler(_EveryMessage())
 logger.propagate = False
 
-TARGETS: dict[str, Callable[[], Target]] = {
-    "token": lambda: Target(_token, _token_seeds()),
-    "claims": lambda: Target(_claims, _claims_seeds()),
-    "asgi": lambda: Target(_asgi_attempt, _line_seeds()),
-    "wsgi": lambda: Target(_wsgi_attempt, _line_seeds()),
-    "aws_lambda": lambda: Target(_lambda_attempt, _lambda_seeds()),
-    "key": lambda: Target(_key, _key_seeds()),
+TARGETS = {
+    "token": Target(_token, _token_seeds),
+    "claims": Target(_claims, _claims_seeds),
+    "asgi": Target(_asgi_attempt, _line_seeds),
+    "wsgi": Target(_wsgi_attempt, _line_seeds),
+    "aws_lambda": Target(_lambda_attempt, _lambda_seeds),
+    "key": Target(_key, _key_seeds),
 }
