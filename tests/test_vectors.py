@@ -33,6 +33,11 @@ def judged(case: dict[str, Any], *, later: float = 0) -> Identity | str:
         return error.reason.value
 
 
+def refusal(case: dict[str, Any], *, later: float = 0) -> str | None:
+    outcome = judged(case, later=later)
+    return outcome if isinstance(outcome, str) else None
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_verdict_and_the_reason_are_the_expected_ones(case: dict[str, Any]) -> None:
     outcome = judged(case)
@@ -48,8 +53,7 @@ def test_only_cases_flagged_clock_depend_on_the_exact_second() -> None:
     steady = [case for case in CASES.values() if "clock" not in case["flags"]]
     for case in steady:
         for later in (-15, 15):
-            outcome = judged(case, later=later)
-            assert (outcome if isinstance(outcome, str) else None) == case["reason"], case["id"]
+            assert refusal(case, later=later) == case["reason"], case["id"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -108,8 +112,7 @@ def test_the_same_cases_are_made_for_another_second() -> None:
         pairs = zip(FILES[name]["cases"], later[name]["cases"], strict=True)
         assert all((a["id"], a["reason"], a["time"] + 1000) == (b["id"], b["reason"], b["time"]) for a, b in pairs)
         for case in later[name]["cases"]:
-            outcome = judged(case)
-            assert (outcome if isinstance(outcome, str) else None) == case["reason"], case["id"]
+            assert refusal(case) == case["reason"], case["id"]
 
 
 def test_the_curve_written_out_for_the_vectors_is_that_of_openssl() -> None:
