@@ -71,7 +71,7 @@ class RequestIdentityMiddleware:
             scope = {**scope, "headers": headers}
         scheme, token = _signature_values(headers)
         try:
-            identity = self._guard.admit(scope["path"], scheme, token)
+            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"))
         except VerificationError:
             await _refuse(scope, send)
             return

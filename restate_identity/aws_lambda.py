@@ -54,8 +54,9 @@ def require_request_identity(
 
     The verified `Identity` is in `current_identity()` while the handler runs.
 
-    The path that is judged is ``rawPath`` where the event has it and ``path`` where not, as it stands there, without
-    decoding. The stage of an API may be part of it: that is a prefix like any other.
+    The path that is verified is ``rawPath`` where the event has it and ``path`` where not, as it stands there, without
+    decoding; and the one that ``requestContext`` repeats, which some handlers route on. The stage of an API may be part
+    of both: that is a prefix like any other.
 
     Args:
         handler: A Lambda handler, a function of the event and the context. Lambda's Python runtime awaits nothing,
@@ -88,7 +89,8 @@ def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
         request = _request(event)
         try:
             # An event of unknown shape has no path, and the core refuses what has none.
-            identity = guard.admit(request.path, *signature_headers(request.headers))
+            scheme, token = signature_headers(request.headers)
+            identity = guard.admit(request.path, scheme, token, request.other_path)
         except VerificationError:
             return _refusal(request)
         with serving(identity):
@@ -107,18 +109,19 @@ class _Source(Enum):
 class _Request(NamedTuple):
     source: _Source
     path: Any
+    other_path: Any
     headers: Iterator[tuple[Any, Any]]
     multi_value: bool
 
 
 def _request(event: Any) -> _Request:
     if not isinstance(event, Mapping):
-        return _Request(_Source.UNKNOWN, None, iter(()), multi_value=False)
+        return _Request(_Source.UNKNOWN, None, None, iter(()), multi_value=False)
     source = _source(event)
     # API Gateway sends both kinds of headers, and the single ones have only the last value of each name.
     multi_value = event.get("multiValueHeaders") is not None
     path = None if source is _Source.UNKNOWN else event.get("rawPath", event.get("path"))
-    return _Request(source, path, _headers(event, multi_value=multi_value), multi_value)
+    return _Request(source, path, _other_path(event), _headers(event, multi_value=multi_value), multi_value)
 
 
 def _source(event: Mapping[str, Any]) -> _Source:
@@ -138,6 +141,16 @@ def _source(event: Mapping[str, Any]) -> _Source:
     if not isinstance(context, Mapping):
         return _Source.UNKNOWN
     return _Source.LOAD_BALANCER if "elb" in context else _Source.API_GATEWAY
+
+
+def _other_path(event: Mapping[str, Any]) -> Any:
+    """Return the path that the context of the request repeats, which some handlers route on; None if it has none."""
+    context = event.get("requestContext")
+    if not isinstance(context, Mapping):
+        return None
+    http = context.get("http")
+    path = http.get("path") if isinstance(http, Mapping) else context.get("path")
+    return path.encode("utf-8", "backslashreplace") if isinstance(path, str) else path
 
 
 def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:

@@ -25,7 +25,7 @@ from typing import Any, cast
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.identity import Identity
-from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, steps
+from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, raw_path, steps
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -86,7 +86,9 @@ class RequestIdentityMiddleware:
         return _streamed(response, identity)
 
     def _admit(self, request: HttpRequest) -> Identity | None:
-        identity = self._guard.admit(request.path, request.META.get(SCHEME_VARIABLE), request.META.get(TOKEN_VARIABLE))
+        meta = request.META
+        raw = raw_path(meta) if not hasattr(request, "scope") else request.scope.get("raw_path")
+        identity = self._guard.admit(request.path, meta.get(SCHEME_VARIABLE), meta.get(TOKEN_VARIABLE), raw)
         request.restate_identity = identity  # type: ignore[attr-defined]
         return identity
 

@@ -75,7 +75,8 @@ class RequestIdentity(SecurityBase):
     async def __call__(self, connection: HTTPConnection) -> AsyncIterator[Identity | None]:  # noqa: D102
         scope = connection.scope
         try:
-            identity = self._guard.admit(scope["path"], *signature_headers(scope["headers"]))
+            scheme, token = signature_headers(scope["headers"])
+            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"))
         except VerificationError:
             raise _refusal(connection) from None
         # An asynchronous generator runs in the context of the request, from which endpoints take theirs.

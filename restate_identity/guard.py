@@ -9,9 +9,10 @@ from contextvars import Token
 from time import perf_counter
 from types import TracebackType
 
-from restate_identity.errors import VerificationError
+from restate_identity.errors import Reason, VerificationError, quoted
 from restate_identity.identity import Identity, identity_context
 from restate_identity.keys import PublicKey
+from restate_identity.paths import oddity
 from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import MAX_CACHED_TOKEN_SIZE, IdentityVerifier
@@ -35,7 +36,8 @@ class RequestGuard:
         verifier: Or a verifier made elsewhere. With neither of the two, the environment decides, as
             `verifier_from_environment` reads it.
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-            Anything but True, a truthy value too, is "not exempt".
+            Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt
+            (`restate_identity.paths.oddity`).
         observer: Is told of every request that is judged.
 
     Raises:
@@ -55,39 +57,42 @@ class RequestGuard:
         self._observer = _sound_observer(observer)
         self._log = RefusalLog()
 
-    def admit(self, path: str, scheme: str | None, token: str | None) -> Identity | None:
+    def admit(self, path: str, scheme: str | None, token: str | None, raw_path: bytes | None = None) -> Identity | None:
         """Return the identity of a genuine request, or None if *path* is exempt; log a refusal and raise it.
 
         Args:
             path: The decoded path that the application routes on.
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
+            raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
 
         Raises:
             VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; neither read the body
                 nor call the application.
         """
         if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
-            return None
+            odd = oddity(path, raw_path)
+            if odd is None:
+                return None
+            error = _not_exempt(path, odd)
+            self._refused(path, error, 0.0)
+            raise error
         if self._observer is not None:
-            return self._admit_observed(self._observer, path, scheme, token)
+            return self._admit_observed(self._observer, path, scheme, token, raw_path)
         try:
-            return self.verifier.verify_signature(path, scheme, token)
+            return self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
         except VerificationError as error:
-            self._log.refused(path, error)
+            self._refused(path, error, 0.0)
             raise
 
-    def _admit_observed(self, observer: Observer, path: str, scheme: str | None, token: str | None) -> Identity:
+    def _admit_observed(
+        self, observer: Observer, path: str, scheme: str | None, token: str | None, raw_path: bytes | None
+    ) -> Identity:
         misses = self.verifier.cache_info().misses
         started = perf_counter()
         try:
-            identity = self.verifier.verify_signature(path, scheme, token)
+            identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
         except VerificationError as error:
-            seconds = perf_counter() - started
-            self._log.refused(path, error)
-            try:
-                observer.refused(error, path=path, seconds=seconds)
-            except Exception as failure:  # noqa: BLE001 (the request is refused for its own reason)
-                self._log.observer_failed(failure)
+            self._refused(path, error, perf_counter() - started)
             raise
         seconds = perf_counter() - started
         cached = self.verifier.cache_info().misses == misses and len(token or "") <= MAX_CACHED_TOKEN_SIZE
@@ -96,6 +101,23 @@ class RequestGuard:
         except Exception as failure:  # noqa: BLE001 (the request is genuine)
             self._log.observer_failed(failure)
         return identity
+
+    def _refused(self, path: str, error: VerificationError, seconds: float) -> None:
+        self._log.refused(path, error)
+        if self._observer is None:
+            return
+        try:
+            self._observer.refused(error, path=path, seconds=seconds)
+        except Exception as failure:  # noqa: BLE001 (the request is refused for its own reason)
+            self._log.observer_failed(failure)
+
+
+def _not_exempt(path: str, odd: str) -> VerificationError:
+    return VerificationError(
+        Reason.WRONG_AUDIENCE,
+        f"the path {quoted(path)} is exempt, but {odd}, which not every server and framework reads alike: "
+        "ask for the plain path",
+    )
 
 
 class serving:
@@ -155,6 +177,10 @@ def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[
         raise TypeError(f"exempt_paths is a list of paths: put the single path into one, [{exempt_paths!r}]")
     paths = frozenset(exempt_paths)
     for path in paths:
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise ValueError(f"an exempt path is exact and begins with '/', {path!r} does not")
+        odd = oddity(path)
+        if odd is not None:
+            raise ValueError(
+                f"the exempt path {path!r} {odd}, and would never be exempt: an exempt path is exact, and has only "
+                "letters, digits and -._~ between single slashes, such as '/health'"
+            )
     return paths.__contains__ if paths else None

@@ -189,10 +189,12 @@ class _FileVerifier(IdentityVerifier):
         self._file_clock = clock
         self._verify_signature = super().verify_signature
 
-    def verify_signature(self, path: str, scheme: str | None, token: str | None) -> Identity:
+    def verify_signature(
+        self, path: str, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
+    ) -> Identity:
         if self._file_clock() >= self._file.due:
             self._file.refresh()
-        return self._verify_signature(path, scheme, token)
+        return self._verify_signature(path, scheme, token, raw_path=raw_path)
 
 
 class _Stamp(NamedTuple):

@@ -1,6 +1,30 @@
-"""Which part of a request's path Restate signs."""
+"""Which part of a request's path Restate signs, and which paths have one meaning.
+
+A guard checks one string, and the application routes on what its server and framework make of it. If a path can be read
+in two ways, an attacker has one of them checked and the other one run. So only plain paths are accepted: decoding,
+cleaning or parsing them again changes nothing.
+"""
 
 from __future__ import annotations
+
+import re
+
+from restate_identity.errors import quoted
+
+# Far more than a path that Restate sends, and than the request line that servers accept.
+MAX_PATH_SIZE = 16 * 1024
+
+# The names that a Restate server accepts at discovery (measured on 1.7.12).
+_SERVICE = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9._-]*"
+_HANDLER = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9_]*"
+_SIGNED = re.compile(f"/discover|/invoke/{_SERVICE}/{_HANDLER}")
+
+# What RFC 3986, 3.3 lets a segment contain, without "%" and ";".
+_CHARACTERS = "A-Za-z0-9._~!$&'()*,=:@-"
+_PLAIN = re.compile(rf"/|(?:/(?!\.\.?(?:/|\Z))[{_CHARACTERS}]+)+")
+_NOT_PLAIN = re.compile(f"[^/{_CHARACTERS}]")
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_TOO_LONG = f"has more than {MAX_PATH_SIZE} characters"
 
 
 def signed_path(path: str) -> str:
@@ -21,3 +45,96 @@ def signed_path(path: str) -> str:
     if len(parts) > 1 and parts[-1] == "discover":
         return "/discover"
     return path
+
+
+def is_signed_form(audience: str) -> bool:
+    """Return whether a Restate server can have signed *audience*.
+
+    It signs ``/discover`` and ``/invoke/<service>/<handler>``, and registers no service or handler of another name.
+    """
+    return _SIGNED.fullmatch(audience) is not None
+
+
+def oddity(path: str, raw_path: bytes | None = None) -> str | None:
+    """Return what gives a path more than one meaning, as the end of a sentence; None if it is plain.
+
+    A plain path is ``/``, or one or more segments that each follow a ``/``. A segment is not empty, not ``.`` or
+    ``..``, and has only letters, digits and ``-._~!$&'()*,=:@`` of ASCII in it.
+
+    Args:
+        path: The decoded path that the application routes on, without the query.
+        raw_path: The same path as it stands in the request line; None if the server does not tell. It may have a query,
+            and escapes that stand for the characters above.
+    """
+    if not isinstance(path, str):
+        return "is not text"
+    problem = _problem(path)
+    # Sent without escapes and without a query, it is the same text.
+    if problem is not None or raw_path is None or raw_path == path.encode():
+        return problem
+    if not isinstance(raw_path, bytes):
+        return "came with a raw path that is not bytes"
+    problem = _problem_as_sent(_sent(raw_path))
+    return None if problem is None else f"was sent in a form that {problem}"
+
+
+def mismatch(audience: str, path: str, raw_path: bytes | None = None) -> str | None:
+    """Return why a token for *audience* is none for this path, safe to log; None if it is one.
+
+    Args:
+        audience: The token's audience.
+        path, raw_path: As for `oddity`.
+    """
+    odd = oddity(path, raw_path)
+    if odd is not None:
+        return (
+            f"the path {quoted(path)} {odd}, which not every server and framework reads alike: register the deployment "
+            "with a URL whose path has only letters, digits and -._~ between single slashes"
+        )
+    if not is_signed_form(audience):
+        return f"signed for {quoted(audience)}, which is no path that a Restate server calls"
+    if signed_path(path) != audience:
+        return (
+            f"signed for {quoted(audience)}, but the path is {quoted(path)}: "
+            "a proxy rewrote the path, or the token was taken from another request"
+        )
+    if raw_path not in (None, path.encode()) and signed_path(_unescaped(_sent(raw_path))) != audience:
+        return (
+            f"signed for {quoted(audience)}, and so is the path {quoted(path)}, but the request line asks for another: "
+            "something in front of the guard rewrote the path"
+        )
+    return None
+
+
+def _sent(raw_path: bytes) -> str:
+    return raw_path.partition(b"?")[0].decode("latin-1")
+
+
+def _unescaped(sent: str) -> str:
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), sent)
+
+
+def _problem_as_sent(sent: str) -> str | None:
+    if len(sent) > MAX_PATH_SIZE:
+        return _TOO_LONG
+    unescaped = _unescaped(sent)
+    if unescaped.count("/") != sent.count("/"):
+        return "contains an encoded '/'"
+    return _problem(unescaped)
+
+
+def _problem(path: str) -> str | None:
+    if len(path) > MAX_PATH_SIZE:
+        return _TOO_LONG
+    if _PLAIN.fullmatch(path):
+        return None
+    if not path.startswith("/"):
+        return "does not begin with '/'"
+    character = _NOT_PLAIN.search(path)
+    if character is not None:
+        return f"contains {character[0]!a}"
+    if "//" in path:
+        return "has an empty segment, '//'"
+    if path.endswith("/"):
+        return "ends with '/'"
+    return "has a segment '.' or '..'"

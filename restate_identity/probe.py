@@ -140,7 +140,7 @@ def probe(
     for service in services:
         if not service or not _SERVICE_CHARACTERS.issuperset(service) or service in (".", ".."):
             raise ProbeError(f"{quoted(service)} is not the name of a service")
-    handler = f"restate-identity-probe-{secrets.token_hex(4)}"
+    handler = f"restate_identity_probe_{secrets.token_hex(4)}"
     paths = ["/discover", *(f"/invoke/{service}/{handler}" for service in services or [NOBODYS_SERVICE])]
     everything = list(cases(signer))
     with _client(url, timeout) as client:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from restate_identity.errors import InvalidKeyError, Reason, VerificationError, quoted
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
-from restate_identity.paths import signed_path
+from restate_identity.paths import is_signed_form, mismatch
 from restate_identity.tokens import TokenAuthenticator
 
 SCHEME_HEADER = "x-restate-signature-scheme"
@@ -42,8 +42,9 @@ class CacheInfo(NamedTuple):
     """How many tokens are kept now."""
 
 
-_Judged = tuple[Identity, float, float, str | None]
-"""What a token says; from and until when it is valid; the path that matches it uncut, if there is one."""
+_Judged = tuple[Identity, float, float, str | None, bytes | None]
+"""What a token says; from and until when it is valid; the path that matches it as it is, decoded and raw, if there is
+one."""
 
 
 class _Trust(NamedTuple):
@@ -108,20 +109,30 @@ class IdentityVerifier:
         """Return how the cache of verified tokens is doing."""
         return CacheInfo(*self._trust.cache_info())
 
-    def verify(self, path: str, headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]) -> Identity:
+    def verify(
+        self,
+        path: str,
+        headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]],
+        *,
+        raw_path: bytes | None = None,
+    ) -> Identity:
         """Verify a request by its *headers*.
 
         Args:
             path: The decoded path that the application routes on, without the query.
             headers: All headers of the request, names in any case.
+            raw_path: The path as it stands in the request line, with or without the query, if the server tells it. Pass
+                it if the application may look at it too: a path that can be read in two ways is refused.
 
         Raises:
             VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
         """
         scheme, token = signature_headers(headers)
-        return self.verify_signature(path, scheme, token)
+        return self.verify_signature(path, scheme, token, raw_path=raw_path)
 
-    def verify_signature(self, path: str, scheme: str | None, token: str | None) -> Identity:
+    def verify_signature(
+        self, path: str, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
+    ) -> Identity:
         """Verify a request by the values of its two headers, as an adapter has found them.
 
         Args:
@@ -129,6 +140,7 @@ class IdentityVerifier:
             scheme: The value of ``x-restate-signature-scheme``, or None if it is absent.
             token: The value of ``x-restate-jwt-v1``, or None if it is absent.
                 Of a repeated header, both: all values joined by commas (RFC 9110, 5.3), which are refused here.
+            raw_path: As for `verify`.
 
         Raises:
             VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
@@ -137,7 +149,7 @@ class IdentityVerifier:
             raise _header_refusal(scheme, token)
         trust = self._trust
         judge = trust.judge_cached if len(token) <= MAX_CACHED_TOKEN_SIZE else trust.judge
-        identity, valid_from, valid_until, plain_path = judge(token)
+        identity, valid_from, valid_until, exact_path, exact_raw_path = judge(token)
         now = self._clock()
         if not valid_from <= now < valid_until:
             raise _window_refusal(identity, now)
@@ -147,13 +159,11 @@ class IdentityVerifier:
                 f"the token was issued {now - identity.issued_at:.0f} s ago, at most {self._max_token_age:g} s allowed",
                 kid=identity.key,
             )
-        if not isinstance(path, str) or (path != plain_path and signed_path(path) != identity.audience):
-            raise VerificationError(
-                Reason.WRONG_AUDIENCE,
-                f"signed for {quoted(identity.audience)}, but the path is {quoted(path)}: "
-                "a proxy rewrote the path, or the token was taken from another request",
-                kid=identity.key,
-            )
+        # A path that equals its audience is plain, since the audience is: the usual case, without a prefix.
+        if exact_path is None or path != exact_path or (raw_path is not None and raw_path != exact_raw_path):
+            problem = mismatch(identity.audience, path, raw_path)
+            if problem is not None:
+                raise VerificationError(Reason.WRONG_AUDIENCE, problem, kid=identity.key)
         return identity
 
     def _trust_in(self, keys: Iterable[str | PublicKey]) -> _Trust:
@@ -172,9 +182,9 @@ def _judge_of(authenticator: TokenAuthenticator, leeway: float) -> Callable[[str
             raise _repeated(TOKEN_HEADER)
         identity = authenticator.authenticate(token)
         _, audience, _, _, not_before, expires_at = identity
-        # An audience with a prefix matches no path at all, not even the one that is equal to it.
-        plain_path = audience if signed_path(audience) == audience else None
-        return identity, not_before - leeway, expires_at + leeway, plain_path
+        # Of any other form it matches no path at all, not even the one that is equal to it.
+        exact_path, exact_raw_path = (audience, audience.encode()) if is_signed_form(audience) else (None, None)
+        return identity, not_before - leeway, expires_at + leeway, exact_path, exact_raw_path
 
     return judge
 

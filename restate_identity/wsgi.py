@@ -31,9 +31,8 @@ class RequestIdentityMiddleware:
     runs: in the call, and in each step and the closing of the iterable that it returns, in whatever thread the server
     takes them. A refused request gets a 401, its body is not read, and nothing of *app* runs.
 
-    The path that is judged is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8. Frameworks disagree on what bytes that are
-    not UTF-8 mean (some replace, some drop, some escape them), so such a path is refused, also by a function that
-    exempts it.
+    The path that is verified is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8; and ``REQUEST_URI`` or ``RAW_URI``, where
+    the server gives one of them. A path that can be read in two ways is refused, also if it would be exempt.
 
     A repeated header is refused where the server joins its values with commas: gunicorn, waitress, Werkzeug and wsgiref
     do. So is ``X_Restate_Jwt_V1`` beside ``X-Restate-Jwt-V1``, if the server gives both the same variable; most servers
@@ -73,7 +72,9 @@ class RequestIdentityMiddleware:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         try:
-            identity = self._guard.admit(_path(environ), environ.get(SCHEME_VARIABLE), environ.get(TOKEN_VARIABLE))
+            identity = self._guard.admit(
+                _path(environ), environ.get(SCHEME_VARIABLE), environ.get(TOKEN_VARIABLE), raw_path(environ)
+            )
         except VerificationError:
             start_response(_STATUS, list(REFUSAL_HEADERS))
             # Not every server leaves out the body of an answer to HEAD.
@@ -126,6 +127,12 @@ def steps(iterable: Iterable[bytes], identity: Identity | None) -> Iterator[byte
             except StopIteration:
                 return
         yield item
+
+
+def raw_path(environ: WSGIEnvironment) -> bytes | None:
+    """Return the target of the request line, if the server tells it: uWSGI, Apache, Werkzeug and waitress, gunicorn."""
+    target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
+    return None if target is None else target.encode("latin-1", "backslashreplace")
 
 
 def _path(environ: WSGIEnvironment) -> str:

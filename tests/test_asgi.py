@@ -557,7 +557,7 @@ def test_a_verifier_can_be_passed_instead_of_keys() -> None:
         ({"identity_keys": [*KEYS, "publickeyv1_0"]}, InvalidKeyError, "identity key 2"),
         ({"verifier": KEYS}, TypeError, "IdentityVerifier"),
         ({"identity_keys": KEYS, "exempt_paths": "/health"}, TypeError, "list"),
-        ({"identity_keys": KEYS, "exempt_paths": ["health"]}, ValueError, "begins with '/'"),
+        ({"identity_keys": KEYS, "exempt_paths": ["health"]}, ValueError, "does not begin with '/'"),
     ],
 )
 def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(

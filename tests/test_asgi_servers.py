@@ -486,13 +486,22 @@ def test_odd_headers_beside_a_signature_keep_nobody_out(endpoint: Endpoint, odd:
         b"/invoke/a%2Fb/identity",
         b"/a/../invoke/x/identity",
         b"//invoke//identity",
+        b"/invoke%2Fx/identity",
+        b"/invoke/x;y/identity",
     ],
 )
-def test_an_odd_path_is_served_when_it_is_signed_as_the_app_sees_it(endpoint: Endpoint, target: bytes) -> None:
-    # An app can only route on what the server makes of the path, so that is what must have been signed.
+def test_a_path_with_more_than_one_meaning_is_refused_even_if_it_is_signed(endpoint: Endpoint, target: bytes) -> None:
     path = unquote(target.decode())
 
     with endpoint.exchange("GET", target, signed(path)) as exchange:
+        assert exchange.status() == 401
+    assert endpoint.events(path) == []
+
+
+def test_an_escape_of_a_plain_character_keeps_nobody_out(endpoint: Endpoint) -> None:
+    path = fresh_path("identity")
+
+    with endpoint.exchange("GET", path.replace("Test", "T%65st"), signed(path)) as exchange:
         assert exchange.status() == 200
 
 

@@ -68,6 +68,54 @@ def test_exempt_paths_are_exact() -> None:
         assert refusal(exempt, path) is Reason.MISSING_SCHEME
 
 
+ODD_PATHS = [
+    "/health/",
+    "//health",
+    "/a/../health",
+    "/secret#/health",
+    "/secret?/health",
+    "/secret;/health",
+    "/%2Fhealth",
+]
+
+
+@pytest.mark.parametrize(
+    "path", [*ODD_PATHS, "/s\\health", "/\u00e9/health", "health", "http://a/health", "/health\n", ""]
+)
+def test_a_path_with_more_than_one_meaning_is_not_exempt_whatever_a_function_says(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = guard(lambda _path: True)
+
+    assert refusal(everything, path) is Reason.WRONG_AUDIENCE
+    assert refusal(everything, path, "v1", SIGNER.token(PATH)) is Reason.WRONG_AUDIENCE
+    assert "is exempt, but" in lines(caplog)[0]
+    assert "ask for the plain path" in lines(caplog)[0]
+    assert everything.admit("/x/health", None, None) is None
+
+
+@pytest.mark.parametrize(
+    "raw_path",
+    [
+        *(path for path in ODD_PATHS if "?" not in path),
+        "/secret#",
+        "/s%2Fhealth",
+        "/s%00",
+        "/%2e%2e/health",
+        "http://a/health",
+        "",
+    ],
+)
+def test_nor_is_one_that_was_sent_in_a_form_with_more_than_one_meaning(raw_path: str) -> None:
+    exempt = guard(["/health"])
+
+    with pytest.raises(VerificationError) as refused:
+        exempt.admit("/health", None, None, raw_path.encode())
+    assert refused.value.reason is Reason.WRONG_AUDIENCE
+    for plain in (b"/health", b"/%68ealth", b"/health?a=/../b#c"):
+        assert exempt.admit("/health", None, None, plain) is None
+
+
 def test_an_exempt_path_needs_no_signature_and_a_bad_one_does_not_matter() -> None:
     assert guard(["/health"]).admit("/health", "v1", "forged") is None
 
@@ -114,9 +162,11 @@ def test_a_single_path_instead_of_a_list_is_a_mistake() -> None:
         guard("/health")
 
 
-@pytest.mark.parametrize("path", ["health", "", " /health", "*", "http://app/health", b"/health", None, 1])
+@pytest.mark.parametrize(
+    "path", ["health", "", " /health", "*", "http://app/health", b"/health", None, 1, "/a/", "/\u00e9"]
+)
 def test_a_path_that_no_request_can_have_is_a_mistake(path: Any) -> None:
-    with pytest.raises(ValueError, match="begins with '/'"):
+    with pytest.raises(ValueError, match="would never be exempt"):
         guard(["/ready", path])
 
 
@@ -301,7 +351,7 @@ def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
 
 
 def test_a_block_that_is_left_from_another_context_is_left_quietly() -> None:
-    identity = IdentityVerifier([SIGNER.public_key]).verify("/x", SIGNER.headers("/x"))
+    identity = IdentityVerifier([SIGNER.public_key]).verify(PATH, SIGNER.headers(PATH))
 
     def block() -> Generator[None, None, None]:
         with serving(identity):

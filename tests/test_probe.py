@@ -218,7 +218,7 @@ def test_what_it_sends_can_do_no_harm(restate_signer: RequestSigner) -> None:
             _, mounted, invoke, service, handler = path.split("/")
             assert (method, mounted, invoke) == ("POST", "mounted", "invoke")
             assert service in services
-            assert handler.startswith("restate-identity-probe-")
+            assert handler.startswith("restate_identity_probe_")
         assert not {"content-length", "transfer-encoding"} & set(headers)
 
 

@@ -20,11 +20,20 @@ ANY_TEXT = st.text(st.characters())
 LIKE_A_TOKEN = st.text(string.ascii_letters + string.digits + "-_.=", max_size=600)
 
 
-@given(path=UNICODE, subject=st.none() | UNICODE, now=st.integers(10_000, 2**40), leeway=st.integers(1, 10_000))
-@example(path="/invoke/\u00e9/\U0001f600", subject='\0\x1f\x7f"\\/\u2028', now=10_000, leeway=60)
+# The names that a server registers, below any plain prefix.
+SERVICES = st.from_regex("([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9._-]{0,20}", fullmatch=True)
+HANDLERS = st.from_regex("([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9_]{0,20}", fullmatch=True)
+SEGMENTS = st.from_regex("[a-zA-Z0-9._~!$&'()*,=:@-]{1,9}", fullmatch=True).filter(lambda text: text not in (".", ".."))
+PREFIXES = st.lists(SEGMENTS, max_size=4).map(lambda segments: "".join(f"/{segment}" for segment in segments))
+CALLED = st.just("/discover") | st.builds("/invoke/{}/{}".format, SERVICES, HANDLERS)
+PATHS = st.builds("{}{}".format, PREFIXES, CALLED)
+
+
+@given(path=PATHS, subject=st.none() | UNICODE, now=st.integers(10_000, 2**40), leeway=st.integers(1, 10_000))
+@example(path="/a/invoke/G/greet", subject='\0\x1f\x7f"\\/\u2028', now=10_000, leeway=60)
 def test_what_the_signer_signs_is_verified(path: str, subject: str | None, now: int, leeway: int) -> None:
     headers = SIGNER.headers(path, subject=subject, now=now, leeway=leeway)
-    identity = IdentityVerifier([SIGNER.public_key], clock=lambda: now).verify(path, headers)
+    identity = IdentityVerifier([SIGNER.public_key], clock=lambda: now).verify(path, headers, raw_path=path.encode())
     assert identity == Identity(str(SIGNER.public_key), signed_path(path), subject, now, now - leeway, now + leeway)
 
 
@@ -53,6 +62,16 @@ def test_anything_left_out_anywhere_is_refused(start: int, length: int) -> None:
 
 
 anything = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.binary() | st.lists(ANY_TEXT)
+
+
+@given(path=ANY_TEXT, raw_path=st.none() | st.binary() | st.just(PATH.encode()))
+def test_no_path_raises_anything_but_a_verification_error_for_a_genuine_token(
+    path: str, raw_path: bytes | None
+) -> None:
+    with pytest.raises(VerificationError) as refusal:
+        verifier().verify_signature(path, "v1", token(), raw_path=raw_path)
+    assert refusal.value.reason is Reason.WRONG_AUDIENCE
+    assert str(refusal.value).isascii()
 
 
 @given(path=anything, scheme=anything, token_=anything | LIKE_A_TOKEN)

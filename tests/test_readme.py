@@ -59,8 +59,9 @@ def test_the_restate_service_is_guarded() -> None:
 def test_any_application_is_guarded() -> None:
     app = Starlette()
     run(AROUND_ANY_APP, app=app)
-    assert get(app, "/anything").status_code == 401
-    assert get(app, "/anything", SIGNER.headers("/anything")).status_code == 404
+    path = "/invoke/Greeter/greet"
+    assert get(app, path).status_code == 401
+    assert get(app, path, SIGNER.headers(path)).status_code == 404
 
 
 def test_without_the_key_in_the_environment_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:

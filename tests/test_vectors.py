@@ -77,7 +77,7 @@ def test_a_file_is_what_the_generator_writes_bit_for_bit(name: str) -> None:
 
 
 def test_no_file_is_left_over_from_a_group_that_is_gone() -> None:
-    assert {file.stem for file in VECTORS.glob("*.json")} == {*FILES, "schema", "signed_path"}
+    assert {file.stem for file in VECTORS.glob("*.json")} == {*FILES, "schema", "signed_path", "plain_path"}
 
 
 def test_the_documentation_counts_the_cases_of_every_file() -> None:

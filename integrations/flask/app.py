@@ -13,8 +13,9 @@ log = logging.getLogger("stock")
 app = Flask(__name__)
 
 
-@app.post("/items/<path:item>/take")
-def take(item: str) -> dict[str, str]:
+@app.post("/invoke/Stock/take")
+def take() -> dict[str, str]:
+    item = request.get_json()["item"]
     log.info("taking one %s, signed by %s", item, request.environ["restate_identity"].key)
     return {"taken": item}
 

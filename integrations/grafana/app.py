@@ -20,7 +20,9 @@ async def greet(request: Request) -> JSONResponse:
 
 
 # The keys come from RESTATE_IDENTITY_KEYS or RESTATE_IDENTITY_KEYS_FILE.
-app = RequestIdentityMiddleware(Starlette(routes=[Route("/greet", greet)]), observer=PrometheusObserver())
+app = RequestIdentityMiddleware(
+    Starlette(routes=[Route("/invoke/Greeter/greet", greet)]), observer=PrometheusObserver()
+)
 
 # Not a path of the application: what is exempt there is open to anybody who reaches the service.
 start_http_server(int(os.environ.get("METRICS_PORT", "9464")), os.environ.get("METRICS_HOST", "127.0.0.1"))

@@ -19,7 +19,7 @@ stock = {"tea": 12}
 
 
 async def take(request: Request) -> JSONResponse:
-    item = request.path_params["item"]
+    item = (await request.json())["item"]
     log.info("taking one %s, signed by %s", item, request.scope["restate_identity"].key)
     stock[item] = stock.get(item, 0) - 1
     return JSONResponse({"left": stock[item]})
@@ -38,8 +38,8 @@ async def alive(request: Request) -> JSONResponse:
 
 app = Starlette(
     routes=[
-        Route("/items/{item:path}/take", take, methods=["POST"]),
-        WebSocketRoute("/watch", watch),
+        Route("/invoke/Stock/take", take, methods=["POST"]),
+        WebSocketRoute("/invoke/Stock/watch", watch),
         Route("/alive", alive),
     ],
     middleware=[

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import string
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -124,6 +125,26 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
+_SEGMENT = set(string.ascii_letters + string.digits + "-._~!$&'()*,=:@")
+_NAMES = set(string.ascii_letters + string.digits + "._-")
+
+
+def _is_plain(path: str) -> bool:
+    first, *segments = path.split("/")
+    return first == "" and all(segment not in ("", ".", "..") and _SEGMENT.issuperset(segment) for segment in segments)
+
+
+def _is_called_by_a_server(path: str) -> bool:
+    """Whether *path* ends in what a server asks for: discovery, or names that it registers."""
+    *_, invoke, service, handler = ["", "", *path.split("/")]
+    if invoke != "invoke":
+        return handler == "discover"
+    named = (
+        name.lstrip("_")[:1].isalnum() and not name.startswith(("__", *string.digits)) for name in (service, handler)
+    )
+    return all(named) and _NAMES.issuperset(service) and (_NAMES - {".", "-"}).issuperset(handler)
+
+
 class Difference(NamedTuple):
     """What the SDK accepts and this project refuses.
 
@@ -195,6 +216,16 @@ REFUSED_HERE = (
         "malformed_claims",
         "claims that the SDK does not read may be no UTF-8, or no characters, no numbers, or nested without end",
         lambda it: _has_odd_json(it.claims_text),
+    ),
+    Difference(
+        "wrong_audience",
+        "a path may have more than one meaning",
+        lambda it: not _is_plain(it.request.path) or len(it.request.path) > 16 * 1024,
+    ),
+    Difference(
+        "wrong_audience",
+        "a path may be one that no server calls",
+        lambda it: not _is_called_by_a_server(it.request.path),
     ),
 )
 

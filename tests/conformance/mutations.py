@@ -20,7 +20,10 @@ T = TypeVar("T")
 # Far from the borders of a token's window, so that a verdict holds for the time that judging takes.
 WINDOW = 3600
 NAMES = ("aud", "exp", "iat", "nbf", "sub", "typ", "alg", "kid", "crit", "b64", "jwk", "iss", "jti", "x", "")
-PATHS = (PATH, "/mounted" + PATH, "/discover", "/a/discover", "/invoke/Greeter/admin", "/", "", PATH + "/", "/é")
+PATHS = (
+    PATH, "/mounted" + PATH, "/discover", "/a/discover", "/invoke/Greeter/admin", "/", "", PATH + "/", "/é",
+    "/" + PATH, "/é" + PATH, "/a;b" + PATH, "/a/.." + PATH, "/invoke/Greeter/admin#" + PATH, "/a%2Fb" + PATH,
+)  # fmt: skip
 SNIPPETS = (
     b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\0", b"\xff", b"\xed\xa0\x80", b"\\u0000",
     b"\\ud800", b"null", b"NaN", b"1e999", b"-0", b"0.5", b"e0",

@@ -23,22 +23,23 @@ def served(launch: Launcher, request: pytest.FixtureRequest) -> Served:
     return launch("django", SERVERS[request.param], env=SETTINGS)
 
 
-@pytest.mark.parametrize("view", ["take", "take-async"])
+@pytest.mark.parametrize("view", ["take", "take_async"])
 @pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_view_does_not_run(
     served: Served, signer: RequestSigner, how: str, view: str
 ) -> None:
-    path, genuine_path = f"/items/all the silver/{view}", f"/items/tea/{view}"
-    refused = served.post(path.replace(" ", "%20"), refused_headers(how, signer, path), None)
-    genuine = served.post(genuine_path, signer.headers(genuine_path), None)
+    path = f"/invoke/Stock/{view}"
+    refused = served.post(path, refused_headers(how, signer, path), {"item": "all the silver"})
+    genuine = served.post(path, signer.headers(path), {"item": "tea"})
     assert (refused.status_code, genuine.status_code) == (401, 200)
     assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
     assert not served.has_printed("taking one all the silver")
 
 
 def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigner) -> None:
-    headers = signer.headers("/items/thé/100 g/take")
-    assert served.post("/items/th%C3%A9%2F100%20g/take", headers, None).json() == {"taken": "thé/100 g"}
+    headers = signer.headers("/invoke/Stock/take")
+    assert served.post("/invoke/St%6Fck/take", headers, {"item": "tea"}).json() == {"taken": "tea"}
+    assert served.post("/invoke%2FStock/take", headers, {"item": "tea"}).status_code == 401
 
 
 def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:

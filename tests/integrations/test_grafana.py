@@ -19,7 +19,7 @@ from restate_identity.telemetry import PrometheusObserver
 from tests.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
 
 FOLDER = INTEGRATIONS / "grafana"
-PATH = "/greet"
+PATH = "/invoke/Greeter/greet"
 RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"][0]["rules"]
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]

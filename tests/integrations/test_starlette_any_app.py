@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from restate_identity.signing import RequestSigner
 from tests.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
 
-TAKE = "/items/tea/take"
+TAKE, WATCH = "/invoke/Stock/take", "/invoke/Stock/watch"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def served(launch: Launcher) -> Served:
 
 
 def watch(served: Served, headers: dict[str, str]) -> object:
-    url = f"{served.url.replace('http', 'ws', 1)}/watch"
+    url = f"{served.url.replace('http', 'ws', 1)}{WATCH}"
     with connect(url, additional_headers=headers, open_timeout=30, proxy=None) as websocket:
         return json.loads(websocket.recv(timeout=30))
 
@@ -33,21 +33,21 @@ def watch(served: Served, headers: dict[str, str]) -> object:
 def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_route_does_not_run(
     served: Served, signer: RequestSigner, how: str
 ) -> None:
-    path = "/items/all the silver/take"
-    refused = served.post(path.replace(" ", "%20"), refused_headers(how, signer, path), None)
-    genuine = served.post("/items/tea/take?now", signer.headers(TAKE), None)
+    refused = served.post(TAKE, refused_headers(how, signer, TAKE), {"item": "all the silver"})
+    genuine = served.post(f"{TAKE}?now", signer.headers(TAKE), {"item": "tea"})
     assert (refused.status_code, genuine.status_code) == (401, 200)
     assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
     assert not served.has_printed("taking one all the silver")
 
 
 def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigner) -> None:
-    headers = signer.headers("/items/Earl Grey/100 g/take")
-    assert served.post("/items/Earl%20Grey%2F100%20g/take", headers, None).json() == {"left": -1}
+    headers = signer.headers(TAKE)
+    assert served.post("/invoke/St%6Fck/take", headers, {"item": "Earl Grey"}).json() == {"left": -1}
+    assert served.post("/invoke%2FStock/take", headers, {"item": "Earl Grey"}).status_code == 401
 
 
 def test_a_signed_websocket_handshake_is_accepted(served: Served, signer: RequestSigner) -> None:
-    assert "tea" in str(watch(served, signer.headers("/watch")))
+    assert "tea" in str(watch(served, signer.headers(WATCH)))
     assert served.has_printed(f"watched by {signer.public_key}")
 
 
@@ -57,9 +57,9 @@ def test_a_websocket_handshake_that_the_owner_did_not_sign_is_refused(
 ) -> None:
     before = served.log.read_text().count("watched by")
     with pytest.raises(InvalidStatus) as refusal:
-        watch(served, refused_headers(how, signer, "/watch"))
+        watch(served, refused_headers(how, signer, WATCH))
     assert refusal.value.response.status_code == 401
-    watch(served, signer.headers("/watch"))
+    watch(served, signer.headers(WATCH))
     assert served.log.read_text().count("watched by") == before + 1
 
 

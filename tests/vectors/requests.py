@@ -61,7 +61,10 @@ def genuine(forge: Forge) -> Iterator[Case]:
         yield Case(comment, with_token(forge.token(claims=claims)), subject=subject)
     yield Case("a server with a leeway of one second", with_token(_window(forge, -1, 1)), clock=True)
     yield Case("a server with a leeway of an hour", with_token(_window(forge, -3600, 3600)))
-    yield Case("a service beyond ASCII", with_token(forge.genuine(aud="/invoke/Grüße/日本")), path="/invoke/Grüße/日本")
+    every_kind = "/invoke/_My.greeter-2/_say_hello2"
+    yield Case(
+        "names of every kind that a server registers", with_token(forge.genuine(aud=every_kind)), path=every_kind
+    )
 
 
 def _window(forge: Forge, start: int, end: int) -> str:
@@ -166,9 +169,9 @@ def paths(forge: Forge) -> Iterator[Case]:
         return Case(comment, with_token(forge.genuine(aud=aud)), None if same else "wrong_audience", path)
 
     for prefix in ("/a", "/a/b/c", "/invoke", "/invoke/x", "/discover", "/", "/a//", "/ü", "/.."):
-        yield case(f"mounted under {prefix}", PATH, prefix + PATH, same=True)
+        yield case(f"mounted under {prefix}", PATH, prefix + PATH, same=prefix not in ("/", "/a//", "/ü", "/.."))
     for prefix in ("/a", "/invoke/x/y", "/discover", "/"):
-        yield case(f"discovery under {prefix}", "/discover", prefix + "/discover", same=True)
+        yield case(f"discovery under {prefix}", "/discover", prefix + "/discover", same=prefix != "/")
     different = {
         "another handler": "/invoke/Greeter/admin",
         "another service": "/invoke/Admin/greet",
@@ -203,16 +206,50 @@ def paths(forge: Forge) -> Iterator[Case]:
         yield case(f"the request is for {comment}", PATH, path, same=False)
     yield case("an audience with the prefix", "/mounted" + PATH, "/mounted" + PATH, same=False)
     yield case("an audience without a slash", PATH[1:], PATH, same=False)
-    yield case("an audience and a path without a slash", PATH[1:], PATH[1:], same=True)
+    yield case("an audience and a path without a slash", PATH[1:], PATH[1:], same=False)
     yield case("an empty audience", "", PATH, same=False)
     yield case("an audience of everything", "*", PATH, same=False)
     yield case("an audience that is a URL", "https://example.org" + PATH, PATH, same=False)
-    yield case("a path of neither form, signed whole", "/anything", "/anything", same=True)
+    yield case("a path of neither form, signed whole", "/anything", "/anything", same=False)
     yield case("a path of neither form under a prefix", "/anything", "/mounted/anything", same=False)
     yield case("a handler named discover", "/invoke/Greeter/discover", "/invoke/Greeter/discover", same=True)
     yield case("discovery asked of a handler named discover", "/discover", "/invoke/Greeter/discover", same=False)
     yield case("a service named invoke", "/invoke/invoke/greet", "/a/invoke/invoke/greet", same=True)
     yield case("normalised or not: e with an accent", "/invoke/G/\u00e9", "/invoke/G/e\u0301", same=False)
+    yield case("a service beyond ASCII", "/invoke/Grüße/日本", "/invoke/Grüße/日本", same=False)
+    for name in ("1A", "__x", "a b", "A#B", "A%2F", "g;x", "-a", ".a", "_"):
+        path = f"/invoke/{name}/greet"
+        yield case(f"a service that no server registers, {name}", path, path, same=False)
+    for name in ("1a", "__x", "a.b", "a-b", "_"):
+        path = f"/invoke/Greeter/{name}"
+        yield case(f"a handler that no server registers, {name}", path, path, same=False)
+    odd = {
+        "another path before a fragment": "/invoke/Admin/run#",
+        "another path before a query": "/invoke/Admin/run?",
+        "another path before a parameter": "/invoke/Admin/run;",
+        "another path before an encoded fragment": "/invoke/Admin/run%23",
+        "a scheme": "x:",
+        "a scheme and a host": "http://example.org",
+        "a host": "//example.org",
+        "a backslash": "/a\\b",
+        "a space": "/a b",
+        "a tab": "/a\tb",
+        "a line feed": "/a\nb",
+        "a delete character": "/a\x7fb",
+        "a dot": "/a/.",
+        "two dots": "/a/..",
+        "an encoded letter": "/%41b",
+        "an encoded slash": "/a%2Fb",
+        "a full-width slash": "/a\uff0fb",
+        "a full-width number sign": "/a\uff03b",
+        "the letter a over c": "/\u2100",
+        "a kelvin sign": "/\u212a",
+        "16 KiB": "/x" * 8192,
+    }
+    for comment, prefix in odd.items():
+        yield case(f"mounted under a prefix with more than one meaning: {comment}", PATH, prefix + PATH, same=False)
+    for prefix in ("/-._~!$&'()*,=:@", "/..a", "/a..", "/...", "/a:b", "/x" * 2048):
+        yield case(f"mounted under {prefix[:20]}", PATH, prefix + PATH, same=True)
 
 
 def headers(forge: Forge) -> Iterator[Case]:

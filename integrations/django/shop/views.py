@@ -1,5 +1,6 @@
 """Ordinary views. The middleware has verified every request that reaches them."""
 
+import json
 import logging
 
 from django.http import HttpRequest, JsonResponse
@@ -11,14 +12,16 @@ log = logging.getLogger("shop")
 
 
 @csrf_exempt
-def take(request: HttpRequest, item: str) -> JsonResponse:
+def take(request: HttpRequest) -> JsonResponse:
+    item = json.loads(request.body)["item"]
     identity = current_identity()
     log.info("taking one %s, signed by %s", item, identity.key if identity else None)
     return JsonResponse({"taken": item})
 
 
 @csrf_exempt
-async def take_async(request: HttpRequest, item: str) -> JsonResponse:
+async def take_async(request: HttpRequest) -> JsonResponse:
+    item = json.loads(request.body)["item"]
     identity = current_identity()
     log.info("taking one %s, signed by %s", item, identity.key if identity else None)
     return JsonResponse({"taken": item})
