@@ -11,7 +11,7 @@ import os
 import restate
 
 from restate_identity import current_identity
-from restate_identity.asgi import RequestIdentityMiddleware
+from restate_identity.restate_sdk import app as restate_app
 
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
 
@@ -52,8 +52,4 @@ async def run(ctx: restate.WorkflowContext, email: str) -> dict[str, object]:
     return {"email": email, "key": ctx.key(), "signed_key": signed_key()}
 
 
-app = RequestIdentityMiddleware(
-    restate.app([greeter, counter, signup]),
-    identity_keys=[os.environ["DEMO_IDENTITY_KEY"]],
-    exempt_paths=["/health"],
-)
+app = restate_app([greeter, counter, signup], identity_keys=[os.environ["DEMO_IDENTITY_KEY"]])

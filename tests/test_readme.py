@@ -57,8 +57,7 @@ def test_the_restate_service_is_guarded() -> None:
 
 
 def test_any_application_is_guarded() -> None:
-    app = Starlette()
-    run(AROUND_ANY_APP, app=app)
+    app = run(AROUND_ANY_APP, app=Starlette())["app"]
     path = "/invoke/Greeter/greet"
     assert get(app, path).status_code == 401
     assert get(app, path, SIGNER.headers(path)).status_code == 404

@@ -8,7 +8,8 @@ import inspect
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -65,6 +66,21 @@ async def add(ctx: restate.ObjectContext, amount: int) -> str:
     return f"{amount} for {identity.subject if identity else 'nobody'}"
 
 
+signup = restate.Workflow("Signup")
+
+
+@signup.main()
+async def submit(ctx: restate.WorkflowContext, amount: int) -> str:
+    calls.append(ctx.key())
+    return f"{amount} for {ctx.key()}"
+
+
+@signup.handler()
+async def look(ctx: restate.WorkflowSharedContext, amount: int) -> str:
+    calls.append(ctx.key())
+    return f"{amount} for {ctx.key()}"
+
+
 @pytest.fixture(autouse=True)
 def _no_calls_yet() -> Iterator[None]:
     calls.clear()
@@ -98,6 +114,76 @@ def test_a_handler_of_a_virtual_object_sees_the_key_that_was_signed() -> None:
     served = app([greeter, counter], identity_keys=[KEY])
     response = invoke(served, "/invoke/Counter/add", SIGNER.headers("/invoke/Counter/add", subject="a/b"), 3, key="a/b")
     assert b"3 for a/b" in response.content
+
+
+ADD, SUBMIT, LOOK = "/invoke/Counter/add", "/invoke/Signup/submit", "/invoke/Signup/look"
+
+
+@pytest.mark.parametrize("path", [ADD, SUBMIT, LOOK])
+@pytest.mark.parametrize(
+    ("signed", "run"), [("alice", "bob"), (None, "bob"), ("alice", ""), ("a", "a "), ("É", "E\u0301")]
+)
+def test_a_token_for_one_object_runs_no_other_one(
+    path: str, signed: str | None, run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = app([counter, signup], identity_keys=[KEY])
+    response = invoke(served, path, SIGNER.headers(path, subject=signed), 3, key=run)
+    assert calls == []
+    assert b"for" not in response.content.replace(b"signed for another key", b"")
+    (refusal,) = (record for record in caplog.records if record.name == "restate_identity")
+    said = "no key" if signed is None else ascii(signed)
+    assert (
+        f"refused a request to '{path}': wrong_audience: signed for {said}, but the body is for {run!a}"
+        in refusal.message
+    )
+    assert invoke(served, path, SIGNER.headers(path, subject=run), 3, key=run).status_code == 200
+    assert calls == [run]
+
+
+def test_the_key_is_compared_before_anything_of_the_handlers_own_runs() -> None:
+    entered: list[str] = []
+
+    @asynccontextmanager
+    async def noting() -> AsyncIterator[None]:
+        entered.append("entered")
+        yield
+
+    watched = restate.VirtualObject("Watched", invocation_context_managers=[noting])
+
+    @watched.handler()
+    async def add(ctx: restate.ObjectContext, amount: int) -> int:  # noqa: ARG001
+        return amount
+
+    path = "/invoke/Watched/add"
+    served = app([watched], identity_keys=[KEY])
+    invoke(served, path, SIGNER.headers(path, subject="alice"), 3, key="bob")
+    assert entered == []
+    invoke(served, path, SIGNER.headers(path, subject="bob"), 3, key="bob")
+    assert entered == ["entered"]
+
+
+def test_an_object_that_is_served_elsewhere_too_is_not_changed_there() -> None:
+    app([counter], identity_keys=[KEY])
+    unguarded = restate.app([counter])
+    invoke(unguarded, ADD, {}, 3, key="bob")
+    assert calls == ["bob"]
+
+
+def test_a_handler_that_is_added_later_is_served_and_checked() -> None:
+    late = restate.VirtualObject("Late")
+    served = app([late], identity_keys=[KEY])
+
+    @late.handler()
+    async def add(ctx: restate.ObjectContext, amount: int) -> int:
+        calls.append(ctx.key())
+        return amount
+
+    path = "/invoke/Late/add"
+    for signed in ("alice", "bob"):
+        invoke(served, path, SIGNER.headers(path, subject=signed), 3, key="bob")
+    assert calls == ["bob"]
+    discovered = discover(served, headers=SIGNER.headers("/discover")).json()
+    assert [handler["name"] for handler in discovered["services"][0]["handlers"]] == ["add"]
 
 
 def test_a_synchronous_action_which_the_sdk_runs_in_a_thread_sees_the_identity() -> None:
@@ -200,9 +286,11 @@ def test_on_lambda_the_health_check_stays_open_and_a_handler_with_that_name_does
 
 
 @pytest.mark.usefixtures("_on_lambda")
-def test_on_lambda_without_keys_it_is_the_plain_handler_of_the_sdk() -> None:
-    served = app([greeter])(lambda_event(GREET, {}, "Ada"), None)
-    assert b"Ada through no guard" in base64.b64decode(served["body"])
+def test_on_lambda_the_keys_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEY)
+    handler = app([greeter])
+    assert handler(lambda_event(GREET, {}, "Mallory"), None)["statusCode"] == 401
+    assert handler(lambda_event(GREET, SIGNER.headers(GREET), "Ada"), None)["statusCode"] == 200
 
 
 @pytest.mark.usefixtures("_on_lambda")
@@ -211,9 +299,17 @@ def test_on_lambda_an_empty_list_of_keys_is_a_mistake_too() -> None:
         app([greeter], identity_keys=[])
 
 
-def test_without_keys_it_is_the_plain_application_of_the_sdk() -> None:
-    response = invoke(app([greeter]), GREET, {}, "Ada")
-    assert b"Ada through no guard" in response.content
+def test_without_keys_and_verifier_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEY)
+    served = app([greeter])
+    assert invoke(served, GREET, {}, "Mallory").status_code == 401
+    assert invoke(served, GREET, SIGNER.headers(GREET), "Ada").status_code == 200
+    assert calls == ["Ada"]
+
+
+def test_without_keys_anywhere_it_is_not_built_and_the_error_names_the_remedy() -> None:
+    with pytest.raises(ValueError, match="no identity key is configured: pass identity_keys="):
+        app([greeter])
 
 
 def test_a_verifier_with_options_of_its_own_can_be_used() -> None:

@@ -4,7 +4,6 @@ import logging
 import os
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -36,18 +35,13 @@ async def alive(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-app = Starlette(
+site = Starlette(
     routes=[
         Route("/invoke/Stock/take", take, methods=["POST"]),
         WebSocketRoute("/invoke/Stock/watch", watch),
         Route("/alive", alive),
     ],
-    middleware=[
-        # The first in the list is the outermost: put the guard first.
-        Middleware(
-            RequestIdentityMiddleware,
-            identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]],
-            exempt_paths=["/alive"],
-        )
-    ],
 )
+# Around the application, and not in its list of middleware, which Starlette builds at the first request only: here, a
+# wrong key ends the process at its start.
+app = RequestIdentityMiddleware(site, identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]], exempt_paths=["/alive"])
