@@ -43,7 +43,7 @@ def served(folder: Path, name: str, arguments: list[str], env: dict[str, str]) -
         ready=lambda: accepts_connections(port),
         patience=2,  # the SDK takes SIGTERM away from uvicorn, which then does not end by itself
     ) as child:
-        yield Server(port, log), Memory(name, child.pid), log
+        yield Server(port, log, child.pid), Memory(name, child.pid), log
 
 
 UVICORN = ["uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", "soak.asgi_app:app"]

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 
 TIMEOUT = 20.0
@@ -31,7 +32,7 @@ class Exchange(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def send(self, piece: bytes) -> None:
-        """Send a piece of the request's body, or nothing if the server has ended its response or the connection."""
+        """Send a piece of the request's body, or nothing if the server wants no more of it."""
 
     def end(self) -> None:
         """End the request's body."""
@@ -85,19 +86,83 @@ class Http1Exchange:
         return self._response.read1()
 
 
-class Http2Exchange:
-    """An HTTP/2 request on a connection of its own, with prior knowledge (RFC 9113, 3.3)."""
+class Http2Connection:
+    """An HTTP/2 connection with prior knowledge (RFC 9113, 3.3), and any number of requests on it.
 
-    def __init__(self, port: int, method: str, target: str | bytes, fields: Fields = (), body: bool = False) -> None:
+    Nothing is sent or read by itself: who waits for one response takes in what comes for all.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self.h2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
+        )
+        self._streams: dict[int, Http2Stream] = {}
+        self.h2.initiate_connection()
+
+    def __enter__(self) -> Http2Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def open(self, stream: Http2Stream, head: list[tuple[bytes, bytes]], *, ended: bool) -> int:
+        """Send the head of *stream* and return its number."""
+        stream_id = self.h2.get_next_available_stream_id()
+        self._streams[stream_id] = stream
+        self.h2.send_headers(stream_id, head, end_stream=ended)
+        self.flush()
+        return stream_id
+
+    def flush(self) -> None:
+        with suppress(ConnectionError):  # a server that is gone may still have sent a response before
+            self._socket.sendall(self.h2.data_to_send())
+
+    def is_cut_off(self) -> bool:
+        """Answer nothing that comes, and wait until the server closes the connection; False if it does not in time."""
+        try:
+            while self._socket.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            pass
+        return True
+
+    def receive(self) -> None:
+        """Wait for something to come, and hand it to the streams.
+
+        Raises:
+            ConnectionError: The server ended the connection.
+        """
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        for event in self.h2.receive_data(data):
+            if isinstance(event, h2.events.ConnectionTerminated):
+                raise ConnectionError(f"the server gave the connection up: {event}")
+            stream = self._streams.get(getattr(event, "stream_id", None) or 0)
+            if stream is not None:
+                stream.happened(event)
+        self.flush()
+
+
+class Http2Stream:
+    """A request on an `Http2Connection`."""
+
+    def __init__(
+        self, connection: Http2Connection, method: str, target: str | bytes, fields: Fields = (), body: bool = False
+    ) -> None:
         self.trailers: list[tuple[str, str]] = []
+        self._connection = connection
         self._status: int | None = None
         self._pieces: list[bytes] = []
         self._ended = False
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-        self._connection = h2.connection.H2Connection(
-            h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
-        )
-        self._connection.initiate_connection()
+        self._unwanted = False
+        self._reset: str | None = None
         head: list[tuple[bytes, bytes]] = [
             (b":method", method.encode()),
             (b":scheme", b"http"),
@@ -105,29 +170,35 @@ class Http2Exchange:
             (b":path", _bytes(target)),
         ]
         head += [(_bytes(name), _bytes(value)) for name, value in fields]
-        self._connection.send_headers(1, head, end_stream=not body)
-        self._flush()
+        self._stream_id = connection.open(self, head, ended=not body)
 
-    def __enter__(self) -> Http2Exchange:
+    def __enter__(self) -> Http2Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        """Leave the connection to the other requests on it."""
 
     def send(self, piece: bytes) -> None:
-        while piece and not self._ended:
-            room = min(self._connection.local_flow_control_window(1), self._connection.max_outbound_frame_size)
+        h2_connection = self._connection.h2
+        while piece and not self._unwanted:
+            window = h2_connection.local_flow_control_window(self._stream_id)
+            room = min(window, h2_connection.max_outbound_frame_size)
             if room == 0:
                 self._receive()
                 continue
-            self._connection.send_data(1, piece[:room])
-            self._flush()
+            h2_connection.send_data(self._stream_id, piece[:room])
+            self._connection.flush()
             piece = piece[room:]
 
     def end(self) -> None:
-        if not self._ended:
-            self._connection.end_stream(1)
-            self._flush()
+        if not self._unwanted:
+            self._connection.h2.end_stream(self._stream_id)
+            self._connection.flush()
+
+    def reset(self) -> None:
+        """Give the request up."""
+        self._connection.h2.reset_stream(self._stream_id, h2.errors.ErrorCodes.CANCEL)
+        self._connection.flush()
 
     def status(self) -> int:
         while self._status is None:
@@ -139,29 +210,41 @@ class Http2Exchange:
             self._receive()
         return self._pieces.pop(0) if self._pieces else b""
 
-    def _flush(self) -> None:
-        with suppress(ConnectionError):  # a server that is gone may still have sent a response before
-            self._socket.sendall(self._connection.data_to_send())
+    def rest(self) -> bytes:
+        """Wait for the end of the response and return what was not read of its body."""
+        return b"".join(iter(self.read, b""))
+
+    def happened(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.ResponseReceived):
+            self._status = int(dict(event.headers)[b":status"])
+        elif isinstance(event, h2.events.DataReceived):
+            self._connection.h2.acknowledge_received_data(event.flow_controlled_length, self._stream_id)
+            if event.data:
+                self._pieces.append(event.data)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self.trailers += [(name.decode(), value.decode()) for name, value in event.headers]
+        elif isinstance(event, h2.events.StreamEnded):
+            self._ended = True
+        elif isinstance(event, h2.events.StreamReset):
+            self._unwanted = True
+            if not self._ended:
+                # After the end of a response it only says: do not send the rest (RFC 9113, 8.1).
+                self._reset = str(event)
 
     def _receive(self) -> None:
-        data = self._socket.recv(65536)
-        if not data:
-            raise ConnectionError("the server closed the connection")
-        for event in self._connection.receive_data(data):
-            if isinstance(event, h2.events.ResponseReceived):
-                self._status = int(dict(event.headers)[b":status"])
-            elif isinstance(event, h2.events.DataReceived):
-                self._connection.acknowledge_received_data(event.flow_controlled_length, 1)
-                if event.data:
-                    self._pieces.append(event.data)
-            elif isinstance(event, h2.events.TrailersReceived):
-                self.trailers += [(name.decode(), value.decode()) for name, value in event.headers]
-            elif isinstance(event, h2.events.StreamEnded):
-                self._ended = True
-            elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)) and not self._ended:
-                # After the end of a response it only says: do not send the rest (RFC 9113, 8.1).
-                raise ConnectionError(f"the server gave the request up: {event}")
-        self._flush()
+        if self._reset is not None:
+            raise ConnectionError(f"the server gave the request up: {self._reset}")
+        self._connection.receive()
+
+
+class Http2Exchange(Http2Stream):
+    """An HTTP/2 request on a connection of its own."""
+
+    def __init__(self, port: int, method: str, target: str | bytes, fields: Fields = (), body: bool = False) -> None:
+        super().__init__(Http2Connection(port), method, target, fields, body)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
 
 
 def _bytes(text: str | bytes) -> bytes:
