@@ -13,6 +13,9 @@ request that is refused, and set:
 ``RESTATE_IDENTITY_OBSERVER``
     An object that is told of every request that is judged, see `restate_identity.telemetry`. None by default.
 
+Under ASGI, put `restate_identity.asgi.RequestIdentityMiddleware` around ``get_asgi_application()`` too: Django reads
+the body of a request before any of ``MIDDLEWARE`` runs, and writes a large one to disk.
+
 Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well, and Django's system checks report a mistake in these
 settings. Without it the server still does not start with such a mistake: the middleware cannot be built.
 """
@@ -47,7 +50,9 @@ class RequestIdentityMiddleware:
 
     The verified `Identity` is in ``request.restate_identity`` (None on an exempt path) and in `current_identity()`, in
     views and in the content of streaming responses, but not in that of a ``FileResponse``, which servers read
-    themselves. A refused request gets a 401; its body is not read, and no view and no later middleware runs.
+    themselves. A refused request gets a 401, and no view and no later middleware runs. Under WSGI, Django has not read
+    its body. Under ASGI it has: all of it, and from ``FILE_UPLOAD_MAX_MEMORY_SIZE`` on (2.5 MB) into a temporary file.
+    The ASGI middleware around ``get_asgi_application()`` refuses before that.
 
     The path that is judged is ``request.path``.
 

@@ -29,7 +29,8 @@ class RequestIdentityMiddleware:
 
     The verified `Identity` is in ``environ["restate_identity"]``, and in `current_identity()` whenever code of *app*
     runs: in the call, and in each step and the closing of the iterable that it returns, in whatever thread the server
-    takes them. A refused request gets a 401, its body is not read, and nothing of *app* runs.
+    takes them. A refused request gets a 401, and nothing of *app* runs. The middleware does not read its body; some
+    servers do so before they call an application: waitress reads all of it, gunicorn none.
 
     The path that is verified is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8; and ``REQUEST_URI`` or ``RAW_URI``, where
     the server gives one of them. A path that can be read in two ways is refused, also if it would be exempt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -526,6 +527,20 @@ def test_headers_with_underscores_never_stand_in_for_a_missing_proof(
         # A path that is not UTF-8.
         assert server.request(f"/%ff{PATH}", list(headers.items())).status == 401
         assert server.refusals(3) == refusals
+
+
+@pytest.mark.parametrize(("name", "reads_it_first"), [("gunicorn", False), ("waitress", True)])
+def test_some_servers_read_the_body_before_the_middleware_is_asked(name: str, reads_it_first: bool) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n".encode()
+    with served(name) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as caller:
+        caller.sendall(head)
+        if reads_it_first:
+            caller.settimeout(1)
+            with pytest.raises(TimeoutError):
+                caller.recv(1)
+            caller.settimeout(20)
+            caller.sendall(b"body")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 401")
 
 
 def test_nothing_is_logged_of_a_token(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.integrations.serving import INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
+from tests.wire import Http1Exchange
 
 SERVERS = {
     "gunicorn": lambda port: ["gunicorn", "--bind", f"127.0.0.1:{port}", "shop.wsgi:application"],
@@ -45,6 +47,12 @@ def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigne
 def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:
     assert served.get("/alive").json() == {"status": "ok"}
     assert served.get("/alive/").status_code == 401
+
+
+def test_under_asgi_a_request_is_refused_before_django_reads_its_body(launch: Launcher) -> None:
+    served = launch("django", SERVERS["uvicorn"], env=SETTINGS)
+    with Http1Exchange(httpx.URL(served.url).port or 0, "POST", "/items/tea/take", body=True) as refused:
+        assert refused.status() == 401
 
 
 def _check(identity_key: str) -> subprocess.CompletedProcess[str]:
