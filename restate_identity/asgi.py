@@ -18,6 +18,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# In the scope's extensions: this server can end a response before its request ends, and harm no other request by it.
+ENDS_EARLY = "restate_identity.ends_early"
+
 _SCHEME = SCHEME_HEADER.encode()
 _TOKEN = TOKEN_HEADER.encode()
 _SCHEME_LENGTH, _TOKEN_LENGTH = len(_SCHEME), len(_TOKEN)
@@ -29,7 +32,8 @@ class RequestIdentityMiddleware:
 
     HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
     `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`; it is None for an exempt path. A
-    refused request gets a 401, its body is not read, and nothing of *app* runs.
+    refused request gets a 401 at once, and nothing of *app* runs. What comes of its body is not kept: over HTTP/2 it is
+    read and thrown away, over HTTP/1.1 it is left to the server.
 
     Args:
         app: Any ASGI application.
@@ -73,7 +77,7 @@ class RequestIdentityMiddleware:
         try:
             identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"))
         except VerificationError:
-            await _refuse(scope, send)
+            await refuse(scope, receive, send)
             return
         # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
         inner_scope = dict(scope)
@@ -117,16 +121,38 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
     return signature_headers(headers)
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
-    if scope["type"] == "http":
-        prefix = "http"
-    elif "websocket.http.response" in (scope.get("extensions") or {}):
-        prefix = "websocket.http"
-    else:
-        # Without that extension an ASGI server can only answer a handshake with 403.
-        await send({"type": "websocket.close"})
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with a 401, and a WebSocket handshake with what its server can send.
+
+    The whole 401 goes out at once. Over HTTP/2 and HTTP/3 its stream stays open while the rest of the request's body
+    is read and thrown away, until the body ends or the caller leaves: hypercorn up to 0.18 ends a connection, with all
+    other requests on it, when a part of a body comes in after the end of the response (its issue 329). Over HTTP/1.1
+    nobody shares the connection: the server decides what becomes of the body, and its timeouts apply.
+    """
+    extensions = scope.get("extensions") or {}
+    if scope["type"] != "http":
+        if "websocket.http.response" in extensions:
+            await _send_refusal("websocket.http", scope, send)
+        else:
+            # Without that extension an ASGI server can only answer a handshake with 403.
+            await send({"type": "websocket.close"})
         return
+    if scope.get("http_version", "1.1").startswith("1.") or ENDS_EARLY in extensions:
+        await _send_refusal("http", scope, send)
+        return
+    await _send_refusal("http", scope, send, more_body=True)
+    more_body = True
+    while more_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more_body = message.get("more_body", False)
+    await send({"type": "http.response.body"})
+
+
+async def _send_refusal(prefix: str, scope: Scope, send: Send, *, more_body: bool = False) -> None:
     # A list of its own: middleware further up may append to it.
     await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": list(_HEADERS)})
     # Not every server drops the body of an answer to HEAD (granian over HTTP/2 sends it).
-    await send({"type": f"{prefix}.response.body", "body": b"" if scope.get("method") == "HEAD" else REFUSAL_BODY})
+    body = b"" if scope.get("method") == "HEAD" else REFUSAL_BODY
+    await send({"type": f"{prefix}.response.body", "body": body, "more_body": more_body})

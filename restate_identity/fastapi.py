@@ -1,30 +1,34 @@
 """The guard as a FastAPI dependency, for single routes or routers. Needs the extra ``fastapi``.
 
-To guard a whole application, use the ASGI middleware: it comes before anything of FastAPI runs.
+To guard a whole application, use `restate_identity.asgi.RequestIdentityMiddleware`: it comes before anything of FastAPI
+runs. As a dependency of the application, the guard leaves mounted applications, routes made by ``add_route``,
+``/docs``, ``/redoc`` and ``/openapi.json`` open to everybody: FastAPI solves no dependencies for them.
 """
 
 # Without `from __future__ import annotations`: of an instance, FastAPI cannot resolve annotations that are strings.
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+from restate_identity.asgi import Message, Receive, Scope, Send, refuse
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import TOKEN_HEADER, IdentityVerifier, signature_headers
 
 try:
-    from fastapi import HTTPException, Response, WebSocketException
+    from fastapi import HTTPException, Request, Response, WebSocketException
     from fastapi.openapi.models import APIKey, APIKeyIn
     from fastapi.requests import HTTPConnection
     from fastapi.security.base import SecurityBase
+    from starlette.requests import ClientDisconnect
 except ImportError as _error:
     raise ImportError(
         "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'", name=_error.name
     ) from _error
 
-_HEADERS = dict(REFUSAL_HEADERS)
+_CHALLENGE = dict(REFUSAL_HEADERS)["www-authenticate"]
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
@@ -32,12 +36,15 @@ class RequestIdentity(SecurityBase):
     """A dependency that is the `Identity` of the request, and lets only requests through that your own Restate signed.
 
     Use it as ``identity: Annotated[Identity, Depends(RequestIdentity(identity_keys=[…]))]``, or in the ``dependencies``
-    of a route, a router or an application. OpenAPI describes it as an API key in the header ``x-restate-jwt-v1``.
+    of a route or a router. In those of an application it leaves some paths open, see above: use the ASGI middleware.
+    OpenAPI describes it as an API key in the header ``x-restate-jwt-v1``.
 
     Until the response has been sent, the identity is also in `current_identity()`, in endpoints of both kinds. On an
-    exempt path the dependency is None. A refused request gets a 401, and the endpoint does not run; but FastAPI reads
-    and parses the body, and solves dependencies that come first, before this one. A refused WebSocket handshake gets a
-    401 where the server can answer one with a response, and is closed where not.
+    exempt path the dependency is None. A refused request gets a 401, and the endpoint does not run. But before this
+    dependency FastAPI solves those that come first, and where the endpoint takes a body, FastAPI reads and parses all
+    of it. Any other body is not kept: over HTTP/2 it is read and thrown away after the 401, over HTTP/1.1 it is left to
+    the server. A refused WebSocket handshake gets a 401 where the server can answer one with a response, and is closed
+    where not.
 
     The path that is judged is the ASGI scope's ``path``.
 
@@ -87,11 +94,12 @@ class RequestIdentity(SecurityBase):
 class RefusedRequest(HTTPException):
     """A request that is not proven to come from the owner's Restate.
 
-    Add an exception handler for it to answer in another way.
+    Add an exception handler for it to answer in another way. That one does not read the rest of the body.
     """
 
-    def __init__(self) -> None:
-        super().__init__(REFUSAL_STATUS, "unauthorized", {"www-authenticate": _HEADERS["www-authenticate"]})
+    def __init__(self, connection: HTTPConnection | None = None) -> None:
+        super().__init__(REFUSAL_STATUS, "unauthorized", {"www-authenticate": _CHALLENGE})
+        self.connection: HTTPConnection | None = connection
 
 
 def _refusal(connection: HTTPConnection) -> Exception:
@@ -102,8 +110,33 @@ def _refusal(connection: HTTPConnection) -> Exception:
     # these handlers are ever found elsewhere, that body is what a refused caller sees.
     handlers: tuple[dict[Any, Any], dict[Any, Any]] = scope.get("starlette.exception_handlers", ({}, {}))
     handlers[0].setdefault(RefusedRequest, _answer)
-    return RefusedRequest()
+    return RefusedRequest(connection)
 
 
-async def _answer(connection: HTTPConnection, error: Exception) -> Response:  # noqa: ARG001 (the signature is given)
-    return Response(REFUSAL_BODY, REFUSAL_STATUS, _HEADERS)
+async def _answer(connection: HTTPConnection, error: Exception) -> Response:
+    # A route class of the application's own may have put another request in place of the one that the handler is given.
+    return _Refusal(getattr(error, "connection", None) or connection)
+
+
+class _Refusal(Response):
+    """The answer of the ASGI middleware, which reads what FastAPI has not read of the body."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        super().__init__(status_code=REFUSAL_STATUS)
+        self._connection = connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await refuse(scope, self._receive_rest, send)
+
+    async def _receive_rest(self) -> Message:
+        """Read the rest of the body. Where FastAPI has read it, the server would have nothing to give until the end."""
+        assert isinstance(self._connection, Request)
+        try:
+            async for _ in self._connection.stream():
+                pass
+        except ClientDisconnect:
+            return {"type": "http.disconnect"}
+        except RuntimeError:
+            # It was read to its end before.
+            pass
+        return {"type": "http.request"}

@@ -66,8 +66,8 @@ class RequestGuard:
             raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
 
         Raises:
-            VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; neither read the body
-                nor call the application.
+            VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; keep nothing of
+                the body, and do not call the application.
         """
         if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
             odd = oddity(path, raw_path)

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from restate_identity import Identity, IdentityVerifier, InvalidKeyError, current_identity
-from restate_identity.asgi import ASGIApp, Message, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
 
 PATH = "/invoke/Greeter/greet"
@@ -33,8 +33,11 @@ REFUSAL: list[Message] = [
             (b"www-authenticate", b"RestateRequestIdentity"),
         ],
     },
-    {"type": "http.response.body", "body": b'{"error":"unauthorized"}'},
+    {"type": "http.response.body", "body": b'{"error":"unauthorized"}', "more_body": False},
 ]
+# Over HTTP/2 the same bytes, and the end when the request has ended.
+OPEN_REFUSAL: list[Message] = [REFUSAL[0], {**REFUSAL[1], "more_body": True}]
+END: Message = {"type": "http.response.body"}
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -227,11 +230,103 @@ def test_an_identity_that_a_client_puts_into_the_scope_is_replaced() -> None:
         [("x-restate-signature-scheme", 1)],
     ],
 )
-def test_a_refused_request_is_answered_without_the_app_and_without_its_body(headers: Any) -> None:
+def test_a_refused_request_over_http_1_is_answered_without_the_app_and_its_body_is_not_read(headers: Any) -> None:
     app = Recorder()
 
     assert asyncio.run(served(guarded(app), request(headers=headers))) == REFUSAL
     assert app.calls == []
+
+
+# --- what becomes of the body of a refused request over HTTP/2
+
+
+def part(body: bytes, *, more_body: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more_body}
+
+
+def refused_over_http2(*messages: Message | Exception, **more: Any) -> tuple[list[Message], int]:
+    """Return what is sent while the server has these *messages*, and how many of them are not asked for."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        assert sent[:2] == ([OPEN_REFUSAL[0], {**OPEN_REFUSAL[1], "body": b""}] if more else OPEN_REFUSAL)
+        message = left.pop(0)
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = Recorder()
+    try:
+        asyncio.run(guarded(app)(request(http_version="2", **more), receive, send))
+    finally:
+        assert app.calls == []
+    return sent, len(left)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [part(b"", more_body=False)],
+        [{"type": "http.request"}],
+        [part(b"a"), part(b""), part(b"b", more_body=False)],
+        [part(b"x" * 65536)] * 1000 + [part(b"", more_body=False)],
+    ],
+    ids=["no body", "only what must be in a message", "three parts", "64 MiB"],
+)
+def test_over_http2_the_whole_401_is_sent_first_and_its_end_after_the_end_of_the_request(
+    messages: list[Message],
+) -> None:
+    assert refused_over_http2(*messages) == ([*OPEN_REFUSAL, END], 0)
+
+
+def test_nothing_is_read_beyond_the_end_of_the_request() -> None:
+    assert refused_over_http2(part(b"", more_body=False), part(b"of another request")) == ([*OPEN_REFUSAL, END], 1)
+
+
+def test_nothing_is_sent_to_a_refused_caller_who_has_left() -> None:
+    assert refused_over_http2(part(b"a"), {"type": "http.disconnect"}) == (OPEN_REFUSAL, 0)
+
+
+def test_the_refusal_of_a_head_request_over_http2_has_no_body() -> None:
+    sent, _ = refused_over_http2(part(b"", more_body=False), method="HEAD")
+    assert [message.get("body", b"") for message in sent[1:]] == [b"", b""]
+
+
+def test_an_error_of_the_server_passes_after_the_401() -> None:
+    with pytest.raises(ConnectionResetError):
+        refused_over_http2(part(b"a"), ConnectionResetError())
+
+
+def test_a_refusal_that_waits_for_the_end_of_the_body_can_be_cancelled() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def main() -> None:
+        call = asyncio.ensure_future(guarded(Recorder())(request(http_version="2"), never, send))
+        while len(sent) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(main())
+    assert sent == OPEN_REFUSAL
+
+
+def test_a_server_that_can_end_a_response_early_is_told_the_end_at_once() -> None:
+    scope = request(http_version="2", extensions={ENDS_EARLY: {}})
+    assert asyncio.run(served(guarded(Recorder()), scope)) == REFUSAL
 
 
 def test_a_refusal_is_logged_once_with_its_reason_and_without_the_token(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,9 +65,11 @@ class Deployment:
 
 
 @contextmanager
-def guarded_services(folder: Path, key: str, http: str = "HTTP/2") -> Iterator[tuple[str, Path, Path]]:
+def guarded_services(
+    folder: Path, key: str, http: str = "HTTP/2", port: int | None = None
+) -> Iterator[tuple[str, Path, Path]]:
     """Serve the guarded services; give their URL, the recording and the log."""
-    port = free_port()
+    port = port or free_port()
     recording, log = folder / "recording.jsonl", folder / "service.log"
     app = "tests.recording_app:app"
     command = {
@@ -166,6 +169,27 @@ def test_a_server_that_does_not_sign_is_turned_away(restate_program: Path, tmp_p
         assert {(refusal.path, refusal.reason) for refusal in RefusalLog(log).new()} == {
             ("/discover", "missing_scheme")
         }
+
+
+def test_a_server_sees_the_refusal_of_an_invocation_whose_body_it_has_not_ended(
+    restate_program: Path, identity_pem: Path, tmp_path: Path
+) -> None:
+    key, other_key = RequestSigner.from_pem(identity_pem).public_key, RequestSigner.generate().public_key
+    port = free_port()
+    with RestateServer(restate_program, identity_key=identity_pem) as server:
+        with guarded_services(tmp_path, str(key), port=port) as (url, _, _):
+            assert server.register(url).status_code == 201
+        with guarded_services(tmp_path, str(other_key), port=port) as (_, _, log):
+            assert server.invoke("Greeter/greet/send", "Ada").is_success
+            refusals = RefusalLog(log)
+            paths: list[str] = []
+            give_up_at = time.monotonic() + 60
+            # It tries again only when it has seen the 401.
+            while len(paths) < 2:
+                assert time.monotonic() < give_up_at
+                time.sleep(0.1)
+                paths += [refusal.path for refusal in refusals.new()]
+        assert set(paths) == {"/invoke/Greeter/greet"}
 
 
 def issued_at(token: str) -> int:

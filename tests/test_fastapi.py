@@ -3,18 +3,30 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+)
 from fastapi.requests import HTTPConnection
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from restate_identity import Identity, IdentityVerifier, current_identity
+from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.fastapi import RefusedRequest, RequestIdentity
 from restate_identity.signing import RequestSigner
 
@@ -252,6 +264,146 @@ def call(app: FastAPI, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[i
 
     asyncio.run(app(scope, receive, send))
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+
+
+# What becomes of the body of a refused request
+
+
+Messages = list[dict[str, Any]]
+JSON = (b"content-type", b"application/json")
+REFUSED_AT_ONCE = [
+    ("http.response.start", b"", False),
+    ("http.response.body", REFUSAL, True),
+    ("http.response.body", b"", False),
+]
+
+
+def refused_over_http2(app: FastAPI, path: str, body: Messages, *headers: tuple[bytes, bytes]) -> tuple[Messages, int]:
+    """Return what is sent, and how many messages were sent when the last part of the *body* was asked for.
+
+    A server has nothing to give after the last one, until the response is complete: asking once more fails here.
+    """
+    left = list(body)
+    sent: Messages = []
+    sent_before_the_last = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent_before_the_last
+        sent_before_the_last = len(sent)
+        return left.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "2",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": list(headers),
+    }
+    asyncio.run(app(scope, receive, send))
+    assert left == []
+    return sent, sent_before_the_last
+
+
+def parts(*pieces: bytes) -> Messages:
+    more = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    return [*more, {"type": "http.request", "body": b"", "more_body": False}]
+
+
+def in_short(sent: Messages) -> list[tuple[str, bytes, bool]]:
+    assert sent[0]["status"] == 401
+    return [(message["type"], message.get("body", b""), message.get("more_body", False)) for message in sent]
+
+
+@pytest.mark.parametrize("endpoint", ["", "/async"])
+def test_a_body_that_no_endpoint_takes_is_read_after_the_401(app: FastAPI, seen: Seen, endpoint: str) -> None:
+    sent, before = refused_over_http2(app, f"{endpoint}{PATH}", parts(b"x" * 65536, b"y"))
+    assert (in_short(sent), before, seen) == (REFUSED_AT_ONCE, 2, [])
+
+
+def test_a_body_that_fastapi_has_read_is_not_asked_for_again(app: FastAPI) -> None:
+    sent, before = refused_over_http2(app, f"/body{PATH}", parts(b'{"name":"x"}'), JSON)
+    assert (in_short(sent), before) == (REFUSED_AT_ONCE, 0)
+
+
+def test_a_body_that_a_dependency_has_read_before_is_not_asked_for_again(app: FastAPI) -> None:
+    async def count(request: Request) -> int:
+        return sum([len(part) async for part in request.stream()])
+
+    @app.post("/counted/invoke/{service}/{handler}", dependencies=[Depends(count), Depends(signed)])
+    def endpoint() -> None:
+        raise AssertionError
+
+    sent, before = refused_over_http2(app, f"/counted{PATH}", parts(b"x"))
+    assert (in_short(sent), before) == (REFUSED_AT_ONCE, 0)
+
+
+def test_a_body_that_a_route_class_has_read_through_a_request_of_its_own_is_not_asked_for_again(app: FastAPI) -> None:
+    class Reading(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def read_and_handle(request: Request) -> Response:
+                own = Request(request.scope, request.receive)
+                await own.body()
+                return await handler(own)
+
+            return read_and_handle
+
+    router = APIRouter(route_class=Reading)
+
+    @router.post("/read/invoke/{service}/{handler}", dependencies=[Depends(signed)])
+    def endpoint() -> None:
+        raise AssertionError
+
+    app.include_router(router)
+    sent, before = refused_over_http2(app, f"/read{PATH}", parts(b"x"))
+    assert (in_short(sent), before) == (REFUSED_AT_ONCE, 0)
+
+
+def test_a_refused_caller_who_leaves_within_the_body_is_sent_nothing_more(app: FastAPI) -> None:
+    sent, _ = refused_over_http2(app, PATH, [*parts(b"x")[:1], {"type": "http.disconnect"}])
+    assert in_short(sent) == REFUSED_AT_ONCE[:2]
+
+
+def test_middleware_of_the_application_passes_the_401_on_before_the_body_ends(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def pass_on(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        return await call_next(request)
+
+    sent, before = refused_over_http2(app, PATH, parts(b"x" * 65536, b"y"))
+    assert b"".join(body for _, body, _ in in_short(sent)) == REFUSAL
+    assert before >= 1
+
+
+# What it does not guard
+
+
+def test_of_a_whole_application_it_guards_the_routes_of_fastapi_alone_and_the_middleware_guards_everything() -> None:
+    def plain(request: Request) -> Response:  # noqa: ARG001
+        return Response()
+
+    def whole(**options: Any) -> FastAPI:
+        application = FastAPI(**options)
+        application.post(PATH)(lambda: "served")
+        application.add_route("/plain", plain)
+        application.mount("/mounted", PlainTextResponse("served"))
+        return application
+
+    def statuses(application: Any) -> dict[str, int]:
+        client = TestClient(application)
+        paths = ["/docs", "/redoc", "/openapi.json", "/plain", "/mounted/x"]
+        return {PATH: client.post(PATH).status_code, **{path: client.get(path).status_code for path in paths}}
+
+    dependency = statuses(whole(dependencies=[Depends(signed)]))
+    middleware = statuses(RequestIdentityMiddleware(whole(), identity_keys=KEYS))
+
+    assert dependency.pop(PATH) == 401
+    assert set(dependency.values()) == {200}
+    assert set(middleware.values()) == {401}
 
 
 # Made on import: the tests may run minutes later.

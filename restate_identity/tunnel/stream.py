@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from h2.errors import ErrorCodes
 
-from restate_identity.asgi import ASGIApp, Message, Scope
+from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Scope
 from restate_identity.errors import quoted
 from restate_identity.tunnel.forwarded_path import ForwardedPath
 from restate_identity.tunnel.wire import Wire
@@ -84,7 +84,7 @@ def asgi_scope(request: Request, forwarded: ForwardedPath) -> Scope:
         "headers": request.headers,
         "client": None,
         "server": ("in-process", 9080),
-        "extensions": {},
+        "extensions": {ENDS_EARLY: {}},
     }
 
 

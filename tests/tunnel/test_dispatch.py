@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 import pytest
+from h2.errors import ErrorCodes
 
 from restate_identity import current_identity
-from restate_identity.asgi import ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.asgi import ENDS_EARLY, ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel.connection import ConnectionState
 from tests.tunnel.cloud import PREFIX, Response
@@ -66,6 +67,19 @@ def test_a_request_without_an_identity_is_refused() -> None:
     app = Recording()
     assert answered(guarded(app), PREFIX + INVOKE).status == 401
     assert app.scopes == []
+
+
+def test_a_refused_request_whose_body_does_not_end_holds_nothing() -> None:
+    async def test() -> None:
+        async with serving(guarded(Recording())) as (here, line):
+            refused = line.open(PREFIX + INVOKE)
+            assert (await refused.whole()).body == b'{"error":"unauthorized"}'
+            await line.until(lambda: refused.over)
+            assert refused.reset_code == ErrorCodes.NO_ERROR
+            await until(lambda: here.connection.in_flight == 0)
+            assert (await line.request(PREFIX + INVOKE, SIGNER.headers(INVOKE))).status == 200
+
+    run(test())
 
 
 @pytest.mark.parametrize("tail", [INVOKE, "/discover"])
@@ -136,7 +150,7 @@ def test_the_application_is_told_what_a_server_would_tell_it() -> None:
             ],
             "client": None,
             "server": ("in-process", 9080),
-            "extensions": {},
+            "extensions": {ENDS_EARLY: {}},
         }
     ]
 
