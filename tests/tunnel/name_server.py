@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import TracebackType
 
 import dns.flags
@@ -25,6 +26,7 @@ class NameServer(asyncio.DatagramProtocol):
         failing: Names and types that get SERVFAIL.
         silent: Whether no question is answered.
         asked: How many questions came.
+        gone_after: After so many questions nothing exists any more.
     """
 
     def __init__(self, **hosts: str) -> None:
@@ -32,6 +34,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.failing: set[tuple[str, str]] = set()
         self.silent = False
         self.asked = 0
+        self.gone_after = sys.maxsize
         for host, address in hosts.items():
             self.records[f"{host}.test", "A"] = [address]
 
@@ -57,6 +60,8 @@ class NameServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         self.asked += 1
+        if self.asked > self.gone_after:
+            self.records = {}
         if self.silent:
             return
         query = dns.message.from_wire(data)

@@ -29,7 +29,7 @@ def test_every_address_of_every_host_is_a_target_verified_by_the_name_of_the_rec
     run(test())
 
 
-def test_a_definite_no_is_no_target() -> None:
+def test_a_host_that_definitely_has_no_address_is_no_target() -> None:
     async def test() -> None:
         async with NameServer(a="127.0.0.1") as names:
             resolver = names.resolver()
@@ -37,10 +37,36 @@ def test_a_definite_no_is_no_target() -> None:
             assert await resolver.resolve() == targets(("127.0.0.1", 1))
             del names.records["a.test", "A"]
             assert await resolver.resolve() == set()
-            names.records[RECORD, "SRV"] = ["0 0 0 ."]
-            assert await resolver.resolve() == set()
-            del names.records[RECORD, "SRV"]
-            assert await resolver.resolve() == set()
+
+    run(test())
+
+
+@pytest.mark.parametrize("records", [None, [], ["0 0 0 ."]], ids=["NXDOMAIN", "NODATA", "root"])
+def test_a_record_that_names_no_server_is_not_believed(records: list[str] | None) -> None:
+    async def test() -> None:
+        async with NameServer(a="127.0.0.1") as names:
+            names.serve(("a", 1))
+            resolver = names.resolver()
+            assert await resolver.resolve() == targets(("127.0.0.1", 1))
+            if records is None:
+                del names.records[RECORD, "SRV"]
+            else:
+                names.records[RECORD, "SRV"] = records
+            with pytest.raises(ResolutionError, match=RECORD):
+                await resolver.resolve()
+            names.serve(("a", 1))
+            assert await resolver.resolve() == targets(("127.0.0.1", 1))
+
+    run(test())
+
+
+def test_a_zone_that_goes_between_the_two_questions_is_not_believed_either() -> None:
+    async def test() -> None:
+        async with NameServer(a="127.0.0.1") as names:
+            names.serve(("a", 1))
+            names.gone_after = 1
+            with pytest.raises(ResolutionError, match=RECORD):
+                await names.resolver().resolve()
 
     run(test())
 
