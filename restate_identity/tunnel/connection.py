@@ -53,6 +53,9 @@ class ConnectionState(Enum):
     HANDSHAKE = "handshake"
     SERVING = "serving"
     DRAINING = "draining"
+    """The server wants another connection. It goes on using this one until it has that, and we go on serving."""
+    LEAVING = "leaving"
+    """Ends as soon as nothing is in flight: the server said that nothing more comes (GOAWAY), or we stop."""
     CLOSED = "closed"
 
 
@@ -63,7 +66,7 @@ class EndingKind(Enum):
     """The whole tunnel must stop: dialling again cannot help."""
     RETRY = "retry"
     DRAINED = "drained"
-    """The server asked for it, and what was in flight has finished."""
+    """The server asked for it, and has left, or the grace was over."""
     STOPPED = "stopped"
     """By `Connection.stop`."""
 
@@ -127,6 +130,7 @@ class Connection:
         self._streams: dict[int, ForwardedStream] = {}
         self._serving_since = 0.0
         self._served_for = 0.0
+        self._goodbye_began = 0.0
         self._unanswered_pings = 0
         self._ping_outstanding = False
         # One at a time: the deadline of the handshake, then the watchdog. And what a drain waits for.
@@ -140,6 +144,11 @@ class Connection:
         if self.state is ConnectionState.SERVING:
             return asyncio.get_running_loop().time() - self._serving_since
         return self._served_for
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether what comes is served, and more may come."""
+        return self.state in (ConnectionState.SERVING, ConnectionState.DRAINING)
 
     @property
     def in_flight(self) -> int:
@@ -167,9 +176,8 @@ class Connection:
         if self.state in (ConnectionState.DIALLING, ConnectionState.HANDSHAKE):
             self._end(EndingKind.STOPPED, "stopped before it served")
             return
-        assert self._wire is not None
-        self._wire.goaway(GRACEFUL_GOAWAY)
-        self._drain()
+        self._set_grace(self._timings.grace)
+        self._leave()
 
     # The dial.
 
@@ -282,12 +290,13 @@ class Connection:
             self._end(EndingKind.RETRY, f"the server ended the connection (GOAWAY, error code {goaway.error_code})")
         else:
             self._server_drains("GOAWAY")
+            self._leave()
 
     def _lost(self, reason: str) -> None:
-        if self.state is ConnectionState.DRAINING:
+        if self.state in (ConnectionState.DRAINING, ConnectionState.LEAVING):
             if self._streams:
                 reason = f"{reason}, with {len(self._streams)} requests in flight"
-            self._end(EndingKind.STOPPED if self._stopping else EndingKind.DRAINED, reason)
+            self._end(self._own_ending, reason)
         else:
             self._end(EndingKind.RETRY, reason)
 
@@ -321,8 +330,7 @@ class Connection:
         waited, self._streams = self._streams, {}
         for stream in waited.values():
             self._route(stream)
-        if self._stopping:
-            self._say_goodbye_if_idle()
+        self._say_goodbye_if_idle()
 
     def _handshake_overdue(self) -> None:
         missing = "open the stream of the handshake" if self._start_stream is None else "say whether it accepts us"
@@ -363,8 +371,7 @@ class Connection:
         self._streams.pop(stream.stream_id, None)
         if stream.served:
             self._wire.floods.completed()
-        if self.state is ConnectionState.DRAINING:
-            self._say_goodbye_if_idle()
+        self._say_goodbye_if_idle()
 
     # The watchdog.
 
@@ -376,7 +383,7 @@ class Connection:
 
     def _pong(self, data: bytes) -> None:
         if data == _LAST_PING:
-            self._finish_drain()
+            self._goodbye_seen()
         elif self._ping_outstanding:
             self._ping_outstanding = False
             self._unanswered_pings = 0
@@ -390,45 +397,74 @@ class Connection:
         else:
             self._set_timer(max(self._timings.ping_every - self._timings.ping_answer, 0), self._watch)
 
-    # Draining.
+    # Draining, and leaving.
 
     def _server_drains(self, asked_by: str) -> None:
         if self.state is not ConnectionState.SERVING:
             return
         self._log(logging.INFO, "drains: the server asked for it (%s), %d requests in flight", asked_by, self.in_flight)
-        self._drain()
+        self._served_for = self.served_for
+        self.state = ConnectionState.DRAINING
+        self._set_grace(self._timings.drain_grace)
         self._on_drain(self)
 
-    def _drain(self) -> None:
-        if self.state is ConnectionState.SERVING:
-            self._served_for = self._now() - self._serving_since
-            self.state = ConnectionState.DRAINING
-        if self._grace_timer is not None:
-            self._grace_timer.cancel()
-        self._grace_timer = self._loop.call_later(self._timings.grace, self._grace_over)
+    def _leave(self) -> None:
+        """End as soon as nothing is in flight, and tell the server so."""
+        if self.state is ConnectionState.LEAVING:
+            return
+        assert self._wire is not None
+        self._served_for = self.served_for
+        self.state = ConnectionState.LEAVING
+        self._wire.goaway(GRACEFUL_GOAWAY)
         self._say_goodbye_if_idle()
 
     def _say_goodbye_if_idle(self) -> None:
-        """Announce the end, and wait until the server has seen that: what it sent before is here by then."""
-        if self._streams or self._goodbye_timer is not None or self._wire is None:
+        """Wait until the server has seen that this is the end: what it sent before is here by then."""
+        if self.state is not ConnectionState.LEAVING or self._streams or self._goodbye_timer is not None:
             return
-        if not self._stopping:
-            self._wire.goaway(GRACEFUL_GOAWAY)
+        assert self._wire is not None
         self._wire.ping(_LAST_PING)
-        self._goodbye_timer = self._loop.call_later(self._timings.ping_answer, self._finish_drain)
+        self._await_goodbye()
 
-    def _finish_drain(self) -> None:
+    def _await_goodbye(self) -> None:
+        self._goodbye_began = self._now()
+        self._goodbye_timer = self._loop.call_later(self._timings.farewell, self._goodbye_overdue)
+
+    def _goodbye_overdue(self) -> None:
+        assert self._wire is not None
+        if self._streams:
+            self._goodbye_timer = None
+        elif self._wire.unsent or self._wire.heard_at > self._goodbye_began:
+            # A slow server still takes answers, or what is before our ping. The grace limits that.
+            self._await_goodbye()
+        else:
+            self._give_up(self._own_ending, "nothing is in flight any more, and the server does not answer")
+
+    def _goodbye_seen(self) -> None:
         if self._goodbye_timer is None:
             return
         self._goodbye_timer.cancel()
         self._goodbye_timer = None
         # More may have come since; then this is done again when it has finished.
         if not self._streams:
-            self._end(EndingKind.STOPPED if self._stopping else EndingKind.DRAINED, "nothing is in flight any more")
+            self._end(self._own_ending, "nothing is in flight any more")
 
-    def _grace_over(self) -> None:
-        kind = EndingKind.STOPPED if self._stopping else EndingKind.DRAINED
-        self._end(kind, f"{self.in_flight} requests had not finished after {self._timings.grace:g} s")
+    def _set_grace(self, seconds: float) -> None:
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+        self._grace_timer = self._loop.call_later(seconds, self._grace_over, seconds)
+
+    def _grace_over(self, seconds: float) -> None:
+        if self.state is ConnectionState.DRAINING and not self._streams:
+            # The server has not left by itself. What it has on its way is still served.
+            self._set_grace(self._timings.farewell)
+            self._leave()
+            return
+        self._end(self._own_ending, f"the grace of {seconds:g} s was over, with {self.in_flight} requests in flight")
+
+    @property
+    def _own_ending(self) -> EndingKind:
+        return EndingKind.STOPPED if self._stopping else EndingKind.DRAINED
 
     # The end.
 
@@ -445,28 +481,34 @@ class Connection:
         self._log(logging.WARNING if kind is EndingKind.FATAL else logging.INFO, "ended: %s", reason)
         self._ended.set()
 
+    def _give_up(self, kind: EndingKind, reason: str) -> None:
+        """End a connection whose server does not answer: nothing is to be gained by waiting for it to hang up."""
+        assert self._wire is not None
+        self._end(kind, reason)
+        self._wire.end(ErrorCodes.NO_ERROR, reason)
+        self._wire.abort()
+
     async def _clean_up(self, ending: Ending) -> None:
-        """Close the socket, and see to those requests that are still in flight."""
+        """Close the socket, and see to those requests that are still in flight, within ``timings.farewell``."""
         if self._wire is None:
             return
         streams = list(self._streams.values())
         for stream in streams:
             stream.disconnected()
         tasks = {stream.task for stream in streams if stream.task is not None}
-        self._wire.end(ErrorCodes.NO_ERROR, ending.reason)
-        try:
-            await asyncio.wait_for(self._wire.closed.wait(), self._timings.farewell)
-        except asyncio.TimeoutError:
-            self._wire.abort()
-        if not tasks:
-            return
-        if ending.kind is not EndingKind.STOPPED:
+        if tasks and ending.kind is not EndingKind.STOPPED:
             # The next dial need not wait for them. They have been told; what does not listen is ended by and by.
             self._loop.call_later(self._timings.grace, _cancel_all, tasks)
-            return
-        await asyncio.wait(tasks, timeout=self._timings.farewell)
-        _cancel_all(tasks)
-        await asyncio.wait(tasks, timeout=self._timings.farewell)
+            tasks = set()
+        self._wire.end(ErrorCodes.NO_ERROR, ending.reason)
+        closed = asyncio.ensure_future(self._wire.closed.wait())
+        try:
+            await asyncio.wait({closed, *tasks}, timeout=self._timings.farewell / 2)
+            self._wire.abort()
+            _cancel_all(tasks)
+            await asyncio.wait({closed, *tasks}, timeout=self._timings.farewell / 2)
+        finally:
+            closed.cancel()
 
     def _abandon(self) -> None:
         if self._wire is not None:

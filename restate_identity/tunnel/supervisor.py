@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from restate_identity.asgi import ASGIApp
 from restate_identity.tunnel.backoff import Backoff
-from restate_identity.tunnel.connection import Connection, ConnectionState, Credentials, Ending, EndingKind, Serving
+from restate_identity.tunnel.connection import Connection, Credentials, Ending, EndingKind, Serving
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
@@ -174,7 +174,7 @@ class Supervisor:
 
 
 class _Lane:
-    """One target: a connection, and those that it replaced and that still finish what is in flight."""
+    """One target: a connection, and those that it replaces, which serve until the server leaves them."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class _Lane:
 
     @property
     def is_serving(self) -> bool:
-        return any(connection.state is ConnectionState.SERVING for connection in self._connections.values())
+        return any(connection.takes_requests for connection in self._connections.values())
 
     def stop(self) -> None:
         self._stopping.set()
@@ -236,7 +236,7 @@ class _Lane:
         finally:
             draining.cancel()
         if drained.is_set():
-            # It goes on by itself, with what is in flight.
+            # It goes on serving by itself until the server leaves it.
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
         if ending.kind is EndingKind.FATAL:

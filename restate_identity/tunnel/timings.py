@@ -18,7 +18,9 @@ class Timings:
     missed_pings: int = 2
     """So many unanswered pings in a row end a connection."""
     grace: float = 120.0
-    """For what is in flight to finish, when either side drains."""
+    """For what is in flight to finish, when we stop."""
+    drain_grace: float = 120.0
+    """For a connection to go on serving, when the server wants another one in its place."""
     farewell: float = 1.0
     """For the last frames to reach a server that may be gone, and for a cancelled call to end."""
     steady: float = 5.0

@@ -99,6 +99,8 @@ class Wire(asyncio.Protocol):
         """Is set when the socket is gone."""
         self.open: bool = False
         """Whether anything can be sent."""
+        self.heard_at: float = 0.0
+        """When, by the loop's clock, something came last."""
         self._lost = False
 
     # What asyncio calls.
@@ -124,7 +126,8 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if not self.open:
             return
-        self.floods.at(self._loop.time())
+        self.heard_at = self._loop.time()
+        self.floods.at(self.heard_at)
         try:
             for part in self._reader.split(data):
                 if isinstance(part, GoAway):
@@ -227,6 +230,11 @@ class Wire(asyncio.Protocol):
     def paused(self) -> bool:
         """Whether the socket takes no more at the moment."""
         return self._paused
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the socket has not taken yet."""
+        return self._transport.get_write_buffer_size() if self.open and self._transport is not None else 0
 
     def credit(self, stream_id: int, size: int) -> None:
         """Let the client send so many bytes more: those that it had sent were taken."""

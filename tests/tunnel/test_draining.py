@@ -1,12 +1,15 @@
-"""Handing over to another connection, and stopping: what is in flight finishes, what is new goes elsewhere."""
+"""Handing over to another connection, and stopping: what is in flight finishes, and nothing that comes is lost."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+from hyperframe.frame import PingFrame
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.connection import ConnectionState, EndingKind
@@ -14,11 +17,11 @@ from tests.tunnel.cloud import Cloud, StreamResetError
 from tests.tunnel.dialling import ECHO, QUICK, Held, dialled, run, serving, until
 
 ALL_STREAMS = 2**31 - 1
-BRIEF = replace(QUICK, grace=0.3, farewell=0.2)
-PATIENT = replace(QUICK, grace=600, ping_answer=60)
+BRIEF = replace(QUICK, grace=0.3, drain_grace=0.3, farewell=0.2)
+PATIENT = replace(QUICK, grace=600, drain_grace=600, ping_answer=60)
 
 
-def test_a_server_that_drains_is_answered_and_the_connection_finishes_what_is_in_flight() -> None:
+def test_a_server_that_drains_is_answered_and_served_until_it_leaves() -> None:
     async def test() -> None:
         app = Held()
         async with serving(app, timings=PATIENT) as (here, line):
@@ -26,28 +29,34 @@ def test_a_server_that_drains_is_answered_and_the_connection_finishes_what_is_in
             await until(lambda: app.entered == 1)
             assert (await line.drain()).status == 200
             assert (here.connection.state, here.drains) == (ConnectionState.DRAINING, 1)
-            assert not here.task.done()
+            assert here.connection.takes_requests
             app.let_go()
             assert (await exchange.whole()).body == b"late"
+            # Idle or not, and whatever the server still sends.
+            for _ in range(3):
+                assert (await line.request(ECHO)).body == b"late"
+            assert (line.goaways, here.task.done()) == ([], False)
+            line.close()
             assert (await here.ending()).kind is EndingKind.DRAINED
-            assert line.goaways[0] == (ALL_STREAMS, ErrorCodes.NO_ERROR)
-            await line.ended()
 
     run(test())
 
 
-def test_what_a_draining_server_had_on_its_way_is_still_served() -> None:
+def test_what_a_draining_server_had_on_its_way_when_it_says_that_it_leaves_is_still_served() -> None:
     async def test() -> None:
         app = Held()
         async with serving(app, timings=PATIENT) as (here, line):
             line.open(ECHO, end=True)
             await until(lambda: app.entered == 1)
             await line.drain()
+            line.goaway()
             late = line.open(ECHO, end=True)
             await until(lambda: app.entered == 2)
             app.let_go()
             assert (await late.whole()).body == b"late"
             assert (await here.ending()).kind is EndingKind.DRAINED
+            assert (line.goaways[0], here.drains) == ((ALL_STREAMS, ErrorCodes.NO_ERROR), 1)
+            await line.ended()
 
     run(test())
 
@@ -55,24 +64,23 @@ def test_what_a_draining_server_had_on_its_way_is_still_served() -> None:
 def test_what_crosses_our_last_goodbye_is_still_served() -> None:
     async def test() -> None:
         async with serving(timings=PATIENT) as (here, line):
-            drain = line.open("/_/drain-tunnel", method="GET", end=True)
             # The server has not seen the goodbye when it opens more.
             line.transport.pause_reading()
+            line.goaway()
             await until(lambda: here.drains == 1)
             await asyncio.sleep(0.05)
             crossing = [line.open(ECHO, end=True) for _ in range(3)]
             line.transport.resume_reading()
-            assert (await drain.whole()).status == 200
             assert [(await exchange.whole()).status for exchange in crossing] == [200] * 3
             assert (await here.ending()).kind is EndingKind.DRAINED
 
     run(test())
 
 
-def test_an_idle_connection_that_is_to_drain_ends_at_once() -> None:
+def test_an_idle_connection_ends_at_once_when_the_server_says_that_nothing_more_comes() -> None:
     async def test() -> None:
         async with serving(timings=PATIENT) as (here, line):
-            await line.drain()
+            line.goaway()
             ending = await here.ending()
             assert (ending.kind, here.drains) == (EndingKind.DRAINED, 1)
             assert ending.served_for > 0
@@ -108,6 +116,21 @@ def test_a_goaway_with_an_error_ends_the_connection() -> None:
     run(test())
 
 
+def test_a_connection_that_drains_and_is_idle_ends_after_the_grace_and_what_crosses_that_is_served() -> None:
+    async def test() -> None:
+        async with serving(timings=BRIEF) as (here, line):
+            await line.drain()
+            line.transport.pause_reading()
+            await until(lambda: here.connection.state is ConnectionState.LEAVING)
+            crossing = line.open(ECHO, end=True)
+            line.transport.resume_reading()
+            assert (await crossing.whole()).status == 200
+            assert (await here.ending()).kind is EndingKind.DRAINED
+            assert line.goaways[0] == (ALL_STREAMS, ErrorCodes.NO_ERROR)
+
+    run(test())
+
+
 def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
     async def test() -> None:
         app = Held()
@@ -117,7 +140,7 @@ def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
             await line.drain()
             ending = await here.ending()
             assert ending.kind is EndingKind.DRAINED
-            assert "1 requests had not finished after 0.3 s" in ending.reason
+            assert "the grace of 0.3 s was over, with 1 requests in flight" in ending.reason
             with pytest.raises(StreamResetError):
                 await exchange.whole()
             # It is told at once, and ended when it does not listen.
@@ -138,8 +161,9 @@ def test_a_drain_in_one_piece_with_the_trailers_serves_first() -> None:
             line.let_go()
             assert (await drain.whole()).status == 200
             assert (await exchange.whole()).status == 200
-            assert (await here.ending()).kind is EndingKind.DRAINED
             assert (here.served, here.drains) == (1, 1)
+            line.close()
+            assert (await here.ending()).kind is EndingKind.DRAINED
 
     run(test())
 
@@ -187,7 +211,7 @@ def test_seconds_of_draining_are_not_seconds_of_serving() -> None:
             served_for = here.connection.served_for
             await asyncio.sleep(0.05)
             assert here.connection.served_for == served_for > 0
-            app.let_go()
+            line.close()
             assert (await here.ending()).served_for == served_for
 
     run(test())
@@ -282,12 +306,66 @@ def test_stopping_during_the_handshake_is_prompt() -> None:
     run(test())
 
 
-def test_a_server_that_no_longer_answers_does_not_hold_up_the_stop() -> None:
+@pytest.mark.parametrize("drains", [False, True])
+def test_a_server_that_no_longer_reads_does_not_hold_up_the_stop(drains: bool) -> None:
     async def test() -> None:
-        async with serving(timings=replace(PATIENT, ping_answer=0.2, farewell=0.2)) as (here, line):
+        # Neither the grace nor the time for a ping is what it waits for.
+        async with serving(timings=replace(PATIENT, ping_answer=600, farewell=0.2)) as (here, line):
+            if drains:
+                await line.drain()
             line.freeze()
             here.connection.stop()
             assert (await here.ending()).kind is EndingKind.STOPPED
+
+    run(test())
+
+
+def test_what_the_server_has_not_read_yet_is_in_flight_too() -> None:
+    async def test() -> None:
+        sent = 0
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            nonlocal sent
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            chunk = b"x" * 2**16
+            # Until there is no room, in no buffer on the way.
+            with suppress(asyncio.TimeoutError):
+                while True:
+                    message = {"type": "http.response.body", "body": chunk, "more_body": True}
+                    await asyncio.wait_for(send(message), 0.5)
+                    sent += len(chunk)
+
+        windows = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+        async with serving(app, settings=windows, timings=replace(PATIENT, farewell=0.05)) as (here, line):
+            line.h2.increment_flow_control_window(2**30)
+            exchange = line.open(ECHO, end=True)
+            await exchange.response()
+            line.transport.pause_reading()
+            await until(lambda: here.connection.in_flight == 0)
+            here.connection.stop()
+            await asyncio.sleep(0.5)
+            assert not here.task.done()
+            line.transport.resume_reading()
+            ending = await here.ending()
+            assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "nothing is in flight any more")
+            assert exchange.total >= sent > 0
+
+    run(test())
+
+
+def test_a_server_that_is_slow_to_answer_but_still_sends_is_waited_for() -> None:
+    async def test() -> None:
+        async with serving(timings=replace(PATIENT, farewell=0.2)) as (here, line):
+            line.transport.pause_reading()
+            here.connection.stop()
+            for _ in range(15):
+                line.raw(PingFrame(0, b"12345678"))
+                await asyncio.sleep(0.05)
+            crossing = line.open(ECHO, end=True)
+            line.transport.resume_reading()
+            assert (await crossing.response())[":status"] == "503"
+            ending = await here.ending()
+            assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "nothing is in flight any more")
 
     run(test())
 
@@ -301,7 +379,7 @@ def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_cancel
             here.connection.stop()
             ending = await here.ending()
             assert ending.kind is EndingKind.STOPPED
-            assert "1 requests had not finished after 0.3 s" in ending.reason
+            assert "the grace of 0.3 s was over, with 1 requests in flight" in ending.reason
             assert app.cancelled == 1
             with pytest.raises(StreamResetError):
                 await exchange.whole()
@@ -336,6 +414,8 @@ def test_stopping_while_the_server_drains_is_a_stop() -> None:
             await until(lambda: app.entered == 1)
             await line.drain()
             here.connection.stop()
+            refused = await line.request(ECHO)
+            assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
             app.let_go()
             assert (await exchange.whole()).status == 200
             assert (await here.ending()).kind is EndingKind.STOPPED

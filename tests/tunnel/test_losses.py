@@ -1,16 +1,102 @@
-"""Nothing is lost: requests come at a steady rate while DNS fails, and all are served."""
+"""Nothing is lost: requests come at a steady rate while connections are drained or DNS fails, and all are served."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from tests.tunnel.cloud import Cloud, tls_pair
+from tests.tunnel.cloud import Cloud, Line, tls_pair
 from tests.tunnel.dialling import run, until
 from tests.tunnel.name_server import RECORD, NameServer
 from tests.tunnel.traffic import Traffic
-from tests.tunnel.tunnels import SOON, opened
+from tests.tunnel.tunnels import SOON, STEADY, opened
+
+
+def slow_after_the_first(seconds: float) -> Callable[[Line], Awaitable[None]]:
+    """Return a script that accepts the first connection at once, and every other one after so many seconds."""
+    dialled: list[Line] = []
+
+    async def script(line: Line) -> None:
+        dialled.append(line)
+        if len(dialled) > 1:
+            await asyncio.sleep(seconds)
+        await line.handshake()
+
+    return script
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
+def test_a_drain_loses_nothing_however_slow_the_replacement_is(seconds: float) -> None:
+    async def test() -> None:
+        async with (
+            Cloud(slow_after_the_first(seconds)) as cloud,
+            opened(cloud, timings=STEADY) as tunnel,
+            Traffic(cloud) as traffic,
+        ):
+            await tunnel.ready()
+            traffic.lost.clear()
+            await traffic.more()
+            await cloud.lines[0].drain()
+            await (await cloud.line(1)).accepted()
+            await traffic.more()
+            cloud.lines[0].close()
+            await traffic.more()
+        assert traffic.lost == []
+
+    run(test())
+
+
+def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None:
+    refusing = False
+
+    async def script(line: Line) -> None:
+        await line.handshake("too-many-tunnels" if refusing else "ok")
+
+    async def test() -> None:
+        nonlocal refusing
+        async with (
+            Cloud(script) as cloud,
+            opened(cloud, timings=STEADY) as tunnel,
+            Traffic(cloud) as traffic,
+        ):
+            await tunnel.ready()
+            traffic.lost.clear()
+            refusing = True
+            await cloud.lines[0].drain()
+            await asyncio.sleep(2)
+            assert len(cloud.lines) > 5
+            assert tunnel.is_serving
+            refusing = False
+            await cloud.until(lambda: any(line.in_use for line in cloud.lines[1:]))
+            await traffic.more()
+        assert traffic.lost == []
+
+    run(test())
+
+
+def test_two_drains_at_once_lose_nothing() -> None:
+    async def test() -> None:
+        async with (
+            Cloud(slow_after_the_first(0.1)) as cloud,
+            opened(cloud, timings=STEADY) as tunnel,
+            Traffic(cloud) as traffic,
+        ):
+            await tunnel.ready()
+            traffic.lost.clear()
+            for index in range(2):
+                line = await (await cloud.line(index)).accepted()
+                await traffic.more()
+                await line.drain()
+            await (await cloud.line(2)).accepted()
+            assert not any(line.lost for line in cloud.lines)
+            await traffic.more()
+        assert traffic.lost == []
+        assert len(cloud.lines) == 3
+
+    run(test())
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["the zone", "the record"])

@@ -160,7 +160,8 @@ def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -
             app.let_go()
             assert (await call(replacement)).body == b"late"
             assert (await exchange.whole()).body == b"late"
-            await old.ended()
+            assert (await call(old)).body == b"late"
+            assert not old.lost
             assert len(cloud.lines) == 2
 
     run(test())
@@ -169,7 +170,7 @@ def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -
 def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
     async def test() -> None:
         app = HeldRequests()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, grace=0.3)) as tunnel:
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3)) as tunnel:
             await tunnel.ready()
             old = await cloud.line(0)
             old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)

@@ -8,6 +8,7 @@ from types import TracebackType
 import h2.exceptions
 
 from tests.tunnel.cloud import PREFIX, Cloud, Line, StreamResetError
+from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import PATH, SIGNER
 
 INTERVAL = 0.002
@@ -44,8 +45,7 @@ class Traffic:
     async def more(self, requests: int = 50) -> None:
         """Wait until so many more were sent."""
         goal = self.sent + requests
-        while self.sent < goal:
-            await asyncio.sleep(INTERVAL)
+        await until(lambda: self.sent >= goal)
 
     async def _send(self) -> None:
         while True:
