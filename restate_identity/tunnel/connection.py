@@ -393,7 +393,7 @@ class Connection:
         self._ping_outstanding = False
         self._unanswered_pings += 1
         if self._unanswered_pings >= self._timings.missed_pings:
-            self._end(EndingKind.RETRY, f"the server did not answer {self._unanswered_pings} pings in a row")
+            self._give_up(EndingKind.RETRY, f"the server did not answer {self._unanswered_pings} pings in a row")
         else:
             self._set_timer(max(self._timings.ping_every - self._timings.ping_answer, 0), self._watch)
 

@@ -230,6 +230,21 @@ def test_drain_after_drain_compounds_the_back_off() -> None:
     run(test())
 
 
+def test_a_frozen_server_is_dialled_again_without_waiting_for_it_to_hang_up() -> None:
+    async def test() -> None:
+        timings = replace(STEADY, ping_every=0.05, ping_answer=0.05, farewell=600)
+        tls = tls_pair()
+        async with (
+            Cloud(tls=tls.cloud) as cloud,
+            opened(source=Fixed(cloud.target), tls=tls.tunnel, timings=timings) as tunnel,
+        ):
+            await tunnel.ready()
+            cloud.lines[0].freeze()
+            await (await cloud.line(1)).accepted()
+
+    run(test())
+
+
 def test_two_drains_coexist() -> None:
     async def test() -> None:
         app = HeldRequests()
