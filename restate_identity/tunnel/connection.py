@@ -42,8 +42,6 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 _WATCHDOG_PING = b"alive?.."
 _LAST_PING = b"goodbye."
-# A stream that was reset before it was this old, in seconds, was hardly opened to be served.
-_YOUNG = 1.0
 
 
 class ConnectionState(Enum):
@@ -131,6 +129,7 @@ class Connection:
         self._serving_since = 0.0
         self._served_for = 0.0
         self._goodbye_began = 0.0
+        self._refuses = False
         self._unanswered_pings = 0
         self._ping_outstanding = False
         # One at a time: the deadline of the handshake, then the watchdog. And what a drain waits for.
@@ -222,7 +221,13 @@ class Connection:
         return f"cannot connect: {error or type(error).__name__}"
 
     def _connected(self) -> Wire:
-        self._wire = Wire(on_made=self._made, on_event=self._event, on_goaway=self._goaway, on_lost=self._lost)
+        self._wire = Wire(
+            on_made=self._made,
+            on_event=self._event,
+            on_goaway=self._goaway,
+            on_lost=self._lost,
+            max_streams=self._timings.max_streams,
+        )
         return self._wire
 
     def _made(self) -> None:
@@ -269,19 +274,18 @@ class Connection:
             self._handshaken(outcome((), self._identity.tunnel_name))
 
     def _reset(self, stream_id: int) -> None:
-        assert self._wire is not None
         if stream_id == self._start_stream and self.state is ConnectionState.HANDSHAKE:
             self._end(EndingKind.RETRY, "the server reset the stream of the handshake")
             return
         stream = self._streams.get(stream_id)
         if stream is None:
-            self._wire.floods.reset()
             return
-        if not stream.finished and self._now() - stream.opened_at < _YOUNG:
-            self._wire.floods.reset()
         stream.disconnected()
-        if stream.task is None:
-            del self._streams[stream_id]
+        if not stream.started:
+            # Nobody has to be told, and nothing is left of it.
+            if stream.task is not None:
+                stream.task.cancel()
+            self._forget(stream)
 
     def _goaway(self, goaway: GoAway) -> None:
         if self.state is ConnectionState.CLOSED:
@@ -304,7 +308,7 @@ class Connection:
 
     def _request(self, stream_id: int, request: Request) -> None:
         assert self._wire is not None
-        stream = ForwardedStream(self._wire, stream_id, request, self._now())
+        stream = ForwardedStream(self._wire, stream_id, request)
         if self.state is not ConnectionState.HANDSHAKE:
             self._route(stream)
         elif self._start_stream is not None:
@@ -362,15 +366,20 @@ class Connection:
             self._log(logging.WARNING, "answers 400: %s", error)
             stream.answer(400)
             return
+        # As many as the server may have open, and as many again that it gave up and that the application goes on with.
+        if self.in_flight >= 2 * self._timings.max_streams:
+            if not self._refuses:
+                self._log(logging.WARNING, "refuses requests: the application goes on with %d", self.in_flight)
+            self._refuses = True
+            stream.refuse()
+            return
         self._streams[stream.stream_id] = stream
         scope = asgi_scope(stream.request, forwarded)
-        stream.task = asyncio.get_running_loop().create_task(stream.run(self._app, scope, self._served))
+        stream.task = self._loop.create_task(stream.run(self._app, scope, self._forget))
 
-    def _served(self, stream: ForwardedStream) -> None:
-        assert self._wire is not None
+    def _forget(self, stream: ForwardedStream) -> None:
         self._streams.pop(stream.stream_id, None)
-        if stream.served:
-            self._wire.floods.completed()
+        self._refuses = self._refuses and self.in_flight > self._timings.max_streams
         self._say_goodbye_if_idle()
 
     # The watchdog.

@@ -1,7 +1,10 @@
 """What no honest server does: so many frames of a cheap kind in a second that answering them is all that we would do.
 
-The tunnel server is trusted, but what it forwards is not its own, and a bug on its side should cost it a connection
-rather than us a processor. The limits are far above anything useful; beyond one of them the connection ends.
+The tunnel server is trusted, but a bug on its side should cost it a connection rather than us a processor. The limits
+are far above anything useful; beyond one of them the connection ends.
+
+Streams that are opened and given up are not counted, however many: whoever calls through the tunnel decides about
+those, and the requests of others are on the same connection. What they may take is limited in `connection`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _ACK = _END_STREAM = 0x1
 class Flood(Enum):
     """The kinds of frames that are counted, and how many of each may come in a second."""
 
-    RESET = ("streams reset as soon as they were opened", 500)
+    RESET = ("RST_STREAM frames for no stream", 1000)
     SETTINGS = ("SETTINGS frames", 100)
     PING = ("PING frames", 1000)
     EMPTY = ("empty frames", 1000)
@@ -51,13 +54,15 @@ class FloodError(Exception):
 class FloodGauge:
     """Counts, for one connection, what came in the current second."""
 
-    __slots__ = ("_block_frames", "_block_size", "_counts", "_second")
+    __slots__ = ("_block_frames", "_block_size", "_counts", "_resettable", "_second")
 
     def __init__(self) -> None:
         self._second = 0
         self._counts: Counter[Flood] = Counter()
         self._block_frames = 0
         self._block_size = 0
+        # Each stream can be reset once.
+        self._resettable = 0
 
     def at(self, now: float) -> None:
         """Tell the time, in seconds; a new second begins with nothing counted."""
@@ -79,21 +84,18 @@ class FloodGauge:
                 self.count(Flood.EMPTY)
         elif kind == FrameType.HEADERS or kind == FrameType.CONTINUATION:
             self._headers(kind, flags, length)
-        elif kind == FrameType.RST_STREAM or kind == FrameType.GOAWAY or kind == FrameType.PUSH_PROMISE:
-            pass  # resets are counted by what they do, and of the others one is enough
+        elif kind == FrameType.RST_STREAM:
+            if self._resettable:
+                self._resettable -= 1
+            else:
+                self.count(Flood.RESET)
+        elif kind == FrameType.GOAWAY or kind == FrameType.PUSH_PROMISE:
+            pass  # one is enough
         elif flags & _ACK and (kind == FrameType.SETTINGS or kind == FrameType.PING):
             # Nothing is answered, so more than we asked for are only empty words.
             self.count(Flood.EMPTY)
         else:
             self.count(_COUNTED.get(kind, Flood.UNKNOWN))
-
-    def reset(self) -> None:
-        """Count a stream that was reset soon after it was opened."""
-        self.count(Flood.RESET)
-
-    def completed(self) -> None:
-        """Count a stream that was served to its end: it makes up for one that was reset."""
-        self._counts[Flood.RESET] -= 1
 
     def count(self, flood: Flood) -> None:
         """Count one more."""
@@ -104,6 +106,7 @@ class FloodGauge:
     def _headers(self, kind: int, flags: int, length: int) -> None:
         if kind == FrameType.HEADERS:
             self._block_frames = self._block_size = 0
+            self._resettable += 1
         else:
             self._block_frames += 1
             self.count(Flood.CONTINUATION)

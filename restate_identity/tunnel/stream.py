@@ -105,18 +105,19 @@ class ForwardedStream:
         "_news",
         "_owed",
         "_wire",
-        "opened_at",
         "request",
+        "started",
         "stream_id",
         "task",
     )
 
-    def __init__(self, wire: Wire, stream_id: int, request: Request, opened_at: float) -> None:
+    def __init__(self, wire: Wire, stream_id: int, request: Request) -> None:
         self._wire = wire
         self.stream_id: int = stream_id
         self.request: Request = request
-        self.opened_at: float = opened_at
         self.task: asyncio.Task[None] | None = None
+        self.started: bool = False
+        """Whether the application has been called."""
         # One buffer: as a list of chunks, single bytes would take a hundred times their size.
         self._body = bytearray()
         self._owed = 0  # of the window, for what is in the buffer
@@ -146,22 +147,18 @@ class ForwardedStream:
         self._ended = True
         self._news.set()
 
+    def refuse(self) -> None:
+        """Turn the request down: it may be sent again (RFC 9113, 8.7)."""
+        self._gone = True
+        self._discard()
+        self._wire.reset(self.stream_id, ErrorCodes.REFUSED_STREAM)
+
     def disconnected(self) -> None:
         """The stream is no more: it was reset, or the connection is gone."""
         self._gone = True
         self._wire.release(self.stream_id)
         self._news.set()
         self._discard()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the response is complete."""
-        return self._finished
-
-    @property
-    def served(self) -> bool:
-        """Whether the response is complete, and there was somebody to take it."""
-        return self._finished and not self._gone
 
     # What is answered without the application.
 
@@ -176,6 +173,7 @@ class ForwardedStream:
 
     async def run(self, app: ASGIApp, scope: Scope, done: Callable[[ForwardedStream], None]) -> None:
         """Call the application, and see to it that the stream ends, however that goes."""
+        self.started = True
         try:
             await app(scope, self.receive, self.send)
             if not self._finished and not self._gone:

@@ -30,3 +30,5 @@ class Timings:
     resolve_every: float = 30.0
     start_limit: float = 60.0
     """For the application's lifespan to start up."""
+    max_streams: int = 4096
+    """So many requests a server may have open on a connection."""

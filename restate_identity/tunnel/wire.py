@@ -23,7 +23,6 @@ from restate_identity.errors import quoted
 from restate_identity.tunnel.floods import MAX_FRAME_SIZE, FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameReader, GoAway
 
-MAX_CONCURRENT_STREAMS = 4096
 STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
 MAX_HEADER_LIST_SIZE = 64 * 1024
@@ -43,7 +42,6 @@ for _hpack_logger in (logging.getLogger("hpack.hpack"), logging.getLogger("hpack
 Headers = Sequence[tuple[bytes, bytes]]
 
 _SETTINGS = {
-    h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS,
     h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
     h2.settings.SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
     h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_SIZE,
@@ -58,6 +56,7 @@ class Wire(asyncio.Protocol):
         on_event: Is given what h2 reports, except for windows and settings, which are seen to here.
         on_goaway: Is given each GOAWAY of the other side.
         on_lost: Is told, once, why nothing more can be sent or received. Safe to log.
+        max_streams: So many streams the client may have open.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Wire(asyncio.Protocol):
         on_event: Callable[[h2.events.Event], None],
         on_goaway: Callable[[GoAway], None],
         on_lost: Callable[[str], None],
+        max_streams: int = 4096,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_made = on_made
@@ -86,7 +86,8 @@ class Wire(asyncio.Protocol):
                 normalize_outbound_headers=False,
             )
         )
-        self._h2.local_settings = h2.settings.Settings(client=False, initial_values=_SETTINGS)
+        settings = {**_SETTINGS, h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: max_streams}
+        self._h2.local_settings = h2.settings.Settings(client=False, initial_values=settings)
         self._h2.max_inbound_frame_size = MAX_FRAME_SIZE
         self._h2.decoder.max_header_list_size = HARD_HEADER_LIST_SIZE
         self._paused = False

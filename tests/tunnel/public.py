@@ -107,7 +107,7 @@ class Public:
             if isinstance(event, h2.events.RequestReceived):
                 request = request_head(event.headers, ended=event.stream_ended is not None)
                 path, _, query = request.target.partition(b"?")
-                stream = streams[event.stream_id] = ForwardedStream(wire, event.stream_id, request, 0.0)
+                stream = streams[event.stream_id] = ForwardedStream(wire, event.stream_id, request)
                 scope = asgi_scope(request, ForwardedPath(path, query))
                 task = asyncio.ensure_future(stream.run(self.forward, scope, done))
                 self._tasks.add(task)

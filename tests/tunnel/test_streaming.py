@@ -369,6 +369,7 @@ def test_sending_to_a_stream_that_was_reset_does_no_harm() -> None:
         outcomes: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            outcomes.append("called")
             while (await receive())["type"] != "http.disconnect":
                 pass
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -377,8 +378,10 @@ def test_sending_to_a_stream_that_was_reset_does_no_harm() -> None:
             outcomes.append("returned")
 
         async with serving(app) as (_, line):
-            line.open(ECHO).reset()
-            await until(lambda: outcomes == ["returned"])
+            exchange = line.open(ECHO)
+            await until(lambda: outcomes == ["called"])
+            exchange.reset()
+            await until(lambda: outcomes == ["called", "returned"])
             assert (await line.request("/_/health", method="GET")).status == 200
 
     run(test())
