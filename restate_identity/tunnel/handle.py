@@ -116,8 +116,12 @@ class Tunnel:
         self._raise_failure()
 
     def stop(self) -> None:
-        """Begin to stop: refuse new requests, and let those in flight finish. `wait_closed` waits for the end."""
-        self._supervisor.stop()
+        """Begin to stop: refuse new requests, and let those in flight finish. `wait_closed` waits for the end.
+
+        It may be called from a signal handler and from another thread, too.
+        """
+        if self._running is not None and not self._running.done():
+            self._running.get_loop().call_soon_threadsafe(self._supervisor.stop)
 
     async def aclose(self) -> None:
         """Stop, and wait for what is in flight to finish, for up to 120 seconds; then shut the application down.
@@ -126,7 +130,7 @@ class Tunnel:
         """
         if self._running is None:
             return
-        self.stop()
+        self._supervisor.stop()
         try:
             await asyncio.wait({self._running})
         except asyncio.CancelledError:

@@ -69,11 +69,6 @@ class Supervisor:
         return not self._stopping.is_set() and any(lane.is_serving for lane in self._tasks.values())
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether all of it is coming to its end."""
-        return self._stopping.is_set()
-
-    @property
     def failure(self) -> BaseException | None:
         """What stopped all of it, if nobody asked for that."""
         return self._failure

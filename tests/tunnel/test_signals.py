@@ -1,0 +1,140 @@
+"""What a signal stops: every tunnel of the process, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from restate_identity.asgi import ASGIApp, Receive, Scope, Send
+from restate_identity.tunnel import serve_tunnel
+from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.dialling import TOKEN, echo, run, until
+from tests.tunnel.tunnels import PATH, SIGNER, HeldRequests, opened
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve(cloud: Cloud, app: ASGIApp = echo) -> None:
+    await serve_tunnel(
+        app,
+        tunnel_name="greeter",
+        environment_id="env_123",
+        signing_public_key=SIGNER.public_key,
+        auth_token=TOKEN,
+        servers=[str(cloud.target)],
+    )
+
+
+def ours(number: int, frame: object) -> None:
+    """Handle a signal, as the handler that was there before."""
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_signal_stops_every_tunnel_of_the_process(stop: signal.Signals) -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as a, Cloud() as b:
+            serving = [asyncio.ensure_future(serve(cloud, app)) for cloud in (a, b)]
+            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+            exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
+            await until(lambda: app.entered == 2)
+            os.kill(os.getpid(), stop)
+            for line in lines:
+                await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
+            app.let_go()
+            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+            await asyncio.gather(*serving)
+
+    run(test())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_handlers_of_before_are_put_back_after_the_last_tunnel(order: tuple[int, int]) -> None:
+    async def test() -> None:
+        before = [signal.signal(number, ours) for number in STOPS]
+        try:
+            async with Cloud() as a, Cloud() as b:
+                clouds = (a, b)
+                serving = [asyncio.ensure_future(serve(cloud)) for cloud in clouds]
+                for cloud in clouds:
+                    await (await cloud.line(0)).accepted()
+                serving[order[0]].cancel()
+                await asyncio.wait({serving[order[0]]})
+                # The other one still stops on a signal.
+                os.kill(os.getpid(), signal.SIGTERM)
+                await serving[order[1]]
+            assert [signal.getsignal(number) for number in STOPS] == [ours, ours]
+        finally:
+            for number, handler in zip(STOPS, before, strict=True):
+                signal.signal(number, handler)
+
+    run(test())
+
+
+def test_an_application_that_outlives_its_tunnel_does_not_take_the_signals_back() -> None:
+    left = asyncio.Event()
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        if scope["type"] != "http":
+            raise NotImplementedError
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await left.wait()
+
+    async def test() -> None:
+        before = signal.signal(signal.SIGTERM, ours)
+        try:
+            async with Cloud() as cloud:
+                serving = asyncio.ensure_future(serve(cloud, stubborn))
+                line = await (await cloud.line(0)).accepted()
+                line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+                await asyncio.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                await line.until(lambda: bool(line.goaways))
+                os.kill(os.getpid(), signal.SIGTERM)  # at once
+                await serving
+                left.set()
+                await asyncio.sleep(0.05)
+                assert signal.getsignal(signal.SIGTERM) is ours
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    run(test())
+
+
+def from_a_handler(stop: Callable[[], None]) -> None:
+    def handler(*_: Any) -> None:
+        stop()
+
+    signal.signal(signal.SIGUSR1, handler)
+    threading.Timer(0.2, partial(os.kill, os.getpid(), signal.SIGUSR1)).start()
+
+
+def from_a_thread(stop: Callable[[], None]) -> None:
+    threading.Timer(0.2, stop).start()
+
+
+@pytest.mark.parametrize("ask", [from_a_handler, from_a_thread])
+def test_a_tunnel_can_be_stopped_from_a_signal_handler_or_a_thread_while_nothing_happens(
+    ask: Callable[[Callable[[], None]], None],
+) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud) as tunnel:
+            await tunnel.ready()
+            ask(tunnel.stop)
+            await tunnel.wait_closed()
+            tunnel.stop()  # once more does nothing
+
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        run(asyncio.wait_for(test(), 20))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
