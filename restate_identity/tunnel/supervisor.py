@@ -80,11 +80,15 @@ class Supervisor:
             TunnelError: Dialling again cannot help.
         """
         try:
-            if self._source is None:
-                self._reconcile(frozenset(self._fixed))
-                await self._stopping.wait()
-            else:
-                await self._follow(self._source)
+            try:
+                if self._source is None:
+                    self._reconcile(frozenset(self._fixed))
+                    await self._stopping.wait()
+                else:
+                    await self._follow(self._source)
+            except Exception as error:  # noqa: BLE001 (`wait_closed` raises it)
+                # A mistake of ours: what is in flight may finish all the same.
+                self._fail(error)
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
         finally:
@@ -151,9 +155,13 @@ class Supervisor:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
+        expected = isinstance(error, TunnelError)
         if not self._stopping.is_set():
             self._failure = error
-            self._log(logging.ERROR, "stops: %s", error if isinstance(error, TunnelError) else repr(error))
+        if self._failure is error or not expected:
+            self._log(
+                logging.ERROR, "stops: %s", error if expected else repr(error), exc_info=None if expected else error
+            )
         self.stop()
 
     async def _abandon(self) -> None:
@@ -164,8 +172,9 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _log(self, level: int, message: str, *arguments: object) -> None:
-        logger.log(level, f"tunnel worker=%s: {message}", self._outlet.credentials.worker_id, *arguments)
+    def _log(self, level: int, message: str, *arguments: object, exc_info: BaseException | None = None) -> None:
+        worker_id = self._outlet.credentials.worker_id
+        logger.log(level, f"tunnel worker=%s: {message}", worker_id, *arguments, exc_info=exc_info)
 
 
 class _Lane:
@@ -177,7 +186,7 @@ class _Lane:
         outlet: Outlet,
         *,
         on_serving: Callable[[Serving], None],
-        on_fatal: Callable[[TunnelError], None],
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._target = target
         self._outlet = outlet
@@ -232,6 +241,7 @@ class _Lane:
             draining.cancel()
         if drained.is_set():
             # It goes on serving by itself until the server leaves it.
+            running.add_done_callback(self._drained)
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
         if ending.kind is EndingKind.FATAL:
@@ -244,6 +254,10 @@ class _Lane:
 
     def _ended(self, task: asyncio.Task[Ending]) -> None:
         self._connections.pop(task)
+
+    def _drained(self, task: asyncio.Task[Ending]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fatal(error)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

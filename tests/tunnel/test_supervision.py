@@ -381,6 +381,37 @@ def test_the_first_answer_of_dns_is_waited_for() -> None:
     run(test())
 
 
+def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        app = HeldRequests()
+        async with Cloud() as cloud:
+            fixed = Fixed(cloud.target)
+            async with opened(source=fixed, app=app) as tunnel:
+                await tunnel.ready()
+                line = await cloud.line(0)
+                exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+                await until(lambda: app.entered == 1)
+                del fixed.targets
+                await line.until(lambda: bool(line.goaways))
+                app.let_go()
+                assert (await exchange.whole()).body == b"late"
+                with pytest.raises(AttributeError, match="targets"):
+                    await tunnel.wait_closed()
+
+    run(test())
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_block_that_does_nothing_ends(turns: int) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    run(asyncio.wait_for(test(), 20))
+
+
 def test_closing_is_prompt_while_dns_is_asked() -> None:
     async def test() -> None:
         async with NameServer() as names:
