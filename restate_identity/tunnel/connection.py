@@ -186,7 +186,7 @@ class Connection:
         try:
             self._token = self._identity.read_token()
         except (OSError, ValueError) as error:
-            self._end(EndingKind.RETRY, f"the auth token cannot be read: {error}")
+            self._end(EndingKind.RETRY, f"the auth token cannot be read: {error}", level=logging.WARNING)
             return
         dialling = asyncio.ensure_future(self._connect())
         ended = asyncio.ensure_future(self._ended.wait())
@@ -477,7 +477,7 @@ class Connection:
 
     # The end.
 
-    def _end(self, kind: EndingKind, reason: str) -> None:
+    def _end(self, kind: EndingKind, reason: str, *, level: int = logging.INFO) -> None:
         if self._ending is not None:
             return
         self._served_for = self.served_for
@@ -487,7 +487,7 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         self._timer = self._grace_timer = self._goodbye_timer = None
-        self._log(logging.WARNING if kind is EndingKind.FATAL else logging.INFO, "ended: %s", reason)
+        self._log(logging.WARNING if kind is EndingKind.FATAL else level, "ended: %s", reason)
         self._ended.set()
 
     def _give_up(self, kind: EndingKind, reason: str) -> None:

@@ -17,7 +17,7 @@ from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.health import HealthServer
 from restate_identity.tunnel.lifespan import Lifespan
-from restate_identity.tunnel.options import TunnelOptions, tunnel_options
+from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions, tunnel_options
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.signals import StopSignals
 from restate_identity.tunnel.supervisor import Outlet, Supervisor, TargetSource
@@ -142,10 +142,22 @@ class Tunnel:
         """Start the application, then begin to dial.
 
         Raises:
+            ValueError: The file of the auth token cannot be read, or holds none; nothing was started.
             TunnelError: The application did not start up; nothing was dialled.
         """
+        self._check_token()
         await self._lifespan.start()
         self._running = asyncio.ensure_future(self._run())
+
+    def _check_token(self) -> None:
+        """Find a mistake in the configuration at the start. Later the same is a rotation, and tried again."""
+        origin = f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}"
+        try:
+            self.options.auth_token.read()
+        except OSError as error:
+            raise ValueError(f"{origin}: the file cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ValueError(f"{origin}: {error}") from None
 
     async def _run(self) -> None:
         try:
@@ -212,7 +224,7 @@ def connect_tunnel(
 
     Raises:
         ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or not of its form; names
-            the argument and the variable.
+            the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
         TunnelError: On entry: the application did not start up.
     """
     options = tunnel_options(

@@ -199,6 +199,14 @@ def test_an_application_that_is_not_there_is_said(app: str, complaint: str) -> N
     assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False)
 
 
+def test_a_token_file_that_is_not_there_ends_the_command(tmp_path: Path) -> None:
+    arguments = [*complete(), "--server", "http://127.0.0.1:1", "--auth-token-file", str(tmp_path / "missing")]
+    done = command(*arguments, "tests.tunnel.served_app:app")
+    assert done.returncode == 2
+    assert "auth_token_file, or RESTATE_INPROC_AUTH_TOKEN_FILE: the file cannot be read: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_token_is_not_an_argument() -> None:
     done = command(*complete(), "--auth-token", TOKEN, "tests.tunnel.served_app:app")
     assert (done.returncode, "No such option" in done.stderr) == (2, True)

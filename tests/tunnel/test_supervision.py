@@ -471,7 +471,30 @@ def test_a_cancelled_close_ends_everything_at_once() -> None:
     run(test())
 
 
-def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "", " \n", "two words"])
+def test_a_token_file_that_holds_no_token_at_the_start_is_an_error(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    started: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        started.append(scope["type"])
+
+    async def test() -> None:
+        async with Cloud() as cloud:
+            with pytest.raises(ValueError, match="auth_token_file, or RESTATE_INPROC_AUTH_TOKEN_FILE: ") as error:
+                async with opened(cloud, app=app, token_file=file):
+                    pass
+            assert "two words" not in str(error.value)
+            assert (started, cloud.lines) == ([], [])
+
+    run(test())
+
+
+def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
 
@@ -483,6 +506,8 @@ def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(tmp_
             line.kill()
             await asyncio.sleep(A_MOMENT)
             assert len(cloud.lines) == 1  # nothing to introduce itself with
+            warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+            assert "the auth token cannot be read" in warnings[0].getMessage()
             file.write_text("second\n")
             rotated = await (await cloud.line(1)).accepted()
             tokens = [line.hello["authorization"], rotated.hello["authorization"]]
