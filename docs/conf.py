@@ -41,7 +41,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|os|restate|ssl)\..*"),
     ("py:exc", "ImproperlyConfigured"),
-    ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|TargetSource|Timings|TunnelOptions|WSGIApplication"),
+    ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|TargetSource|TunnelOptions|WSGIApplication"),
     ("py:class", r"restate_identity\.aws_lambda\.Handler"),
     ("py:obj", "tokens"),
 ]

@@ -387,16 +387,30 @@ def _diagnose_clock(url: str) -> int:
     metavar="host:port|URL",
     help="Dial this one, not those of the region; repeat it for several. http:// is cleartext.",
 )
+@click.option("--servers-srv", metavar="NAME", help="Or those of this SRV record.  [RESTATE_TUNNEL_SERVERS_SRV]")
+@click.option(
+    "--worker-id",
+    metavar="NAME",
+    help="Of this process, for the server's diagnostics.  [RESTATE_TUNNEL_WORKER_ID, else made from HOSTNAME]",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="For what is in flight to finish, after a signal.",
+)
 @click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
 @click.argument("app", metavar="MODULE:APP")
-def tunnel_command(app: str, servers: tuple[str, ...], **options: Any) -> None:
+def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: Any) -> None:
     """Serve the ASGI application APP of MODULE to Restate Cloud over connections that are dialled from here.
 
     No port is open to the world, and every request is verified. What is not given comes from the environment variable
     in brackets. The API key is never an argument, which other processes could read.
 
-    It runs until SIGTERM or SIGINT; what is in flight then finishes, for up to 120 seconds. A second signal ends it at
-    once. Exit status 2: the configuration is incomplete, or the server refuses it for good.
+    It runs until SIGTERM or SIGINT; what is in flight then finishes, for up to --grace seconds. A second signal ends it
+    at once. Exit status 2: the configuration is incomplete, or the server refuses it for good.
 
     \b
     Examples:
@@ -405,13 +419,13 @@ def tunnel_command(app: str, servers: tuple[str, ...], **options: Any) -> None:
         --signing-public-key publickeyv1_... --auth-token-file /run/secrets/restate/token
     """
     try:
-        from restate_identity.tunnel import TunnelError, serve_tunnel
+        from restate_identity.tunnel import TunnelError, TunnelTimings, serve_tunnel
     except ImportError as error:
         _fail(str(error))
     application = _application(app)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(serve_tunnel(application, servers=servers or None, **options))
+        asyncio.run(serve_tunnel(application, servers=servers or None, timings=TunnelTimings(grace=grace), **options))
     except (TunnelError, ValueError) as error:
         _fail(str(error))
     except OSError as error:

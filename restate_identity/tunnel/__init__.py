@@ -12,7 +12,8 @@ except ImportError as _error:
 
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handle import Tunnel, connect_tunnel, serve_tunnel
+from restate_identity.tunnel.timings import TunnelTimings
 
 del _dns, _h2
 
-__all__ = ["Tunnel", "TunnelError", "connect_tunnel", "serve_tunnel"]
+__all__ = ["Tunnel", "TunnelError", "TunnelTimings", "connect_tunnel", "serve_tunnel"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 
 
 class Backoff:
@@ -19,7 +19,7 @@ class Backoff:
         chance: Returns a random number between 0 and 1.
     """
 
-    def __init__(self, timings: Timings, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, timings: TunnelTimings, *, chance: Callable[[], float] = random.random) -> None:
         self._timings = timings
         self._chance = chance
         self._next = timings.backoff_first

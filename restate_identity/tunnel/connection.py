@@ -32,11 +32,11 @@ from restate_identity.tunnel.handshake import (
 )
 from restate_identity.tunnel.stream import ForwardedStream, Request, asgi_scope, request_head
 from restate_identity.tunnel.targets import Target
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.ulids import new_ulid
 from restate_identity.tunnel.wire import MAX_HEADER_LIST_SIZE, Wire
 
-__all__ = ["Connection", "ConnectionState", "Credentials", "Ending", "EndingKind", "Serving", "Timings"]
+__all__ = ["Connection", "ConnectionState", "Credentials", "Ending", "EndingKind", "Serving", "TunnelTimings"]
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
@@ -86,7 +86,7 @@ class Connection:
         target: What to dial.
         app: What to serve; it must verify every request by itself.
         identity: What to introduce ourselves with.
-        timings: For tests.
+        timings: How long things may take, and how much may be in flight.
         tls: A context to use in place of the system's certificate authorities; its ALPN is set to ``h2``.
         on_serving: Called once, when the server has accepted us.
         on_drain: Called at most once, when the server wants to be rid of this connection: dial another.
@@ -103,7 +103,7 @@ class Connection:
         app: ASGIApp,
         *,
         identity: Credentials,
-        timings: Timings = Timings(),  # noqa: B008 (frozen)
+        timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
         tls: ssl.SSLContext | None = None,
         on_serving: Callable[[Connection], None],
         on_drain: Callable[[Connection], None],
@@ -226,7 +226,7 @@ class Connection:
             on_event=self._event,
             on_goaway=self._goaway,
             on_lost=self._lost,
-            max_streams=self._timings.max_streams,
+            timings=self._timings,
         )
         return self._wire
 

@@ -21,7 +21,7 @@ from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOpti
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.signals import StopSignals
 from restate_identity.tunnel.supervisor import Outlet, Supervisor, TargetSource
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.verifier import IdentityVerifier
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
@@ -33,7 +33,9 @@ class Tunnel:
     Args:
         app: The application, not guarded: that is done here.
         options: The configuration.
-        timings, source, tls: For tests: durations, where the targets come from, and which authorities to trust.
+        timings: How long things may take, and how much may be in flight.
+        source: For tests: where the targets come from.
+        tls: Which authorities to trust, in place of the system's.
         observer: Is told of every request that is judged.
     """
 
@@ -42,7 +44,7 @@ class Tunnel:
         app: ASGIApp,
         options: TunnelOptions,
         *,
-        timings: Timings = Timings(),  # noqa: B008 (frozen)
+        timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
         source: TargetSource | None = None,
         tls: ssl.SSLContext | None = None,
         observer: Observer | None = None,
@@ -52,8 +54,9 @@ class Tunnel:
         verifier = IdentityVerifier(options.signing_public_keys)
         guarded = RequestIdentityMiddleware(self._lifespan.serve, verifier=verifier, observer=observer)
         if source is None and options.servers_srv is not None:
-            source = SrvResolver(options.servers_srv)
-        if tls is None and (source is not None or any(target.tls for target in options.servers)):
+            source = SrvResolver(options.servers_srv, tls=options.tls)
+        speaks_tls = options.tls if source is not None else any(target.tls for target in options.servers)
+        if tls is None and speaks_tls:
             tls = ssl.create_default_context()
         credentials = Credentials(
             environment_id=options.environment_id,
@@ -67,6 +70,8 @@ class Tunnel:
             source=source,
             on_serving=self._serves,
         )
+        self._serving: Serving | None = None
+        self._connection_count = 0
         self._deployment_url: str | None = None
         self._was_ready = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -79,8 +84,40 @@ class Tunnel:
             RuntimeError: It is not known before the tunnel has been `ready`.
         """
         if self._deployment_url is None:
-            raise RuntimeError("the deployment URL comes from the tunnel server: await tunnel.ready() first")
+            raise _too_early("the deployment URL")
         return self._deployment_url
+
+    @property
+    def proxy_url(self) -> str:
+        """The public URL of the tunnel, as the server said it last; `deployment_url` is what to register.
+
+        Raises:
+            RuntimeError: It is not known before the tunnel has been `ready`.
+        """
+        if self._serving is None:
+            raise _too_early("the proxy URL")
+        return self._serving.proxy_url
+
+    @property
+    def tunnel_url(self) -> str:
+        """The URL of the tunnel server, as it said it last.
+
+        Raises:
+            RuntimeError: It is not known before the tunnel has been `ready`.
+        """
+        if self._serving is None:
+            raise _too_early("the tunnel URL")
+        return self._serving.tunnel_url
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections the servers have accepted since the tunnel began; it never goes down."""
+        return self._connection_count
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the tunnel, if it ended by itself: a `TunnelError`; what `wait_closed` raises."""
+        return self._supervisor.failure
 
     @property
     def is_serving(self) -> bool:
@@ -124,7 +161,7 @@ class Tunnel:
             self._running.get_loop().call_soon_threadsafe(self._supervisor.stop)
 
     async def aclose(self) -> None:
-        """Stop, and wait for what is in flight to finish, for up to 120 seconds; then shut the application down.
+        """Stop, wait for what is in flight to finish, for up to ``timings.grace``, then shut the application down.
 
         Cancelling it ends what is in flight at once. It raises nothing of the tunnel's own; see `wait_closed`.
         """
@@ -172,15 +209,21 @@ class Tunnel:
             raise self._supervisor.failure
 
     def _serves(self, serving: Serving) -> None:
+        self._connection_count += 1
         try:
             url = deployment_url(serving.proxy_url)
         except ValueError as error:
             logger.error("tunnel worker=%s: %s", self.options.worker_id, error)
             return
+        self._serving = serving
         if url != self._deployment_url:
             self._deployment_url = url
             logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
         self._was_ready.set()
+
+
+def _too_early(what: str) -> RuntimeError:
+    return RuntimeError(f"{what} comes from the tunnel server: await tunnel.ready() first")
 
 
 def connect_tunnel(
@@ -195,21 +238,23 @@ def connect_tunnel(
     servers: Iterable[str] | None = None,
     servers_srv: str | None = None,
     worker_id: str | None = None,
-    tls: ssl.SSLContext | None = None,
+    timings: TunnelTimings | None = None,
+    tls: ssl.SSLContext | bool = True,
     observer: Observer | None = None,
 ) -> AbstractAsyncContextManager[Tunnel]:
     """Serve *app* to Restate Cloud over connections that this process opens, for the time of an ``async with`` block.
 
     Every forwarded request is verified before it reaches *app*; what Restate did not sign gets a 401. The application
     starts up first (ASGI lifespan); nothing is dialled before. At the end of the block new requests are refused, and
-    those in flight finish, for up to 120 seconds.
+    those in flight finish, for up to ``timings.grace`` seconds.
 
     Args:
         app: Any ASGI application, guarded by itself or not.
         tunnel_name: The name of the deployment: letters, digits, ``.``, ``_`` and ``-``; else
             ``RESTATE_INPROC_TUNNEL_NAME``.
         environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
-        region: Of Restate Cloud, such as ``eu``; else ``RESTATE_INPROC_CLOUD_REGION``. Not needed with one of the next.
+        region: Of Restate Cloud, such as ``eu``; else ``RESTATE_INPROC_CLOUD_REGION``. Not with *servers* or
+            *servers_srv*.
         signing_public_key: ``publickeyv1_…`` of the environment, or several, separated by commas or white space, while
             it is rotated; else ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``.
         auth_token: The API key of the environment; else ``RESTATE_AUTH_TOKEN``.
@@ -219,7 +264,9 @@ def connect_tunnel(
         servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
         worker_id: A name for this process in the server's diagnostics; else ``RESTATE_TUNNEL_WORKER_ID``, else made
             from ``HOSTNAME``.
-        tls: Which authorities to trust, in place of the system's. It must verify certificates and host names.
+        timings: How long things may take, and how much may be in flight, in place of the protocol's defaults.
+        tls: A context with the authorities to trust, in place of the system's; it must verify certificates and host
+            names. False is cleartext, for a test with a *servers_srv* of your own.
         observer: Is told of every request that is judged, see `restate_identity.telemetry`.
 
     Raises:
@@ -227,6 +274,8 @@ def connect_tunnel(
             the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
         TunnelError: On entry: the application did not start up.
     """
+    if isinstance(tls, ssl.SSLContext) and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
+        raise ValueError("tls must verify: leave its verify_mode at ssl.CERT_REQUIRED and its check_hostname at True")
     options = tunnel_options(
         os.environ,
         tunnel_name=tunnel_name,
@@ -238,10 +287,10 @@ def connect_tunnel(
         servers=servers,
         servers_srv=servers_srv,
         worker_id=worker_id,
+        tls=bool(tls),
     )
-    if tls is not None and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
-        raise ValueError("tls must verify: leave its verify_mode at ssl.CERT_REQUIRED and its check_hostname at True")
-    return open_tunnel(app, options, tls=tls, observer=observer)
+    context = tls if isinstance(tls, ssl.SSLContext) else None
+    return open_tunnel(app, options, timings=timings or TunnelTimings(), tls=context, observer=observer)
 
 
 @asynccontextmanager
@@ -249,7 +298,7 @@ async def open_tunnel(
     app: ASGIApp,
     options: TunnelOptions,
     *,
-    timings: Timings = Timings(),  # noqa: B008 (frozen)
+    timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
     source: TargetSource | None = None,
     tls: ssl.SSLContext | None = None,
     observer: Observer | None = None,
@@ -276,7 +325,8 @@ async def serve_tunnel(
     servers: Iterable[str] | None = None,
     servers_srv: str | None = None,
     worker_id: str | None = None,
-    tls: ssl.SSLContext | None = None,
+    timings: TunnelTimings | None = None,
+    tls: ssl.SSLContext | bool = True,
     observer: Observer | None = None,
 ) -> None:
     """Do what `connect_tunnel` does, until SIGTERM or SIGINT: then return when what is in flight has finished.
@@ -327,6 +377,7 @@ async def serve_tunnel(
         servers=servers,
         servers_srv=servers_srv,
         worker_id=worker_id,
+        timings=timings,
         tls=tls,
         observer=observer,
     )

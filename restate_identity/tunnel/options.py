@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from restate_identity.errors import InvalidKeyError, quoted
 from restate_identity.keys import PublicKey
-from restate_identity.tunnel.targets import Target, is_domain, is_record_name, parse_target
+from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
 from restate_identity.tunnel.token import AuthToken, is_header_safe
 from restate_identity.tunnel.ulids import new_ulid
 
@@ -41,6 +41,7 @@ class TunnelOptions:
         worker_id: Of this process, for the diagnostics of the server.
         servers: The servers to dial; empty if *servers_srv* names them.
         servers_srv: The SRV record with the servers; None if *servers* are given.
+        tls: Whether to speak TLS with the servers of the SRV record.
     """
 
     tunnel_name: str
@@ -50,6 +51,7 @@ class TunnelOptions:
     worker_id: str
     servers: tuple[Target, ...] = ()
     servers_srv: str | None = None
+    tls: bool = True
 
 
 def tunnel_options(
@@ -64,6 +66,7 @@ def tunnel_options(
     servers: Iterable[str] | None = None,
     servers_srv: str | None = None,
     worker_id: str | None = None,
+    tls: bool = True,
 ) -> TunnelOptions:
     """Return the configuration that the arguments make, completed from *environ*.
 
@@ -72,7 +75,7 @@ def tunnel_options(
         tunnel_name: Letters, digits, ``.``, ``_`` and ``-``; else ``RESTATE_INPROC_TUNNEL_NAME``.
         environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
         region: Of Restate Cloud, such as ``eu``: its servers are ``tunnel.<region>.restate.cloud``; else
-            ``RESTATE_INPROC_CLOUD_REGION``. Not needed if the servers are given in one of the next two ways.
+            ``RESTATE_INPROC_CLOUD_REGION``. DNS labels in lower case; or give the servers in one of the next two ways.
         servers: The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext.
         servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
         signing_public_key: ``publickeyv1_…``, or several of them, separated by commas or white space, while the key is
@@ -81,12 +84,16 @@ def tunnel_options(
         auth_token_file: Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
             ``RESTATE_INPROC_AUTH_TOKEN_FILE``.
         worker_id: A name for this process; else ``RESTATE_TUNNEL_WORKER_ID``, else made from ``HOSTNAME``.
+        tls: False for cleartext with the servers of *servers_srv*, as in a test.
 
     Raises:
         ValueError: Something is missing, contradictory, or not of its form; names the argument and the variable.
         InvalidKeyError: A signing key cannot be used; a ValueError too.
     """
     targets, record = _servers(environ, servers, servers_srv, region)
+    if not tls and (record is None or record.lower().rstrip(".").endswith(".restate.cloud")):
+        # Whoever listens on the way would have the auth token.
+        raise ValueError("tls=False is for a servers_srv of your own; servers are http://... for cleartext")
     return TunnelOptions(
         tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, tunnel_name, _tunnel_name_fits, _NAME_FORM),
         environment_id=_checked(
@@ -97,6 +104,7 @@ def tunnel_options(
         worker_id=_worker_id(environ, worker_id),
         servers=targets,
         servers_srv=record,
+        tls=tls,
     )
 
 
@@ -180,9 +188,11 @@ def _servers(
 ) -> tuple[tuple[Target, ...], str | None]:
     if isinstance(servers, str):
         raise TypeError(f"servers is a list of texts: write servers=[{servers!r}]")
+    given = {"region": region, "servers": servers, "servers_srv": record}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"pass {' or '.join(names)}, only one of them: each says which servers to dial")
     if servers is not None:
-        if record is not None:
-            raise ValueError("pass servers or servers_srv, not both")
         targets = tuple(dict.fromkeys(parse_target(text) for text in servers))
         if not targets:
             raise ValueError("servers is empty: name a server, or leave it out for those of the region")
@@ -191,8 +201,8 @@ def _servers(
         form = "the name of an SRV record"
         record = _checked(environ, "servers_srv", SERVERS_SRV_VARIABLE, record, is_record_name, form)
     else:
-        form = "DNS labels, such as eu"
-        record = f"tunnel.{_checked(environ, 'region', REGION_VARIABLE, region, is_domain, form)}.restate.cloud"
+        form = "DNS labels in lower case, such as eu"
+        record = f"tunnel.{_checked(environ, 'region', REGION_VARIABLE, region, is_region, form)}.restate.cloud"
     return (), record
 
 

@@ -38,15 +38,23 @@ class SrvResolver:
 
     Args:
         name: The name of the SRV record; certificates are verified against it.
+        tls: Whether its servers speak TLS.
         nameservers: The addresses of name servers to ask instead of the system's.
         port: Where those listen.
         patience: Seconds for one question, with its repetitions.
     """
 
     def __init__(
-        self, name: str, *, nameservers: Sequence[str] = (), port: int = 53, patience: float = _PATIENCE
+        self,
+        name: str,
+        *,
+        tls: bool = True,
+        nameservers: Sequence[str] = (),
+        port: int = 53,
+        patience: float = _PATIENCE,
     ) -> None:
         self.name: str = name.rstrip(".")
+        self._tls = tls
         self._nameservers = list(nameservers)
         self._port = port
         self._patience = patience
@@ -69,7 +77,7 @@ class SrvResolver:
             for kind in ("A", "AAAA"):
                 if (host, kind) not in known:
                     known[host, kind] = await self._addresses(resolver, host, kind)
-                targets.update(Target(address, record.port, True, self.name) for address in known[host, kind])
+                targets.update(Target(address, record.port, self._tls, self.name) for address in known[host, kind])
         if not targets:
             # The zone may have gone between the two questions; then the record is gone too, and this raises.
             await self._records(resolver)

@@ -14,7 +14,7 @@ from restate_identity.tunnel.connection import Connection, Credentials, Ending, 
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
@@ -31,7 +31,7 @@ class Outlet(NamedTuple):
 
     app: ASGIApp
     credentials: Credentials
-    timings: Timings
+    timings: TunnelTimings
     tls: ssl.SSLContext | None
 
 

@@ -10,6 +10,7 @@ from restate_identity.errors import quoted
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABELS = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE).fullmatch
+_LOWER_CASE_LABELS = re.compile(rf"{_LABEL}(\.{_LABEL})*").fullmatch
 # The names of services have labels like _tunnel (RFC 2782).
 _RECORD = re.compile(rf"(_?{_LABEL})(\._?{_LABEL})*\.?", re.IGNORECASE).fullmatch
 MAX_NAME_LENGTH = 253
@@ -56,9 +57,9 @@ def parse_target(text: str) -> Target:
     return Target(host, port, scheme == "https", host)
 
 
-def is_domain(text: str) -> bool:
-    """Return whether *text* is one or more DNS labels, separated by dots."""
-    return len(text) <= MAX_NAME_LENGTH and _LABELS(text) is not None
+def is_region(text: str) -> bool:
+    """Return whether *text* is one or more DNS labels in lower case, separated by dots."""
+    return len(text) <= MAX_NAME_LENGTH and _LOWER_CASE_LABELS(text) is not None
 
 
 def is_record_name(text: str) -> bool:

@@ -22,9 +22,8 @@ import h2.settings
 from restate_identity.errors import quoted
 from restate_identity.tunnel.floods import MAX_FRAME_SIZE, FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameReader, GoAway
+from restate_identity.tunnel.timings import TunnelTimings
 
-STREAM_WINDOW = 1024 * 1024
-CONNECTION_WINDOW = 16 * 1024 * 1024
 MAX_HEADER_LIST_SIZE = 64 * 1024
 # Beyond the size that we ask for, a request is answered with 431; beyond this one it ends the connection.
 HARD_HEADER_LIST_SIZE = 4 * MAX_HEADER_LIST_SIZE
@@ -41,12 +40,6 @@ for _hpack_logger in (logging.getLogger("hpack.hpack"), logging.getLogger("hpack
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_SETTINGS = {
-    h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-    h2.settings.SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
-    h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_SIZE,
-}
-
 
 class Wire(asyncio.Protocol):
     """The protocol of one connection.
@@ -56,7 +49,7 @@ class Wire(asyncio.Protocol):
         on_event: Is given what h2 reports, except for windows and settings, which are seen to here.
         on_goaway: Is given each GOAWAY of the other side.
         on_lost: Is told, once, why nothing more can be sent or received. Safe to log.
-        max_streams: So many streams the client may have open.
+        timings: ``max_streams`` and the windows.
     """
 
     def __init__(
@@ -66,7 +59,7 @@ class Wire(asyncio.Protocol):
         on_event: Callable[[h2.events.Event], None],
         on_goaway: Callable[[GoAway], None],
         on_lost: Callable[[str], None],
-        max_streams: int = 4096,
+        timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_made = on_made
@@ -86,8 +79,14 @@ class Wire(asyncio.Protocol):
                 normalize_outbound_headers=False,
             )
         )
-        settings = {**_SETTINGS, h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: max_streams}
+        settings = {
+            h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: timings.max_streams,
+            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: timings.stream_window,
+            h2.settings.SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
+            h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_SIZE,
+        }
         self._h2.local_settings = h2.settings.Settings(client=False, initial_values=settings)
+        self._connection_window = timings.connection_window
         self._h2.max_inbound_frame_size = MAX_FRAME_SIZE
         self._h2.decoder.max_header_list_size = HARD_HEADER_LIST_SIZE
         self._paused = False
@@ -120,7 +119,8 @@ class Wire(asyncio.Protocol):
         transport.set_write_buffer_limits(high=SOCKET_BUFFER)
         self.open = True
         self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(CONNECTION_WINDOW - self._h2.inbound_flow_control_window)
+        if more := self._connection_window - self._h2.inbound_flow_control_window:
+            self._h2.increment_flow_control_window(more)
         self._flush()
         self._on_made()
 

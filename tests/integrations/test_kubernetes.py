@@ -17,7 +17,7 @@ from restate_identity.keyring import KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel.health import HEALTH_PATH
 from restate_identity.tunnel.options import tunnel_options
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.integrations.serving import INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
 
 FOLDER = INTEGRATIONS / "kubernetes"
@@ -98,7 +98,7 @@ def test_the_probe_asks_for_the_health_of_the_tunnel() -> None:
 
 
 def test_the_pod_has_longer_to_end_than_what_is_in_flight() -> None:
-    assert pod("in-process")["terminationGracePeriodSeconds"] > Timings().grace
+    assert pod("in-process")["terminationGracePeriodSeconds"] > TunnelTimings().grace
 
 
 @pytest.mark.parametrize("name", MOUNTED)

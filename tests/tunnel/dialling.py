@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.tunnel.connection import Connection, Credentials, Ending, Timings
+from restate_identity.tunnel.connection import Connection, Credentials, Ending, TunnelTimings
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PATIENCE, PREFIX, Cloud, Line
 
@@ -17,7 +17,7 @@ TOKEN = "token-of-the-tests"
 CREDENTIALS = Credentials(
     environment_id="env_123", tunnel_name="greeter", worker_id="worker-1", read_token=lambda: TOKEN
 )
-QUICK = Timings(connect=5, handshake=5, ping_every=60, ping_answer=5, grace=20, farewell=0.5)
+QUICK = TunnelTimings(connect=5, handshake=5, ping_every=60, ping_answer=5, grace=20, farewell=0.5)
 ECHO = f"{PREFIX}/echo"
 
 
@@ -43,7 +43,7 @@ class Dialled:
         app: ASGIApp = echo,
         *,
         identity: Credentials = CREDENTIALS,
-        timings: Timings = QUICK,
+        timings: TunnelTimings = QUICK,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.served = 0

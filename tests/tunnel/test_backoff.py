@@ -6,11 +6,11 @@ import pytest
 
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.deployment import deployment_url
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 
 
 def backoff(chance: float = 0.5) -> Backoff:
-    return Backoff(Timings(), chance=lambda: chance)
+    return Backoff(TunnelTimings(), chance=lambda: chance)
 
 
 def test_the_waits_double_from_10_milliseconds_to_2_minutes() -> None:
@@ -22,7 +22,7 @@ def test_the_waits_double_from_10_milliseconds_to_2_minutes() -> None:
 
 def test_every_wait_is_up_to_a_half_shorter_or_longer() -> None:
     assert [backoff(0).after_failure(), backoff(1).after_failure()] == [0.005, 0.015]
-    assert len({Backoff(Timings()).after_failure() for _ in range(10)}) == 10
+    assert len({Backoff(TunnelTimings()).after_failure() for _ in range(10)}) == 10
 
 
 @pytest.mark.parametrize(("served_for", "wait"), [(0.0, 0.04), (4.99, 0.04), (5.0, 0.01), (100.0, 0.01)])

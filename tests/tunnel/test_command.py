@@ -76,7 +76,7 @@ class Process:
 
 
 @asynccontextmanager
-async def tunnel(cloud: Cloud, folder: Path, **variables: str) -> AsyncIterator[Process]:
+async def tunnel(cloud: Cloud, folder: Path, *options: str, **variables: str) -> AsyncIterator[Process]:
     token = folder / "token"
     token.write_text(f"{TOKEN}\n")
     log, released, port = folder / "log", folder / "released", free_port()
@@ -84,7 +84,7 @@ async def tunnel(cloud: Cloud, folder: Path, **variables: str) -> AsyncIterator[
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "restate_identity", "tunnel", *complete(), *arguments, "tests.tunnel.served_app:app"),
+            *("-m", "restate_identity", "tunnel", *complete(), *arguments, *options, "tests.tunnel.served_app:app"),
             cwd=ROOT,
             env=environment(RELEASED=str(released), **variables),
             stdin=subprocess.DEVNULL,
@@ -148,6 +148,35 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             assert "ended by a second signal" in here.printed()
 
     asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud, tunnel(cloud, tmp_path, "--grace", "0.2", "--worker-id", "worker-7") as here:
+            await here.until_healthy(200)
+            line = await cloud.line(0)
+            assert line.hello["tunnel-worker-id"] == "worker-7"
+            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await here.until_printed("in flight")
+            here.process.terminate()
+            assert await here.process.wait() == 0
+            assert "the grace of 0.2 s was over, with 1 requests in flight" in here.printed()
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--servers-srv", "a b"), "servers_srv is of the form the name of an SRV record"),
+        (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass servers or servers_srv"),
+        (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass region or servers"),
+        (("--server", "http://127.0.0.1:1", "--grace", "inf"), "grace is a finite number of seconds"),
+    ],
+)
+def test_what_contradicts_itself_is_said(arguments: tuple[str, ...], complaint: str) -> None:
+    done = command(*complete(), *arguments, "tests.tunnel.served_app:app", RESTATE_AUTH_TOKEN=TOKEN)
+    assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
 
 
 def test_a_refusal_for_good_is_an_exit_status(tmp_path: Path) -> None:

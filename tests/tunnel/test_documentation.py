@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import re
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ import pytest
 
 from restate_identity.cli import cli
 from restate_identity.tunnel import connect_tunnel, options, serve_tunnel
-from restate_identity.tunnel.timings import Timings
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import Cloud
 from tests.tunnel.dialling import TOKEN, echo
 from tests.tunnel.tunnels import SIGNER, call
@@ -24,7 +25,7 @@ PAGE = (DOCS / "tunnel.md").read_text("utf-8")
 
 
 def test_the_table_has_every_argument_every_option_and_every_variable() -> None:
-    rows = re.findall(r"^\| `(\w+)`(?: of `serve_tunnel`)? \|", PAGE, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)`(?: of `serve_tunnel`)? \| (?!`[\d.]+`)", PAGE, flags=re.MULTILINE)
     assert set(rows) == set(inspect.signature(serve_tunnel).parameters) - {"app"}
     assert set(inspect.signature(connect_tunnel).parameters) - {"app"} <= set(rows)
     command = {option for parameter in cli.commands["tunnel"].params for option in parameter.opts if option[:2] == "--"}
@@ -33,8 +34,15 @@ def test_the_table_has_every_argument_every_option_and_every_variable() -> None:
     assert set(re.findall(r"`(RESTATE_[A-Z_]+)`", PAGE)) == variables
 
 
+def test_the_timings_and_their_defaults_are_those_of_the_code() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([\d.]+)` \|", PAGE, flags=re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == asdict(TunnelTimings())
+    (grace,) = (option for option in cli.commands["tunnel"].params if option.name == "grace")
+    assert grace.default == TunnelTimings().grace
+
+
 def test_the_seconds_are_those_of_the_code() -> None:
-    timings = Timings()
+    timings = TunnelTimings()
     assert (timings.connect, timings.handshake, timings.steady) == (5, 5, 5)
     assert (timings.start_limit, timings.resolve_every, timings.ping_every) == (60, 30, 75)
     assert (timings.grace, timings.backoff_limit, timings.backoff_first) == (120, 120, 0.01)
@@ -61,7 +69,7 @@ def test_the_snippet_connects_and_prints_what_to_register(tmp_path: Path, capsys
             # The reader's own values, and in place of the region's servers one that is here.
             source = (both[1] + both[2]).replace("publickeyv1_...", str(SIGNER.public_key))
             source = source.replace("/run/secrets/restate/token", str(file))
-            source = source.replace('region="eu"', f'region="eu", servers=["{cloud.target}"]')
+            source = source.replace('region="eu"', f'servers=["{cloud.target}"]')
             code = compile(source, "tunnel.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             running = asyncio.ensure_future(eval(code, {"app": echo}))
             line = await (await cloud.line(0)).accepted()

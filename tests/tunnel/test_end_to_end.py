@@ -65,7 +65,6 @@ async def deployed(server: RestateServer, identity_pem: Path) -> AsyncIterator[D
                 services.app,
                 tunnel_name="greeter",
                 environment_id="env_environment",
-                region="eu",
                 signing_public_key=RequestSigner.from_pem(identity_pem).public_key,
                 auth_token=TOKEN,
                 servers=[str(cloud.target) for cloud in clouds],

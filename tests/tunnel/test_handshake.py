@@ -8,16 +8,16 @@ import logging
 import pytest
 from hpack import NeverIndexedHeaderTuple
 
-from restate_identity.tunnel.connection import ConnectionState, Credentials, Ending, EndingKind, Timings
+from restate_identity.tunnel.connection import ConnectionState, Credentials, Ending, EndingKind, TunnelTimings
 from restate_identity.tunnel.handshake import Refusal, Serving, outcome
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line
 from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, run, serving, until
 
 OK = {b"tunnel-status": b"ok", b"tunnel-name": b"greeter", b"proxy-url": b"https://p", b"tunnel-url": b"https://t"}
-IMPATIENT = Timings(connect=0.2, handshake=0.2, farewell=0.2)
+IMPATIENT = TunnelTimings(connect=0.2, handshake=0.2, farewell=0.2)
 
 
-async def ending_after(trailers: list[tuple[str, str]], timings: Timings = QUICK) -> Ending:
+async def ending_after(trailers: list[tuple[str, str]], timings: TunnelTimings = QUICK) -> Ending:
     """Return how a connection ends whose handshake is finished with *trailers*."""
     async with Cloud(None) as cloud, dialled(cloud.target, timings=timings) as here:
         line = await cloud.line(0)

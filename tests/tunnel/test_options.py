@@ -94,7 +94,10 @@ def test_an_unsound_key_of_the_environment_is_named_by_its_variable() -> None:
     [
         *(("tunnel_name", value) for value in ("a b", "a/b", "ü", "a\nb")),
         *(("environment_id", value) for value in ("201", "env_", "env_2 1", "env_ü", "env_a\r\nx: y")),
-        *(("region", value) for value in ("eu.", ".eu", "-eu", "e_u", "eu:1", "a..b", "e" * 64, "eu/..")),
+        *(
+            ("region", value)
+            for value in ("eu.", ".eu", "-eu", "EU", "us.West-2", "e_u", "eu:1", "a..b", "e" * 64, "eu/..")
+        ),
         *(("servers_srv", value) for value in ("a b", "..", "tunnel.eu:9080", "-a")),
         *(("worker_id", value) for value in ("a b", "ü", "a\nb", "")),
     ],
@@ -127,6 +130,8 @@ def test_explicit_servers_need_no_region() -> None:
     [
         {"auth_token": "a", "auth_token_file": "b"},
         {"servers": ["a:1"], "servers_srv": "b"},
+        {"region": "eu", "servers": ["a:1"]},
+        {"region": "eu", "servers_srv": "b"},
         {"servers": []},
         {"auth_token_file": ""},
     ],
@@ -134,6 +139,16 @@ def test_explicit_servers_need_no_region() -> None:
 def test_contradictions_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(given))):
         options(**given)
+
+
+def test_cleartext_is_for_an_srv_record_of_ones_own() -> None:
+    assert options(servers_srv="tunnel.test").tls
+    assert not options(servers_srv="tunnel.test", tls=False).tls
+    assert not options({**OPERATOR, "RESTATE_TUNNEL_SERVERS_SRV": "tunnel.test"}, tls=False).tls
+    contradictions: list[dict[str, Any]] = [{}, {"region": "us"}, {"servers": ["a:1"]}]
+    for given in (*contradictions, {"servers_srv": "Tunnel.eu.Restate.cloud."}):
+        with pytest.raises(ValueError, match="tls=False is for a servers_srv of your own"):
+            options(tls=False, **given)
 
 
 @pytest.mark.parametrize("given", [{"servers": "a:1"}, {"tunnel_name": 1}, {"auth_token": b"a"}])

@@ -9,14 +9,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import dns.resolver
 import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel import TunnelError
+from restate_identity.tunnel import TunnelError, connect_tunnel
 from restate_identity.tunnel.targets import Target
-from tests.tunnel.cloud import PREFIX, Cloud, Line, tls_pair
-from tests.tunnel.dialling import TOKEN, run, until
-from tests.tunnel.name_server import NameServer
+from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line, tls_pair
+from tests.tunnel.dialling import TOKEN, echo, run, until
+from tests.tunnel.name_server import RECORD, NameServer
 from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, opened
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
@@ -43,9 +44,13 @@ def renamed(name: str) -> Callable[[Line], Awaitable[object]]:
 def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_signed() -> None:
     async def test() -> None:
         async with Cloud() as cloud, opened(cloud) as tunnel:
-            with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
-                _ = tunnel.deployment_url
+            for unknown in ("deployment_url", "proxy_url", "tunnel_url"):
+                with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
+                    getattr(tunnel, unknown)
+            assert (tunnel.connection_count, tunnel.error) == (0, None)
             await tunnel.ready()
+            assert (tunnel.proxy_url, tunnel.tunnel_url) == (PROXY_URL, TUNNEL_URL)
+            assert (tunnel.connection_count, tunnel.error) == (1, None)
             assert tunnel.deployment_url == "https://tunnel.test:9080/environment/greeter/http/in-process/9080/"
             assert tunnel.is_serving
             line = await cloud.line(0)
@@ -75,8 +80,9 @@ def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
     async def test() -> None:
         async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
             for waiting in (tunnel.ready, tunnel.wait_closed):
-                with pytest.raises(TunnelError, match=reason):
+                with pytest.raises(TunnelError, match=reason) as error:
                     await waiting()
+                assert tunnel.error is error.value
             await asyncio.sleep(A_MOMENT)
             assert len(cloud.lines) == 1
 
@@ -267,12 +273,13 @@ def test_two_drains_coexist() -> None:
 
 def test_every_server_gets_a_connection_and_only_the_one_that_died_is_dialled_again() -> None:
     async def test() -> None:
-        async with Cloud() as a, Cloud() as b, opened(a, b, timings=STEADY):
+        async with Cloud() as a, Cloud() as b, opened(a, b, timings=STEADY) as tunnel:
             lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
             lines[0].kill()
             await (await a.line(1)).accepted()
             assert (await call(lines[1])).status == 200
             assert len(b.lines) == 1
+            await until(lambda: tunnel.connection_count == 3)
 
     run(test())
 
@@ -410,6 +417,33 @@ def test_a_block_that_does_nothing_ends(turns: int) -> None:
                 await asyncio.sleep(0)
 
     run(asyncio.wait_for(test(), 20))
+
+
+def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with NameServer(a="127.0.0.1") as names, Cloud() as cloud:
+
+            def configure(resolver: dns.resolver.BaseResolver, _: object) -> None:
+                resolver.nameservers = ["127.0.0.1"]
+                resolver.port = names.port
+
+            # In place of the name servers of this machine.
+            monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", configure)
+            names.serve(("a", cloud.port))
+            connecting = connect_tunnel(
+                echo,
+                tunnel_name="greeter",
+                environment_id="env_123",
+                signing_public_key=SIGNER.public_key,
+                auth_token=TOKEN,
+                servers_srv=RECORD,
+                tls=False,
+            )
+            async with connecting as tunnel:
+                await tunnel.ready()
+                assert (await call(await cloud.line(0))).status == 200
+
+    run(test())
 
 
 def test_closing_is_prompt_while_dns_is_asked() -> None:

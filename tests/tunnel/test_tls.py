@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demo.processes import free_port
-from restate_identity.tunnel.connection import EndingKind, Timings
+from restate_identity.tunnel.connection import EndingKind, TunnelTimings
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import Cloud, tls_pair
 from tests.tunnel.dialling import ECHO, dialled, run
@@ -61,7 +61,7 @@ def test_tls_that_never_completes_times_out() -> None:
     async def test() -> None:
         async with Cloud(silent=True) as cloud:
             target = cloud.target._replace(tls=True)
-            async with dialled(target, tls=tls_pair().tunnel, timings=Timings(connect=0.2, farewell=0.1)) as here:
+            async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=0.2, farewell=0.1)) as here:
                 ending = await here.ending()
                 assert ending.kind is EndingKind.RETRY
                 assert "no connection within 0.2 s" in ending.reason
@@ -90,7 +90,7 @@ def test_a_port_where_nobody_listens_is_tried_again() -> None:
 
 def test_a_name_that_does_not_exist_is_tried_again() -> None:
     async def test() -> None:
-        async with dialled(Target("nowhere.invalid", 443, False, ""), timings=Timings(connect=20)) as here:
+        async with dialled(Target("nowhere.invalid", 443, False, ""), timings=TunnelTimings(connect=20)) as here:
             assert (await here.ending()).kind is EndingKind.RETRY
 
     run(test())
@@ -100,7 +100,7 @@ def test_stopping_is_prompt_while_the_dial_hangs() -> None:
     async def test() -> None:
         async with Cloud(silent=True) as cloud:
             target = cloud.target._replace(tls=True)
-            async with dialled(target, tls=tls_pair().tunnel, timings=Timings(connect=600)) as here:
+            async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=600)) as here:
                 await cloud.line(0)
                 here.connection.stop()
                 assert (await here.ending()).kind is EndingKind.STOPPED

@@ -41,7 +41,7 @@ def opened(
         {},
         tunnel_name="greeter",
         environment_id="env_123",
-        region="eu",
+        region=None if clouds else "eu",
         signing_public_key=SIGNER.public_key,
         auth_token=None if token_file else TOKEN,
         auth_token_file=token_file,
