@@ -24,7 +24,7 @@ from soak.tally import Tally
 from soak.traffic import Traffic, ingress, repeating
 from soak.watch import Memory, judge_log
 from tests.servers import Server
-from tests.tunnel.harm import HARM
+from tests.tunnel.public import HARM
 
 GUNICORN_WORKERS = 3
 KEY_INTERVAL, CLOCK_INTERVAL, REPORT_INTERVAL = 3, 2, 20
@@ -156,7 +156,7 @@ EXPECTED = (
     "tunnel: invocations, done",
     "tunnel: objects read back",
     "tunnel: hostile, refused",
-    *(f"tunnel: connections, {harm.__name__}" for harm in HARM),
+    *(f"tunnel: connections, {harm}" for harm in HARM),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import sys
 import time
@@ -22,10 +21,8 @@ from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.traffic import judge_forged
 from soak.watch import Memory, judge_log
-from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
-from tests.tunnel.harm import HARM
-from tests.tunnel.public import Public
+from tests.tunnel.public import HARM, Public
 
 CONNECTIONS = 3
 CALLERS = 8
@@ -38,9 +35,6 @@ CHAPTER = 20
 
 def soak(seconds: float, tally: Tally, plants: str) -> str:
     """Call through the tunnel for some seconds; return how its memory did."""
-    # Only the fake cloud logs in this process: that its streams were reset. What the tunnel says is in its own log.
-    logging.getLogger("restate_identity.tunnel").propagate = False
-    logging.getLogger("restate_identity.tunnel").addHandler(logging.NullHandler())
     with signing_server() as (restate, signer, folder):
         return asyncio.run(_Soak(restate, signer, tally).run(seconds, folder, plants))
 
@@ -50,16 +44,11 @@ class _Soak:
         self._restate = restate
         self._signer = signer
         self._tally = tally
-        self._clouds: list[Cloud] = []
         self._ends = 0.0
 
     async def run(self, seconds: float, folder: Path, plants: str) -> str:
         async with AsyncExitStack() as stack:
-            public = await stack.enter_async_context(Public(self._lines))
-            for _ in range(CONNECTIONS):
-                self._clouds.append(
-                    await stack.enter_async_context(Cloud(lambda line: line.handshake(proxy_url=public.proxy_url)))
-                )
+            public = self._public = await stack.enter_async_context(Public(CONNECTIONS))
             log = folder / "tunnel.log"
             child = stack.enter_context(
                 started(
@@ -87,7 +76,7 @@ class _Soak:
         return f"tunnel: memory, {memory.judge(self._tally)}"
 
     def _command(self) -> list[str]:
-        servers = [part for cloud in self._clouds for part in ("--server", str(cloud.target))]
+        servers = [part for server in self._public.servers for part in ("--server", server)]
         return [sys.executable, "-m", "restate_identity", "tunnel", *servers, "soak.tunnel_app:app"]
 
     def _environment(self) -> dict[str, str]:
@@ -98,11 +87,8 @@ class _Soak:
             "RESTATE_AUTH_TOKEN": "token-of-the-soak",
         }
 
-    def _lines(self) -> list[Line]:
-        return [line for cloud in self._clouds for line in cloud.lines if line.in_use]
-
     async def _until_connected(self) -> None:
-        await until(lambda: len(self._lines()) == CONNECTIONS)
+        await until(lambda: len(self._public.in_use) == CONNECTIONS)
 
     async def _call(self) -> None:
         """Write numbers down, chapter by chapter, and read each chapter back: none is lost, none is there twice."""
@@ -158,8 +144,8 @@ class _Soak:
             if time.monotonic() >= self._ends and number >= len(HARM):
                 return
             await self._until_connected()
-            await harm(self._lines()[number % CONNECTIONS])
-            self._tally.count(f"tunnel: connections, {harm.__name__}")
+            await self._public.harm(harm, self._public.in_use[number % CONNECTIONS])
+            self._tally.count(f"tunnel: connections, {harm}")
 
     async def _watch(self, memory: Memory) -> None:
         for tick in itertools.count(1):

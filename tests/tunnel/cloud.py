@@ -26,8 +26,6 @@ import h2.settings
 import trustme
 from hyperframe.frame import Frame, GoAwayFrame
 
-from restate_identity.tunnel.targets import Target
-
 PATIENCE = 30.0
 SERVER_NAME = "tunnel.test"
 PROXY_URL = "https://tunnel.test:9080/environment/greeter"
@@ -35,6 +33,18 @@ TUNNEL_URL = "https://tunnel.test/environment/greeter"
 PREFIX = "/http/in-process/9080"
 
 Fields = Iterable[tuple[str, str]]
+
+
+class Address(NamedTuple):
+    """Where a cloud is to be dialled. Not the tunnel's own class: nothing of the tunnel is used on this side."""
+
+    host: str
+    port: int
+    tls: bool
+    server_name: str
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
 
 class TlsPair(NamedTuple):
@@ -344,7 +354,7 @@ class Line(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what h2 has ready, unless it is held back."""
-        if not self._held and not self.lost:
+        if not (self._held or self.transport.is_closing()):
             self.transport.write(self.h2.data_to_send())
 
     _held = False
@@ -447,9 +457,9 @@ class Cloud:
         return self._port
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Address:
         """What a tunnel dials to come here."""
-        return Target("127.0.0.1", self._port, self._tls is not None, SERVER_NAME)
+        return Address("127.0.0.1", self._port, self._tls is not None, SERVER_NAME)
 
     async def line(self, index: int) -> Line:
         """Wait for the connection with this number; the first one is 0."""

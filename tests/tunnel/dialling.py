@@ -11,7 +11,7 @@ from typing import Any
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connection import Connection, Credentials, Ending, TunnelTimings
 from restate_identity.tunnel.targets import Target
-from tests.tunnel.cloud import PATIENCE, PREFIX, Cloud, Line
+from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line
 
 TOKEN = "token-of-the-tests"
 CREDENTIALS = Credentials(
@@ -39,7 +39,7 @@ class Dialled:
 
     def __init__(
         self,
-        target: Target,
+        target: Address | Target,
         app: ASGIApp = echo,
         *,
         identity: Credentials = CREDENTIALS,
@@ -50,7 +50,7 @@ class Dialled:
         self.drains = 0
         self.on_serving: Callable[[], object] = lambda: None
         self.connection = Connection(
-            target,
+            Target(*target),
             app,
             identity=identity,
             timings=timings,
@@ -75,7 +75,7 @@ class Dialled:
 
 
 @asynccontextmanager
-async def dialled(target: Target, app: ASGIApp = echo, **options: Any) -> AsyncIterator[Dialled]:
+async def dialled(target: Address | Target, app: ASGIApp = echo, **options: Any) -> AsyncIterator[Dialled]:
     """Dial *target*; hang up at the end of the block."""
     dialled = Dialled(target, app, **options)
     try:

@@ -18,10 +18,8 @@ from demo.restate_server import RestateServer
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel, connect_tunnel
 from tests.tunnel import services
-from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import TOKEN, run, until
-from tests.tunnel.harm import HARM
-from tests.tunnel.public import Public
+from tests.tunnel.public import HARM, Public
 
 CONNECTIONS = 3
 
@@ -31,7 +29,6 @@ class Deployment:
     """Services that a real server reaches through the tunnel only."""
 
     server: RestateServer
-    clouds: list[Cloud]
     public: Public
     tunnel: Tunnel
     http: httpx.AsyncClient
@@ -41,25 +38,12 @@ class Deployment:
         assert response.status_code == 200, f"{path}: {response.status_code} {response.text[:500]}"
         return response.json() if response.content else None
 
-    def dialled(self) -> list[Line]:
-        return [line for cloud in self.clouds for line in cloud.lines]
-
-    def lines(self) -> list[Line]:
-        return [line for line in self.dialled() if line.in_use]
-
 
 @asynccontextmanager
 async def deployed(server: RestateServer, identity_pem: Path) -> AsyncIterator[Deployment]:
     """Serve the services through a tunnel to three servers, and have *server* register them."""
     async with AsyncExitStack() as stack:
-        clouds: list[Cloud] = []
-        public = await stack.enter_async_context(Public(lambda: (line for cloud in clouds for line in cloud.lines)))
-
-        async def accept(line: Line) -> None:
-            await line.handshake(proxy_url=public.proxy_url)
-
-        for _ in range(CONNECTIONS):
-            clouds.append(await stack.enter_async_context(Cloud(accept)))
+        public = await stack.enter_async_context(Public(CONNECTIONS))
         tunnel = await stack.enter_async_context(
             connect_tunnel(
                 services.app,
@@ -67,14 +51,14 @@ async def deployed(server: RestateServer, identity_pem: Path) -> AsyncIterator[D
                 environment_id="env_environment",
                 signing_public_key=RequestSigner.from_pem(identity_pem).public_key,
                 auth_token=TOKEN,
-                servers=[str(cloud.target) for cloud in clouds],
+                servers=public.servers,
             )
         )
         limits = httpx.Limits(max_connections=None)
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=90, limits=limits))
-        deployment = Deployment(server, clouds, public, tunnel, http)
+        deployment = Deployment(server, public, tunnel, http)
         await tunnel.ready()
-        await until(lambda: len(deployment.lines()) == CONNECTIONS)
+        await until(lambda: len(public.in_use) == CONNECTIONS)
         assert tunnel.deployment_url is not None
         response = await asyncio.to_thread(server.register, tunnel.deployment_url)
         assert response.status_code == 201, response.text
@@ -98,7 +82,7 @@ def test_every_kind_of_handler_is_served_through_the_tunnel(restate_server: Rest
             assert await workflow == {"email": "ada@example.com", "key": user, "confirmed": "yes"}
             text = "0123456789" * 1_000_000
             assert await deployment.call("Greeter/echo", text) == text
-            assert set(deployment.public.forwarded) == set(deployment.dialled())
+            assert all(line.forwarded for line in deployment.public.lines)
 
     run(test())
 
@@ -129,19 +113,19 @@ def test_no_invocation_is_lost_or_runs_twice_while_connections_are_killed_draine
             # Never so often that nothing gets through.
             while not everything.done() and sum(done.values()) < 24:
                 await asyncio.sleep(0.2)
-                lines = deployment.lines()
+                lines = deployment.public.in_use
                 if len(lines) == CONNECTIONS:
-                    action = next(harm)
-                    if await action(lines[0]):
-                        done[action.__name__] += 1
+                    what = next(harm)
+                    if await deployment.public.harm(what, lines[0]):
+                        done[what] += 1
             await everything
             for ledger, booked in ledgers.items():
                 assert sorted(await deployment.call(f"Ledger/{ledger}/entries")) == booked
-            await until(lambda: len(deployment.lines()) == CONNECTIONS)
+            await until(lambda: len(deployment.public.in_use) == CONNECTIONS)
             ended = done["kill"] + done["drain"] + done["goaway"]
             # A replacement may be killed or drained before this test has seen it serve, and it is replaced too.
-            assert len(deployment.dialled()) >= CONNECTIONS + ended
-            assert len(deployment.public.forwarded) > CONNECTIONS
+            assert len(deployment.public.lines) >= CONNECTIONS + ended
+            assert sum(line.forwarded > 0 for line in deployment.public.lines) > CONNECTIONS
 
     run(test())
 
@@ -150,12 +134,12 @@ def test_a_nap_outlives_every_connection_there_was(restate_server: RestateServer
     async def test() -> None:
         async with deployed(restate_server, identity_pem) as deployment:
             nap = asyncio.ensure_future(deployment.call("Greeter/nap", 3000))
-            await until(lambda: sum(deployment.public.forwarded.values()) >= 2)
-            first = deployment.dialled()
+            await until(lambda: sum(line.forwarded for line in deployment.public.lines) >= 2)
+            first = deployment.public.lines
             for line in first:
-                line.kill()
+                assert await deployment.public.harm("kill", line)
             assert await nap == 3000
-            assert all(line.lost for line in first)
+            assert all(line.lost for line in deployment.public.lines[: len(first)])
 
     run(test())
 
@@ -169,6 +153,7 @@ def test_forged_requests_that_come_through_the_tunnel_are_refused(
             url = f"{deployment.tunnel.deployment_url}invoke/Greeter/greet"
             async with httpx.AsyncClient(http1=False, http2=True, trust_env=False, timeout=30) as client:
                 assert (await client.post(url)).status_code == 401
+                assert (await client.post(url, content=bytes(2**21))).status_code == 401
                 assert (await client.post(url, headers=forger.headers("/invoke/Greeter/greet"))).status_code == 401
                 genuine = RequestSigner.from_pem(identity_pem).headers("/discover")
                 discovery = url.replace("invoke/Greeter/greet", "discover")

@@ -15,7 +15,7 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import TunnelError, connect_tunnel
 from restate_identity.tunnel.targets import Target
-from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line, tls_pair
+from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.name_server import RECORD, NameServer
 from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, opened
@@ -114,8 +114,8 @@ def test_tls_that_never_completes_does_not_keep_the_next_server_from_serving() -
 class Fixed:
     """A source of targets that a test decides."""
 
-    def __init__(self, *targets: Target) -> None:
-        self.targets = frozenset(targets)
+    def __init__(self, *targets: Address) -> None:
+        self.targets = frozenset(Target(*target) for target in targets)
 
     async def resolve(self) -> frozenset[Target]:
         return self.targets
