@@ -70,7 +70,7 @@ format: $(INSTALLED)  ## Format the code
 vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 	$(RUN) -m tests.vectors.generate
 
-conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers and PyJWT on every vector and 200,000 mutations
+conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
 	$(RUN) -m tests.conformance
 
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there

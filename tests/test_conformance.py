@@ -1,4 +1,7 @@
-"""The short form of ``make conformance``: what we accept, the SDKs accept, and every other difference is listed."""
+"""The short form of ``make conformance``: what we accept, the SDKs accept, and every other difference is listed.
+
+And two scenarios of those in which our tunnel must lose nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ from tests.conformance.comparison import SEED, of_mutations, of_vectors
 from tests.conformance.differences import REFUSED_HERE, REFUSED_THERE, explained
 from tests.conformance.judges import OURS, PYJWT, PYTHON_SDK, Judge, Request, present, typescript_sdk, verdict
 from tests.conformance.mutations import Mutator
+from tests.conformance.tunnels.comparison import compare, losses, table
+from tests.conformance.tunnels.engines import Engine, running
+from tests.conformance.tunnels.scenarios import Outcome, Scenario, drained, finished, in_flight, unsigned
+from tests.tunnel.cloud import Cloud
 from tests.vectors.forge import OWN, PATH, Forge, with_token
 
 
@@ -74,3 +81,27 @@ def test_a_genuine_request_has_nothing_that_would_explain_a_difference() -> None
     request = Request((OWN.text,), tuple(with_token(forge.genuine())), PATH, forge.now)
     reasons = {entry.reason for entry in REFUSED_HERE} - {"invalid_key"}
     assert [reason for reason in (None, *reasons) if explained(request, reason)] == []
+
+
+def test_our_tunnel_loses_nothing_in_a_drain_and_lets_in_nothing_that_is_not_signed() -> None:
+    rows = compare([Scenario("drained", drained(0.05)), Scenario("not signed", unsigned)])
+    assert losses(rows) == []
+    assert rows[0].ours.requests >= 300
+    assert rows[1].sdk is not None
+    assert rows[1].ours.requests == rows[1].sdk.requests == 7
+
+
+def test_requests_whose_connection_breaks_are_counted_as_lost_and_named() -> None:
+    async def killed(engine: Engine) -> Outcome:
+        async with Cloud() as cloud, running(engine, cloud):
+            line = await (await cloud.line(0)).accepted()
+            exchanges = await in_flight(line, 3)
+            line.kill()
+            return Outcome(len(exchanges), await finished(exchanges), 0.0)
+
+    rows = compare([Scenario("killed", killed), Scenario("not for the SDK", killed, asks=True)])
+    assert [line.partition(" × ")[0] for line in losses(rows)] == ["killed: 3", "not for the SDK: 3"]
+    assert table(rows).splitlines()[2:] == [
+        "| killed | 3 of 3 | 3 of 3 | 0.0 / 0.0 |",
+        "| not for the SDK | 3 of 3 | – | 0.0 / – |",
+    ]

@@ -1,4 +1,7 @@
-"""``make conformance``: every vector and many mutations through all judges; prints the matrix; fails on a surprise."""
+"""``make conformance``: every vector and many mutations through all judges, then the tunnels; fails on a surprise.
+
+``python -m tests.conformance.tunnels`` is the tunnels alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 
 from tests.conformance.comparison import SEED, matrix, of_mutations, of_vectors
 from tests.conformance.judges import OURS, PYJWT, PYTHON_SDK, typescript_sdk
+from tests.conformance.tunnels import __main__ as tunnels
 
 
 def main() -> int:
@@ -32,7 +36,8 @@ def main() -> int:
     print(f"\n{len(surprises)} surprises, after {time.monotonic() - started:.0f} s")
     for surprise in surprises[:50]:
         print(f"  {surprise}")
-    return 1 if surprises else 0
+    print("\nThe tunnels: lost of how many requests, and how long it took, with this project's and with the SDK's.\n")
+    return tunnels.main() or (1 if surprises else 0)
 
 
 if __name__ == "__main__":

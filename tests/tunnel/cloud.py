@@ -48,10 +48,11 @@ class Address(NamedTuple):
 
 
 class TlsPair(NamedTuple):
-    """The contexts of both sides."""
+    """The contexts of both sides, and the certificate of the authority that the tunnel trusts."""
 
     cloud: ssl.SSLContext
     tunnel: ssl.SSLContext
+    authority: bytes
 
 
 def tls_pair(*, name: str = SERVER_NAME, alpn: Iterable[str] = ("h2",)) -> TlsPair:
@@ -63,7 +64,7 @@ def tls_pair(*, name: str = SERVER_NAME, alpn: Iterable[str] = ("h2",)) -> TlsPa
         cloud.set_alpn_protocols(alpn)
     tunnel = ssl.create_default_context()
     authority.configure_trust(tunnel)
-    return TlsPair(cloud, tunnel)
+    return TlsPair(cloud, tunnel, authority.cert_pem.bytes())
 
 
 class Response(NamedTuple):
