@@ -594,7 +594,7 @@ def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started
             assert cloud.lines == []
             let_start.set()
             await opening
-        assert events == ["starts", "serves open for /echo", "stops"]
+        assert events == ["starts", f"serves open for {PATH}", "stops"]
 
     async def served(cloud: Cloud) -> None:
         async with opened(cloud, app=app) as tunnel:

@@ -21,7 +21,7 @@ SOON = replace(QUICK, backoff_first=0.001, backoff_limit=0.05, resolve_every=0.0
 STEADY = replace(SOON, steady=0.0)
 # After a failure nothing is dialled again while a test lasts.
 ONCE = replace(SOON, backoff_first=600, backoff_limit=600)
-PATH = "/echo"
+PATH = "/invoke/Greeter/echo"
 
 
 class HeldRequests(Held):
