@@ -12,6 +12,7 @@ from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connection import Connection, Credentials, Ending, TunnelTimings
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line
+from tests.tunnel.echoing import echo as echo
 
 TOKEN = "token-of-the-tests"
 CREDENTIALS = Credentials(
@@ -19,19 +20,6 @@ CREDENTIALS = Credentials(
 )
 QUICK = TunnelTimings(connect=5, handshake=5, ping_every=60, ping_answer=5, grace=20, farewell=0.5)
 ECHO = f"{PREFIX}/echo"
-
-
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with what was sent, as it comes."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-path", scope["raw_path"])]})
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        await send({"type": "http.response.body", "body": message["body"], "more_body": True})
-        if not message["more_body"]:
-            break
-    await send({"type": "http.response.body"})
 
 
 class Dialled:

@@ -12,7 +12,7 @@ from restate_identity.tunnel.handle import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.timings import Timings
-from tests.tunnel.dialling import echo
+from tests.tunnel.echoing import echo
 from tests.tunnel.name_server import RECORD
 
 

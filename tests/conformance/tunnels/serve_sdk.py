@@ -10,7 +10,7 @@ from typing import Any
 from restate import connection
 from restate._internal import TunnelEngineOptions  # type: ignore[import-not-found]  # a native module without stubs
 
-from tests.tunnel.dialling import echo
+from tests.tunnel.echoing import echo
 
 
 class Options:
