@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import stat
 import threading
 import time
 import weakref
@@ -18,7 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from restate_identity.errors import InvalidKeyError, quoted
+from restate_identity._redaction import shown
+from restate_identity._regular_file import read_regular_file, shown_path
+from restate_identity.errors import InvalidKeyError
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.verifier import IdentityVerifier
@@ -82,7 +83,8 @@ class KeyFile:
 
     A change is in force within *refresh_every* seconds. Nothing runs in the background: the first request after that
     time looks at the file (one ``stat``), and reads it if it is another one. A file that is missing, or cannot be used,
-    changes nothing: the last good keys stay in force, and the log gets one error for each change.
+    changes nothing: the last good keys stay in force, and the log gets one error for each change. Whatever went wrong,
+    the file is read again at the next look, whether it has changed since or not.
 
     Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. Of a
     file that is written in place, a reader may see only the first lines, until it looks again.
@@ -111,14 +113,18 @@ class KeyFile:
         self._lock = threading.Lock()
         self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
         self._problem: tuple[_Stamp | None, str] | None = None
+        # Counted, so that one that took long does not undo what a later one found.
+        self._looks = 0
+        self._last_result = 0
         self.due: float = clock() + refresh_every
         """When the file is to be looked at again, on *clock*."""
-        stamp = _look_at(self.path)
-        self._keys = _read(self.path)
-        self._stamp: _Stamp | None = _reliable(stamp)
+        # None if the file must be read at the next look, whatever its stamp is then.
+        self._stamp: _Stamp | None
+        self._keys: tuple[PublicKey, ...]
+        self._stamp, self._keys = _read(self.path)
 
     def __repr__(self) -> str:
-        return f"<KeyFile {str(self.path)!r}>"
+        return f"<KeyFile {shown_path(self.path)!r}>"
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -144,24 +150,32 @@ class KeyFile:
                 return
             # The others pass from here on, with the keys that they have. A file system that hangs holds up one of them.
             self.due = now + self._refresh_every
+            self._looks += 1
+            look = self._looks
             known = self._stamp
-        stamp = None
+        seen = None
         try:
-            stamp = _look_at(self.path)
-            if stamp == known:
+            seen = _Stamp.of(self.path.stat())
+            if seen == known:
                 return
-            keys = _read(self.path)
+            # Another file may stand there by now. The stamp that is kept is that of the one that is read.
+            stamp, keys = _read(self.path)
+        except OSError as error:
+            self._keep(look, seen, str(_unreadable(self.path, error)))
         except (InvalidKeyError, ImportError) as error:
-            self._keep(stamp, str(error))
+            self._keep(look, seen, str(error))
         except Exception as error:  # noqa: BLE001 (a request is never lost to a file)
             # Its message is not ours: it may quote the file.
-            self._keep(stamp, f"the key file {self.path} cannot be read: {type(error).__name__}")
+            self._keep(look, seen, f"{_named(self.path)} cannot be read: {type(error).__name__}")
         else:
-            self._replace(stamp, keys)
+            self._replace(look, stamp, keys)
 
-    def _replace(self, stamp: _Stamp, keys: tuple[PublicKey, ...]) -> None:
+    def _replace(self, look: int, stamp: _Stamp | None, keys: tuple[PublicKey, ...]) -> None:
         with self._lock:
-            self._stamp = _reliable(stamp)
+            if look < self._last_result:
+                return
+            self._last_result = look
+            self._stamp = stamp
             if keys == self._keys and self._problem is None:
                 return
             self._problem = None
@@ -169,14 +183,18 @@ class KeyFile:
                 self._keys = keys
                 for verifier in self._verifiers:
                     verifier.replace_keys(keys)
-        logger.info("identity keys from %s: now trusting %s", self.path, ", ".join(map(str, keys)))
+        logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
 
-    def _keep(self, stamp: _Stamp | None, problem: str) -> None:
+    def _keep(self, look: int, seen: _Stamp | None, problem: str) -> None:
         with self._lock:
-            self._stamp = _reliable(stamp)
-            if self._problem == (stamp, problem):
+            if look < self._last_result:
                 return
-            self._problem = (stamp, problem)
+            self._last_result = look
+            # What went wrong may have nothing to do with the file: it is read again, also if it stays as it is.
+            self._stamp = None
+            if self._problem == (seen, problem):
+                return
+            self._problem = (seen, problem)
         logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
 
 
@@ -206,51 +224,40 @@ class _Stamp(NamedTuple):
     modified: int
     changed: int  # also when only the permissions were, and when the time of modification was put back
 
+    @classmethod
+    def of(cls, found: os.stat_result) -> _Stamp:
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
-def _look_at(path: Path) -> _Stamp:
+
+def _read(path: Path) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
+    """Return the stamp of a file, or None if it is so young that its next change may leave the same one, and its keys."""
+    now = time.time()
     try:
-        found = path.stat()
+        content, status = read_regular_file(path, limit=MAX_FILE_SIZE)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except ValueError:
-        raise InvalidKeyError(f"the key file {quoted(str(path))} cannot be read: no file has such a name") from None
-    if not stat.S_ISREG(found.st_mode):
-        # Reading a pipe would hold the request up for as long as nobody writes to it.
-        raise InvalidKeyError(f"the key file {path} is not a regular file")
-    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _reliable(stamp: _Stamp | None) -> _Stamp | None:
-    """Return *stamp*, or None if the file is so young that its next change may leave the same one."""
-    if stamp is None or abs(time.time() - max(stamp.modified, stamp.changed) / 1e9) < COARSEST_CLOCK:
-        return None
-    return stamp
-
-
-def _read(path: Path) -> tuple[PublicKey, ...]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if len(content) > MAX_FILE_SIZE:
-        raise InvalidKeyError(f"the key file {path} has more than {MAX_FILE_SIZE // 1024} KiB: it is something else")
+    stamp = _Stamp.of(status)
+    is_young = abs(now - max(stamp.modified, stamp.changed) / 1e9) < COARSEST_CLOCK
     try:
         # Editors on Windows put a mark in front.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidKeyError(f"the key file {path} is not UTF-8 text") from None
+        raise InvalidKeyError(f"{_named(path)} is not UTF-8 text") from None
     try:
         keys = tuple(dict.fromkeys(_keys_in(text)))
     except InvalidKeyError as error:
-        raise InvalidKeyError(f"the key file {path} cannot be used: {error}") from None
+        raise InvalidKeyError(f"{_named(path)} cannot be used: {error}") from None
     if not keys:
-        raise InvalidKeyError(f"the key file {path} has no keys in it: write one publickeyv1_... a line")
-    return keys
+        raise InvalidKeyError(f"{_named(path)} has no keys in it: write one publickeyv1_... a line")
+    return None if is_young else stamp, keys
+
+
+def _named(path: Path) -> str:
+    return f"the key file {shown_path(path)}"
 
 
 def _unreadable(path: Path, error: OSError) -> InvalidKeyError:
-    return InvalidKeyError(f"the key file {path} cannot be read: {error.strerror or type(error).__name__}")
+    return InvalidKeyError(f"{_named(path)} cannot be read: {error.strerror or type(error).__name__}")
 
 
 # --- what is in the file
@@ -281,10 +288,8 @@ def _keys_in_manifests(text: str) -> Iterable[PublicKey]:
         document for document in documents if isinstance(document, dict) and document.get("kind") == MANIFEST_KIND
     ]
     if not manifests:
-        kinds = (quoted(document.get("kind") if isinstance(document, dict) else document) for document in documents)
-        raise InvalidKeyError(
-            f"it has no manifest of the kind {MANIFEST_KIND} (its kinds: {', '.join(kinds) or 'none'})"
-        )
+        kinds = ", ".join(map(_kind_of, documents)) or "none"
+        raise InvalidKeyError(f"it has no manifest of the kind {MANIFEST_KIND} (its kinds: {kinds})")
     for manifest in manifests:
         spec = manifest.get("spec")
         key = spec.get("signingPublicKey") if isinstance(spec, dict) else None
@@ -294,6 +299,12 @@ def _keys_in_manifests(text: str) -> Iterable[PublicKey]:
             yield PublicKey.parse(key)
         except InvalidKeyError as error:
             raise InvalidKeyError(f"spec.signingPublicKey: {error}") from None
+
+
+def _kind_of(document: Any) -> str:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    # A document that is a single text may be a token.
+    return shown(kind) if isinstance(kind, str) else f"a value of type {type(document).__name__}"
 
 
 def _documents(text: str) -> list[Any]:

@@ -11,9 +11,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from restate_identity._regular_file import read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
 from restate_identity.paths import signed_path
@@ -34,6 +34,8 @@ except ImportError as _error:
         "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'", name=_error.name
     ) from _error
 
+# Far more than a PEM has.
+_MAX_PEM_SIZE = 64 * 1024
 DEFAULT_LEEWAY = 60
 """How many seconds before and after signing a token is valid, unless the server is configured otherwise."""
 
@@ -65,15 +67,15 @@ class RequestSigner:
 
         Raises:
             InvalidKeyError: It is not exactly one unencrypted Ed25519 private key. Its content is never quoted.
-            OSError: The file cannot be read.
+            OSError: The file cannot be read, or is none of at most 64 KiB.
         """
         name = "the PEM"
         if isinstance(pem, str) and "-----BEGIN" in pem:
             # As a path it would end up, whole, in the error that the operating system raises.
             raise InvalidKeyError("this is a PEM as text, and text is taken for a path: pass it as bytes, pem.encode()")
         if not isinstance(pem, bytes):
-            name = os.fspath(pem)
-            pem = Path(pem).read_bytes()
+            name = shown_path(pem)
+            pem = read_regular_file(pem, limit=_MAX_PEM_SIZE).content
         if pem.count(b"-----BEGIN ") != 1:
             raise InvalidKeyError(f"{name} must hold exactly one PEM block, a PKCS#8 Ed25519 private key")
         try:

@@ -22,6 +22,7 @@ from restate_identity import IdentityVerifier, InvalidKeyError, Reason, Verifica
 from restate_identity.guard import RequestGuard
 from restate_identity.keyring import MAX_FILE_SIZE, VARIABLES, KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
+from tests.odd_files import as_nobody, no_descriptors, nobody_s_folder
 
 PATH = "/invoke/Greeter/greet"
 OLD, NEW, OTHER = (RequestSigner.generate() for _ in range(3))
@@ -231,7 +232,7 @@ UNUSABLE: list[tuple[str | bytes, str]] = [
     (b"publickeyv1_\xff\xfe", "not UTF-8"),
     (lines(OLD) + "#" * MAX_FILE_SIZE, "more than 64 KiB"),
     (YAML.replace("RestateCloudEnvironment", "RestateCluster"), "no manifest of the kind RestateCloudEnvironment"),
-    (OTHER_KIND, "its kinds: 'Secret'"),
+    (OTHER_KIND, "its kinds: Secret"),
     ("---\n", "its kinds: none"),
     ("---\n- a list\n", "its kinds: a value of type list"),
     (YAML.replace("signingPublicKey", "signingKey"), "no spec.signingPublicKey"),
@@ -339,7 +340,7 @@ def test_a_file_that_did_not_change_is_neither_read_nor_are_verified_tokens_forg
     verifier = KeyFile(path, clock=clock).verifier()
     headers = OLD.headers(PATH)
     verifier.verify(PATH, headers)
-    opened = counted(monkeypatch, "open")
+    opened = counted(monkeypatch, os, "open")
 
     clock.now += 10
     verifier.verify(PATH, headers)
@@ -353,16 +354,16 @@ def test_a_file_that_did_not_change_is_neither_read_nor_are_verified_tokens_forg
     assert opened() == opened_before + 1
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, method: str) -> Callable[[], int]:
-    """Return a function that says how often `Path.<method>` was called since."""
+def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> Callable[[], int]:
+    """Return a function that says how often ``owner.name`` was called since."""
     calls = [0]
-    original = getattr(Path, method)
+    original = getattr(owner, name)
 
-    def counting(self: Path, *arguments: Any, **options: Any) -> Any:
+    def counting(*arguments: Any, **options: Any) -> Any:
         calls[0] += 1
-        return original(self, *arguments, **options)
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(Path, method, counting)
+    monkeypatch.setattr(owner, name, counting)
     return lambda: calls[0]
 
 
@@ -371,7 +372,7 @@ def test_there_is_at_most_one_stat_in_an_interval_however_many_requests_come(
 ) -> None:
     clock = Clock()
     verifier = KeyFile(path, clock=clock).verifier()
-    stats = counted(monkeypatch, "stat")
+    stats = counted(monkeypatch, Path, "stat")
 
     for _ in range(100):
         accepts(verifier, OLD)
@@ -389,9 +390,9 @@ def test_a_change_of_which_only_one_thing_can_be_seen_is_noticed(
 ) -> None:
     found = path.stat()
     seen = SimpleNamespace(**{name: getattr(found, name) for name in dir(found) if name.startswith("st_")})
-    monkeypatch.setattr(Path, "stat", lambda *_, **__: seen)
     clock = Clock()
     verifier = KeyFile(path, clock=clock).verifier()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: seen)
 
     path.write_text(lines(NEW))
     clock.now += 10
@@ -405,7 +406,7 @@ def test_a_change_of_which_only_one_thing_can_be_seen_is_noticed(
 def test_a_file_is_not_looked_at_before_it_is_time_even_if_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     file = KeyFile(path, clock=clock)
-    stats = counted(monkeypatch, "stat")
+    stats = counted(monkeypatch, Path, "stat")
 
     file.refresh()
     assert stats() == 0
@@ -464,51 +465,14 @@ def test_the_way_kubernetes_swaps_mounted_files_is_picked_up(tmp_path: Path, mou
 # --- changes for the worse
 
 
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def make_a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def make_a_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link_nowhere(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.with_name("nowhere"))
-
-
-def link_in_a_circle(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path)
-
-
-DAMAGE: dict[str, Callable[[Path], None]] = {
-    "removed": remove,
-    "a directory": make_a_directory,
-    "a pipe": make_a_pipe,
-    "a dangling link": link_nowhere,
-    "a link to itself": link_in_a_circle,
-    **{
-        message: lambda path, content=content: replace(path, content)  # type: ignore[misc]
-        for content, message in UNUSABLE
-    },
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("content", [content for content, _ in UNUSABLE], ids=[message for _, message in UNUSABLE])
 def test_the_last_good_keys_stay_in_force_and_each_change_is_logged_once(
-    path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    path: Path, content: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "restate_identity")
     clock = Clock()
     verifier = KeyFile(path, clock=clock).verifier()
-    damage(path)
+    replace(path, content)
 
     for _ in range(5):
         clock.now += 10
@@ -519,8 +483,6 @@ def test_the_last_good_keys_stay_in_force_and_each_change_is_logged_once(
     assert str(OLD.public_key) in line
     assert "top-secret" not in caplog.text
 
-    if path.is_dir():
-        path.rmdir()
     replace(path, lines(NEW))
     clock.now += 10
 
@@ -543,23 +505,27 @@ def test_a_second_change_for_the_worse_is_a_second_line(path: Path, caplog: pyte
 
 
 @pytest.mark.usefixtures("fine_clock")
-def test_a_file_that_may_not_be_read_is_read_again_as_soon_as_it_may(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_may_not_be_read_is_read_again_as_soon_as_it_may(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    verifier = KeyFile(path, clock=clock).verifier()
-    replace(path, lines(NEW))
-    with monkeypatch.context() as patched:
-        # Root may read everything, and tests run as root in containers.
-        patched.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with nobody_s_folder() as folder:
+        path = folder / "keys"
+        path.write_text(lines(OLD))
+        verifier = KeyFile(path, clock=clock).verifier()
+        new = folder / "new"
+        new.write_text(lines(NEW))
+        new.chmod(0)
+        new.replace(path)
+        with as_nobody():
+            for _ in range(3):
+                clock.now += 10
+                assert accepts(verifier, OLD)
+            assert "cannot be read: Permission denied" in "".join(logged(caplog))
+
+        path.chmod(0o644)
         clock.now += 10
-        assert accepts(verifier, OLD)
-    assert "cannot be read: Permission denied" in logged(caplog)[0]
 
-    path.chmod(0o600)
-    clock.now += 10
-
-    assert accepts(verifier, NEW)
+        assert accepts(verifier, NEW)
+        assert len(logged(caplog)) == 1
 
 
 def test_a_failure_nobody_thought_of_does_not_reach_the_request(
@@ -574,6 +540,83 @@ def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     assert accepts(verifier, OLD)
     assert "MemoryError" in logged(caplog)[0]
     assert "top-secret" not in caplog.text
+
+
+def test_a_second_loss_of_the_same_file_is_told_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "restate_identity")
+    clock = Clock()
+    verifier = KeyFile(path, clock=clock).verifier()
+    away = path.with_name("away")
+
+    for _ in range(2):
+        path.rename(away)
+        for _ in range(3):
+            clock.now += 10
+            assert accepts(verifier, OLD)
+        away.rename(path)
+        for _ in range(3):
+            clock.now += 10
+            assert accepts(verifier, OLD)
+
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"] * 2
+    assert logged(caplog, logging.INFO) == [f"identity keys from {path}: now trusting {OLD.public_key}"] * 2
+
+
+@pytest.mark.usefixtures("fine_clock")
+def test_new_keys_are_in_force_as_soon_as_there_are_descriptors_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "restate_identity")
+    clock = Clock()
+    verifier = KeyFile(path, clock=clock).verifier()
+    replace(path, lines(NEW))
+    with no_descriptors():
+        for _ in range(3):
+            clock.now += 10
+            assert accepts(verifier, OLD)
+
+    # The file is what it was all the time.
+    clock.now += 10
+
+    assert (accepts(verifier, OLD), accepts(verifier, NEW)) == (False, True)
+    (line,) = logged(caplog)
+    assert "cannot be read: Too many open files" in line
+    assert logged(caplog, logging.INFO) == [f"identity keys from {path}: now trusting {NEW.public_key}"]
+
+
+@pytest.mark.usefixtures("fine_clock")
+def test_a_look_that_took_long_does_not_undo_what_a_later_one_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    file = KeyFile(path, clock=clock)
+    verifier = file.verifier()
+    original, may_go_on, has_read = os.read, threading.Event(), threading.Semaphore(0)
+
+    def slow_read(*arguments: Any) -> bytes:
+        content = original(*arguments)
+        if threading.current_thread() is not threading.main_thread():
+            has_read.release()
+            assert may_go_on.wait(60)
+        return content
+
+    monkeypatch.setattr(os, "read", slow_read)
+    slow = []
+    for content in (lines(OTHER), "nonsense"):
+        replace(path, content)
+        clock.now += 10
+        slow.append(threading.Thread(target=file.refresh))
+        slow[-1].start()
+        assert has_read.acquire(timeout=60)
+    replace(path, lines(NEW))
+    clock.now += 10
+    assert accepts(verifier, NEW)
+    may_go_on.set()
+    for thread in slow:
+        thread.join(60)
+
+    assert texts(file) == [str(NEW.public_key)]
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("name", ["directory", "missing/keys", "nul\x00byte"])

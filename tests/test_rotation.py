@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from demo.restate_server import ROOT, RestateServer
 from restate_identity.signing import RequestSigner
 
 DEADLINE = 60.0
+DISCOVER = {"accept": "application/vnd.restate.endpointmanifest.v4+json"}
+DESCRIPTORS = 64
+# For so many seconds after a change, a file is read at each look in any case.
+YOUNG = 2.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Service:
 
     def status(self, signer: RequestSigner) -> int:
         """Return how it answers a request for discovery that *signer* signed."""
-        headers = {"accept": "application/vnd.restate.endpointmanifest.v4+json", **signer.headers("/discover")}
+        headers = {**DISCOVER, **signer.headers("/discover")}
         return httpx.get(f"{self.url}/discover", headers=headers, trust_env=False, timeout=DEADLINE).status_code
 
 
@@ -143,3 +148,54 @@ def test_a_bad_key_file_in_the_middle_of_it_costs_no_request(
 
     assert RefusalLog(guarded.log).new() == []
     assert guarded.log.read_text().count("ERROR restate_identity:") == 1
+
+
+def test_a_leaked_key_is_dropped_though_a_stranger_held_all_descriptors_while_it_was_rotated(tmp_path: Path) -> None:
+    leaked, new = RequestSigner.generate(), RequestSigner.generate()
+    key_file, log, port = tmp_path / "keys", tmp_path / "service.log", free_port()
+    key_file.write_text(f"{leaked.public_key}\n")
+    uvicorn = f"{sys.executable} -m uvicorn tests.rotating_app:app --port {port} --loop asyncio --no-access-log"
+    with (
+        running(
+            ["/bin/sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {uvicorn}"],
+            log=log,
+            env={**os.environ, "KEY_FILE": str(key_file)},
+            cwd=ROOT,
+            ready=lambda: accepts_connections(port),
+            patience=2,
+        ),
+        # One connection, which the service keeps.
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=DEADLINE) as client,
+        ExitStack() as idle,
+    ):
+
+        def status(signer: RequestSigner) -> int:
+            return client.get("/discover", headers={**DISCOVER, **signer.headers("/discover")}).status_code
+
+        def until(happened: Callable[[], bool]) -> None:
+            give_up_at = time.monotonic() + DEADLINE
+            while not happened():
+                assert time.monotonic() < give_up_at, log.read_text()
+                time.sleep(0.05)
+
+        assert (status(leaked), status(new)) == (200, 401)
+        for _ in range(2 * DESCRIPTORS):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE))
+        until(lambda: "out of system resource" in log.read_text())
+        replacement = tmp_path / "new"
+        replacement.write_text(f"{new.public_key}\n")
+        replacement.replace(key_file)
+
+        def is_told() -> bool:
+            assert status(leaked) == 200, "the last good keys stay in force"
+            return f"the key file {key_file} cannot be read: Too many open files" in log.read_text()
+
+        until(is_told)
+        # The file has become old, and is as it was when it could not be opened.
+        until(lambda: is_told() and time.time() > key_file.stat().st_ctime + YOUNG)
+        assert log.read_text().count("cannot be read") == 1, "told once, not at each look"
+        idle.close()
+
+        until(lambda: status(new) == 200)
+        assert status(leaked) == 401
+        assert log.read_text().count(f"now trusting {new.public_key}\n") == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
+
+from restate_identity._regular_file import read_regular_file, shown_path
 
 MAX_FILE_SIZE = 64 * 1024
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -39,21 +40,12 @@ class AuthToken:
         return self._text if self._file is None else _read(self._file)
 
     def __repr__(self) -> str:
-        return "<AuthToken>" if self._file is None else f"<AuthToken from {str(self._file)!r}>"
+        return "<AuthToken>" if self._file is None else f"<AuthToken from {shown_path(self._file)!r}>"
 
 
 def _read(path: Path) -> str:
-    # A named pipe would hold up the dial, and all of the loop with it, until somebody writes.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"the auth token file {path} is not a regular file")
-        content = file.read(MAX_FILE_SIZE + 1)
-    if len(content) > MAX_FILE_SIZE:
-        raise ValueError(
-            f"the auth token file {path} is larger than {MAX_FILE_SIZE // 1024} KiB: it holds something else"
-        )
-    return _checked(content.decode("latin-1"), f"the content of the auth token file {path}")
+    content = read_regular_file(path, limit=MAX_FILE_SIZE).content
+    return _checked(content.decode("latin-1"), f"the content of the auth token file {shown_path(path)}")
 
 
 def _checked(text: str, what: str) -> str:
