@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol, TypeVar
 
 from restate_identity._regular_file import read_regular_file, shown_path
@@ -36,6 +36,7 @@ except ImportError as _error:
 
 # Far more than a PEM has.
 _MAX_PEM_SIZE = 64 * 1024
+_SIGNATURE = ("x-restate-signature-scheme", "x-restate-jwt-v1")
 DEFAULT_LEEWAY = 60
 """How many seconds before and after signing a token is valid, unless the server is configured otherwise."""
 
@@ -141,17 +142,15 @@ class RequestSigner:
         self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = DEFAULT_LEEWAY
     ) -> dict[str, str]:
         """Return the two headers that a server would send with a request for *path*; arguments as for `token`."""
-        return {
-            "x-restate-signature-scheme": "v1",
-            "x-restate-jwt-v1": self.token(path, subject=subject, now=now, leeway=leeway),
-        }
+        scheme, jwt_v1 = _SIGNATURE
+        return {scheme: "v1", jwt_v1: self.token(path, subject=subject, now=now, leeway=leeway)}
 
 
 class _Request(Protocol):
+    headers: Any
+
     @property
     def url(self) -> Any: ...
-    @property
-    def headers(self) -> Any: ...
 
 
 _AnyRequest = TypeVar("_AnyRequest", bound=_Request)
@@ -165,7 +164,8 @@ class SignedRequestAuth:
         client = TestClient(app)
         client.auth = SignedRequestAuth(signer)
 
-    A redirect that the client follows is not signed again, and is refused where it leads to.
+    A redirect that the client follows goes without a signature, and is refused where it leads to: a token is for the
+    server that it was made for, and a redirect may lead to anybody's.
 
     Args:
         signer: Whose key signs.
@@ -193,7 +193,43 @@ class SignedRequestAuth:
         # httpx decodes the path as an ASGI server does.
         headers = self._signer.headers(request.url.path, subject=self._subject, now=now, leeway=self._leeway)
         request.headers.update(headers)
+        request.headers = _HeadersOfOneRequest(request.headers)
         return request
+
+
+class _HeadersOfOneRequest(MutableMapping[str, str]):
+    """The headers of a request, of which a copy lacks the signature.
+
+    A client that follows a redirect asks nobody again: it makes a copy of the headers, and takes out of it only what it
+    knows to be secret. What it sends, it reads from `raw` or `multi_items`, and these have everything.
+    """
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_headers"), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._headers if name.lower() not in _SIGNATURE)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> str:
+        value: str = self._headers[name]
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._headers[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._headers[name]
+
+    def copy(self) -> Any:
+        return type(self._headers)(self)
 
 
 def _base64url(raw: bytes) -> str:
