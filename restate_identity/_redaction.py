@@ -12,16 +12,21 @@ import re
 # Longer than names and addresses are.
 MAX_LENGTH = 255
 MAX_CHANGES = 4
-# A PEM, a URL with a user or a password in it, an API key of Restate Cloud, a JWT.
-_MARK = re.compile(r"-----|PRIVATE KEY|:.*@|key_[A-Za-z0-9]{12}|eyJ[\w-]{9}")
+# A PEM; a user or a password in a URL, also where the host was forgotten; an API key of Restate Cloud; a JWT.
+_MARK = re.compile(r"-----|PRIVATE KEY|:.*@|:/+[^/\[\]]*:[^/]*[^/0-9]|key_[A-Za-z0-9]{12}|eyJ[\w-]{9}")
 # From one kind of character to another. A capital begins a word, so a small letter after it is no change.
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 _IDENTITY_KEY = re.compile(r"publickeyv1_[1-9A-HJ-NP-Za-km-z]{1,44}\b")
 
 
+def has_mark_of_secret(text: str) -> bool:
+    """Return whether *text* has in it what only secrets have. Random text without a mark may be a name."""
+    return _MARK.search(text) is not None
+
+
 def may_be_secret(text: str) -> bool:
     """Return whether *text* looks like a token, a key or a password, or is no name at all. Identity keys are public."""
-    if len(text) > MAX_LENGTH or not text.isprintable() or _MARK.search(text):
+    if len(text) > MAX_LENGTH or not text.isprintable() or has_mark_of_secret(text):
         return True
     return len(_CHANGE.findall(_IDENTITY_KEY.sub("", text))) > MAX_CHANGES
 

@@ -1,7 +1,8 @@
 """The command `restate-identity`: make keys, look into tokens, judge and sign requests. Needs the extra ``cli``.
 
 It only reads arguments and prints; what it tells comes from the other rooms. It never prints a private key, and a token
-only where signing is what was asked for. Text from a token reaches the terminal without its control characters.
+only where signing is what was asked for: not even one that was passed in the wrong place. Text from a token reaches the
+terminal without its control characters.
 
 Exit statuses: 0, yes or done; 1, no (refused, or findings); 2, could not be done; 141, nobody read the output.
 """
@@ -31,6 +32,8 @@ from rich.table import Table
 from rich.text import Text
 
 import restate_identity
+from restate_identity._redaction import may_be_secret, shown
+from restate_identity._regular_file import shown_path
 from restate_identity.errors import InvalidKeyError, Reason, VerificationError
 from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
 from restate_identity.keys import PublicKey
@@ -72,7 +75,7 @@ def _complain(error: click.ClickException) -> int:
         if not message or isinstance(error, click.exceptions.NoArgsIsHelpError):
             message = error.ctx.get_help()
         else:
-            message = f"{error.ctx.command_path}: {message} Try: {error.ctx.command_path} --help"
+            message = f"{error.ctx.command_path}: {_redacted(message)} Try: {error.ctx.command_path} --help"
     else:
         message = f"{NAME}: {message}"
     try:
@@ -80,6 +83,15 @@ def _complain(error: click.ClickException) -> int:
     except OSError:
         return _pipe_closed()
     return FAILED
+
+
+def _redacted(message: str) -> str:
+    """Return the *message* of click, which quotes what it does not understand, without what may be a secret in it."""
+    words = message.split()
+    hidden = [place for place, word in enumerate(words) if may_be_secret(word)]
+    if hidden:
+        words[hidden[0] : hidden[-1] + 1] = ["(not repeated, as it may be a secret)"]
+    return " ".join(words)
 
 
 def _pipe_closed() -> int:
@@ -165,7 +177,7 @@ def keygen(out: str) -> None:
     """
     signer = RequestSigner.generate()
     _write_new(out, signer.to_pem())
-    click.echo(f"wrote the private key to {click.format_filename(out)}; the service needs only this:", err=True)
+    click.echo(f"wrote the private key to {shown_path(out)}; the service needs only this:", err=True)
     click.echo(signer.public_key)
 
 
@@ -235,6 +247,7 @@ def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: 
     Example:
       restate-identity verify --identity-key publickeyv1_... --path /invoke/Greeter/greet - < token.txt
     """
+    _require_path(path)
     try:
         identity = IdentityVerifier(identity_keys).verify_signature(path, scheme, _token(token))
     except VerificationError as error:
@@ -266,8 +279,7 @@ def sign(pem: str, path: str, subject: str | None, url: str | None) -> None:
       restate-identity sign --key private.pem --path /discover --curl http://127.0.0.1:9080
       restate-identity sign --key private.pem --path /discover | curl -H @- http://127.0.0.1:9080/discover
     """
-    if not path.startswith("/"):
-        _fail("--path is the path of the request and begins with /, for instance /invoke/Greeter/greet")
+    _require_path(path)
     try:
         headers = _signer(pem).headers(path, subject=subject)
     except ValueError as error:
@@ -276,7 +288,7 @@ def sign(pem: str, path: str, subject: str | None, url: str | None) -> None:
         for name, value in headers.items():
             click.echo(f"{name}: {value}")
         return
-    if not _path_of(url, "--curl is the URL of the service and begins with http:// or https://").endswith(path):
+    if not _path_of(url, "--curl is the URL of the service").endswith(path):
         url = url.rstrip("/") + quote(path)
     flags = (f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
     click.echo(" \\\n  ".join(["curl -i", *flags, shlex.quote(url)]))
@@ -325,7 +337,7 @@ def doctor(url: str | None) -> int:
       RESTATE_IDENTITY_KEYS_FILE=/etc/restate/keys restate-identity doctor --url http://127.0.0.1:9070
     """
     if url is not None:
-        _path_of(url, "--url is a URL of your Restate server and begins with http:// or https://")
+        _path_of(url, "--url is a URL of your Restate server")
     verdicts = [_diagnose_keys()]
     if url is not None:
         verdicts.append(_diagnose_clock(url))
@@ -341,7 +353,7 @@ def _diagnose_keys() -> int:
         return NO
     origin = present[0]
     if origin == KEYS_FILE_VARIABLE:
-        origin += f", the file {_printable(os.environ[origin].strip())}"
+        origin += f", the file {shown_path(os.environ[origin].strip())}"
     _show(f"Keys    from {origin}")
     _show(*(Text(f"        {key}  sound", style="green") for key in verifier.keys))
     if len(present) > 1:
@@ -437,20 +449,20 @@ def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: 
 
 def _application(name: str) -> Any:
     """Return the object ``module:attribute``, as uvicorn finds it: from the working directory, too."""
-    module_name, separator, attributes = name.partition(":")
-    if not module_name or not separator or not attributes:
-        _fail(f"name the application as MODULE:APP, for instance app:app, and not {name!a}")
+    module_name, _, attributes = name.partition(":")
+    if not all(part.isidentifier() for dotted in (module_name, attributes) for part in dotted.split(".")):
+        _fail(f"name the application as MODULE:APP, for instance app:app, and not {shown(name)!r}")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        _fail(f"there is no module {error.name!a} here, nor among what is installed")
+        _fail(f"there is no module {shown(error.name)!r} here, nor among what is installed")
     for attribute in attributes.split("."):
         found = getattr(found, attribute, None)
     if not callable(found):
-        _fail(f"{module_name} has no ASGI application {attributes!a}")
+        _fail(f"{shown(module_name)} has no ASGI application {shown(attributes)!r}")
     return found
 
 
@@ -458,14 +470,20 @@ def _fail(message: str) -> NoReturn:
     raise click.ClickException(message)
 
 
-def _path_of(url: str, complaint: str) -> str:
-    """Return the decoded path of *url*, or fail with *complaint*."""
+def _require_path(path: str) -> None:
+    if not path.startswith("/"):
+        _fail("--path is the path of the request and begins with /, for instance /invoke/Greeter/greet")
+
+
+def _path_of(url: str, what: str) -> str:
+    """Return the decoded path of *url*, or fail and say *what* it is to be. It has no user and no password."""
     try:
         address = urlsplit(url)
+        is_valid = address.scheme in ("http", "https") and address.username is None and address.port != 0
     except ValueError:
-        _fail(complaint)
-    if address.scheme not in ("http", "https"):
-        _fail(complaint)
+        is_valid = False
+    if not is_valid:
+        _fail(f"{what} and begins with http:// or https://, without user and password")
     return unquote(address.path)
 
 
@@ -489,7 +507,7 @@ def _read_stdin() -> bytes:
 
 
 def _signer(pem: str) -> RequestSigner:
-    name = "standard input" if pem == "-" else click.format_filename(pem)
+    name = "standard input" if pem == "-" else shown_path(pem)
     try:
         content = _read_stdin() if pem == "-" else _read_private(pem)
         if len(content) > MAX_INPUT:
@@ -511,7 +529,7 @@ def _read_private(pem: str) -> bytes:
 
 
 def _write_new(out: str, content: bytes) -> None:
-    name = click.format_filename(out)
+    name = shown_path(out)
     try:
         descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:

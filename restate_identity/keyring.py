@@ -230,7 +230,7 @@ class _Stamp(NamedTuple):
 
 
 def _read(path: Path) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
-    """Return the stamp of a file, or None if it is so young that its next change may leave the same one, and its keys."""
+    """Return the stamp of a file and its keys. The stamp is None if the next change may leave the same one."""
     now = time.time()
     try:
         content, status = read_regular_file(path, limit=MAX_FILE_SIZE)

@@ -69,15 +69,16 @@ class PublicKey:
             )
         if len(text) > MAX_TEXT_LENGTH:
             raise InvalidKeyError(
-                f"{text[:MAX_TEXT_LENGTH]!a}... has {len(text)} characters, a key has at most {MAX_TEXT_LENGTH}"
+                f"this text has {len(text)} characters, and an identity key at most {MAX_TEXT_LENGTH}: is it several?"
             )
         try:
             raw = base58.b58decode(text[len(PREFIX) :])
         except ValueError:
             raw = b""
         if not raw:
+            # What follows may be anything.
             raise InvalidKeyError(
-                f"{text!a} is not {PREFIX} followed by base58 (letters and digits without 0, O, I, l)"
+                f"this text is not {PREFIX} followed by base58 (letters and digits without 0, O, I, l)"
             )
         if len(raw) != KEY_SIZE:
             raise InvalidKeyError(

@@ -14,7 +14,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import urlsplit
 
-from restate_identity.errors import IdentityError, quoted
+from restate_identity._redaction import has_mark_of_secret, shown
+from restate_identity.errors import IdentityError
 
 try:
     import httpx
@@ -138,8 +139,9 @@ def probe(
     if len(services) > MAX_SERVICES:
         raise ProbeError(f"at most {MAX_SERVICES} services are probed at once, these are {len(services)}")
     for service in services:
-        if not service or not _SERVICE_CHARACTERS.issuperset(service) or service in (".", ".."):
-            raise ProbeError(f"{quoted(service)} is not the name of a service")
+        is_name = service and _SERVICE_CHARACTERS.issuperset(service) and service not in (".", "..")
+        if not is_name or has_mark_of_secret(service):
+            raise ProbeError(f"{shown(service)!r} is not the name of a service")
     handler = f"restate_identity_probe_{secrets.token_hex(4)}"
     paths = ["/discover", *(f"/invoke/{service}/{handler}" for service in services or [NOBODYS_SERVICE])]
     everything = list(cases(signer))
@@ -162,8 +164,13 @@ def seconds_ahead_of(url: str, *, timeout: float = 10.0) -> float:
     It is right to about a second, for that is what the header is (RFC 9110, 5.6.7).
 
     Raises:
-        ProbeError: There is no answer, or none with a date.
+        ProbeError: There is no answer, or none with a date; or *url* is none, or has a user and a password in it.
     """
+    if not _is_url(url):
+        raise ProbeError(
+            "this is not the URL of a server: pass one like http://127.0.0.1:9070, without user and password"
+        )
+    server = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
     try:
         with _client_with(url, timeout, http1=True, http2=False) as client:
             before = time.time()
@@ -171,23 +178,29 @@ def seconds_ahead_of(url: str, *, timeout: float = 10.0) -> float:
             with client.stream("GET", url) as response:
                 now = (before + time.time()) / 2
                 date = response.headers.get("date", "")
-    except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
-        raise ProbeError(f"cannot reach {quoted(url)}: {error or type(error).__name__}; is it running?") from None
+    except httpx.TransportError as error:
+        raise ProbeError(f"cannot reach {server}: {error or type(error).__name__}; is it running?") from None
     try:
         # The header leaves out what is less than a second: in the middle, half of one.
         return now - (parsedate_to_datetime(date).timestamp() + 0.5)
     except ValueError:
-        raise ProbeError(f"{quoted(url)} does not tell its time: it sends no Date that can be read") from None
+        raise ProbeError(f"{server} does not tell its time: it sends no Date that can be read") from None
 
 
-def _is_base_url(url: str) -> bool:
+def _is_url(url: str) -> bool:
+    """Return whether *url* is one of HTTP. A user and a password must not be in it: it stands in messages."""
     try:
         address = urlsplit(url)
         is_valid_port = address.port != 0
-    except ValueError:
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
         return False
-    has_more = address.username is not None or address.query or address.fragment
-    return address.scheme in ("http", "https") and bool(address.hostname) and is_valid_port and not has_more
+    has_user = address.username is not None
+    return address.scheme in ("http", "https") and bool(address.hostname) and is_valid_port and not has_user
+
+
+def _is_base_url(url: str) -> bool:
+    return _is_url(url) and not urlsplit(url).query and not urlsplit(url).fragment
 
 
 def cases(signer: RequestSigner | None) -> Iterator[Case]:

@@ -21,6 +21,8 @@ SCHEME_HEADER = "x-restate-signature-scheme"
 TOKEN_HEADER = "x-restate-jwt-v1"
 _NAME_LENGTHS = (len(SCHEME_HEADER), len(TOKEN_HEADER))
 SCHEME = "v1"
+# Longer than a scheme is, and shorter than a token.
+_MAX_QUOTED_SCHEME = 16
 MAX_TOKEN_SIZE = 16 * 1024
 # Longer tokens, whose object keys are long, are verified afresh each time: so the cache's size bounds its memory.
 MAX_CACHED_TOKEN_SIZE = 1024
@@ -232,10 +234,11 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
             Reason.UNSIGNED, "the Restate server has no request identity key: configure one, so that it signs"
         )
     if scheme != SCHEME and not is_scheme_repeated:
-        # Cut short: if the two values were mixed up, this is the token.
+        # If the two values were mixed up, this is the token.
+        is_long = isinstance(scheme, str) and len(scheme) > _MAX_QUOTED_SCHEME
+        told = f"has {len(str(scheme))} characters" if is_long else f"is {quoted(scheme)}"
         return VerificationError(
-            Reason.UNSUPPORTED_SCHEME,
-            f"the signature scheme is {quoted(scheme, limit=16)}; this version knows {SCHEME!r} only",
+            Reason.UNSUPPORTED_SCHEME, f"the signature scheme {told}; this version knows {SCHEME!r} only"
         )
     if token is None or token == "":
         return VerificationError(

@@ -148,6 +148,21 @@ class TestPublicKey:
         assert "bad.pem" in told
         assert problem in told
 
+    @pytest.mark.parametrize("command", [["public-key"], ["sign", "--path", PATH, "--key"]], ids=["public-key", "sign"])
+    def test_a_private_key_in_the_place_of_its_file_is_not_repeated_and_it_is_said_what_to_pass(
+        self, command: list[str]
+    ) -> None:
+        body = SIGNER.to_pem().decode().splitlines()[1]
+        assert complaint(run(*command, body)) == (
+            "restate-identity: cannot read (64 characters that may be a secret): No such file or directory; "
+            "pass the private key's PEM file"
+        )
+
+    def test_a_pem_that_is_taken_for_an_option_is_not_repeated(self) -> None:
+        told = complaint(run("public-key", SIGNER.to_pem().decode()))
+        assert told.startswith("restate-identity public-key: No such option")
+        assert told.endswith("(not repeated, as it may be a secret) Try: restate-identity public-key --help")
+
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path, pem: str) -> None:
         assert "cannot read none.pem: No such file or directory" in complaint(run("public-key", "none.pem"))
         assert "Is a directory" in complaint(run("public-key", str(tmp_path)))

@@ -18,6 +18,7 @@ import pytest
 
 from demo.processes import free_port
 from demo.restate_server import RestateServer
+from restate_identity.probe import ProbeError, seconds_ahead_of
 from restate_identity.signing import RequestSigner
 
 OTHER_KEY = str(RequestSigner.generate().public_key)
@@ -120,10 +121,13 @@ def test_a_wrong_key_is_not_forgotten_over_a_right_clock() -> None:
         assert doctor("--url", url).returncode == 1
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:99999", "http://["])
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:99999", "http://[", "http://admin:password@127.0.0.1:1"])
 def test_a_url_that_is_none_is_refused_in_one_line(restate_identity_keys: list[str], url: str) -> None:
     done = doctor("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "password@" not in done.stderr
+    with pytest.raises(ProbeError, match="without user and password"):
+        seconds_ahead_of(url)
 
 
 def test_a_server_that_tells_no_time_is_said_to(restate_identity_keys: list[str]) -> None:

@@ -114,7 +114,7 @@ def test_a_point_with_a_small_order_component_is_refused() -> None:
         (KEY[:-2], "holds 31 bytes"),
         ("publickeyv1_" + "1" * 31, "holds 31 bytes"),
         ("publickeyv1_" + "z" * 44, "holds 33 bytes"),
-        (KEY + "1" * 20, "characters, a key has at most 56"),
+        (KEY + "1" * 20, "characters, and an identity key at most 56"),
     ],
 )
 def test_an_unusable_key_is_refused_with_what_is_wrong(text: str, problem: str) -> None:

@@ -253,7 +253,7 @@ class Connection:
         elif isinstance(event, h2.events.TrailersReceived):
             if event.stream_id == self._start_stream and self.state is ConnectionState.HANDSHAKE:
                 trailers: list[tuple[bytes, bytes]] = event.headers
-                self._handshaken(outcome(trailers, self._identity.tunnel_name))
+                self._handshaken(outcome(trailers, self._identity.tunnel_name, self._token))
         elif isinstance(event, h2.events.PingAckReceived):
             self._pong(event.ping_data)
 
@@ -316,12 +316,12 @@ class Connection:
         elif request.target.partition(b"?")[0] == START_PATH and request.method == "GET":
             self._start_stream = stream_id
             headers = self._identity.response_headers(self._token, self.connection_id)
-            self._token = ""
             self._wire.headers(stream_id, headers, end=True)
         else:
             stream.answer(503, DRAINING_HEADER)
 
     def _handshaken(self, result: Serving | Refusal) -> None:
+        self._token = ""
         if isinstance(result, Refusal):
             self._end(EndingKind.FATAL if result.fatal else EndingKind.RETRY, result.reason)
             return

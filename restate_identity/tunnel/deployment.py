@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from restate_identity.errors import quoted
-
 # They are never dialled, but they identify the deployment, and are the same for every one in a process.
 SEGMENTS = "/http/in-process/9080/"
 _DEFAULT_PORT = 9080
@@ -22,7 +20,7 @@ def deployment_url(proxy_url: str) -> str:
         port = url.port
     except ValueError:
         port, url = None, urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError(f"the tunnel server sent a proxy URL that is none: {quoted(proxy_url)}")
+    if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
+        raise ValueError("the tunnel server sent a proxy URL that is none, or that has a user in it")
     netloc = url.netloc.rstrip(":") if port is not None else f"{url.netloc.rstrip(':')}:{_DEFAULT_PORT}"
     return f"{url.scheme}://{netloc}{url.path.rstrip('/')}{SEGMENTS}"

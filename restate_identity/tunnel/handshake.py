@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from hpack import NeverIndexedHeaderTuple
 
-from restate_identity.errors import quoted
-
 START_PATH = b"/_/start-tunnel"
 DRAIN_PATH = b"/_/drain-tunnel"
 HEALTH_PATH = b"/_/health"
@@ -81,14 +79,19 @@ _FATAL = {
 }
 
 
-def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str) -> Serving | Refusal:
-    """Return what the *trailers* of the first stream say to somebody who asked for *tunnel_name*."""
+def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Serving | Refusal:
+    """Return what the *trailers* of the first stream say to somebody who asked for *tunnel_name* with *token*.
+
+    What the server says is not repeated in the reason of a refusal: it may send the token back.
+    """
     values: dict[str, str] = {}
     for raw_name, raw_value in trailers:
         name = raw_name.decode("latin-1")
         if name in values and name.startswith("tunnel-"):
-            return Refusal(False, f"the tunnel server sent the trailer {quoted(name)} twice")
+            return Refusal(False, "the tunnel server sent a trailer twice")
         values[name] = raw_value.decode("latin-1")
+    if token and any(token in value for value in values.values()):
+        return Refusal(False, "the tunnel server sent the auth token back")
     status = values.get("tunnel-status")
     if status is None:
         return Refusal(False, "the tunnel server did not say whether it accepts the tunnel")
@@ -97,14 +100,14 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str) -> Servin
     if status == "too-many-tunnels":
         return Refusal(False, "the environment has too many tunnels (too-many-tunnels): stop some, or raise the quota")
     if status != "ok":
-        return Refusal(False, f"the tunnel server answered with a status that is not known: {quoted(status)}")
+        return Refusal(False, f"the tunnel server answered with a status of {len(status)} characters that is not known")
     for name in ("tunnel-name", "proxy-url", "tunnel-url"):
         if not values.get(name):
             return Refusal(False, f"the tunnel server said ok, but not which {name}")
     if values["tunnel-name"] != tunnel_name:
         return Refusal(
             True,
-            f"the tunnel server opened the tunnel {quoted(values['tunnel-name'])}, not {quoted(tunnel_name)}: "
+            f"the tunnel server opened another tunnel than {tunnel_name!r}: "
             "the auth token belongs to another tunnel or environment",
         )
     return Serving(tunnel_name, values["proxy-url"], values["tunnel-url"])

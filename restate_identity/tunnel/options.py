@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from restate_identity.errors import InvalidKeyError, quoted
+from restate_identity._redaction import has_mark_of_secret, shown
+from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
 from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
 from restate_identity.tunnel.token import AuthToken, is_header_safe
@@ -136,7 +137,9 @@ def _checked(
 ) -> str:
     origin, text = _given(environ, option, variable, value)
     if not fits(text):
-        raise ValueError(f"{origin} is of the form {form}, and not {quoted(text)} ({option}, {variable})")
+        raise ValueError(f"{origin} is of the form {form}, and not {shown(text)!r} ({option}, {variable})")
+    if has_mark_of_secret(text):
+        raise ValueError(f"{origin} would stand in the log, and looks like a secret ({option}, {variable})")
     return text
 
 
@@ -187,7 +190,7 @@ def _servers(
     environ: Mapping[str, str], servers: Iterable[str] | None, record: str | None, region: str | None
 ) -> tuple[tuple[Target, ...], str | None]:
     if isinstance(servers, str):
-        raise TypeError(f"servers is a list of texts: write servers=[{servers!r}]")
+        raise TypeError("servers is a list of texts: put the single one into a list, servers=[...]")
     given = {"region": region, "servers": servers, "servers_srv": record}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:

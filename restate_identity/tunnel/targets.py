@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from restate_identity.errors import quoted
+from restate_identity._redaction import shown
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABELS = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE).fullmatch
@@ -68,4 +68,4 @@ def is_record_name(text: str) -> bool:
 
 
 def _complaint(text: str) -> str:
-    return f"{quoted(text)} is no tunnel server: write host:port, https://host:port, or http://host:port for cleartext"
+    return f"{shown(text)!r} is no tunnel server: write host:port, https://host:port, or http://host:port for cleartext"

@@ -79,7 +79,7 @@ def test_a_tunnel_with_another_name_than_ours_is_fatal() -> None:
     refusal = outcome({**OK, b"tunnel-name": b"other"}.items(), "greeter")
     assert isinstance(refusal, Refusal)
     assert refusal.fatal
-    assert "'other', not 'greeter'" in refusal.reason
+    assert "opened another tunnel than 'greeter'" in refusal.reason
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_s
     [
         (script("unauthorized"), "does not accept the auth token"),
         (script("bad-tunnel-name"), "does not accept the tunnel name"),
-        (renamed("another"), "opened the tunnel 'another', not 'greeter'"),
+        (renamed("another"), "opened another tunnel than 'greeter'"),
     ],
 )
 def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
