@@ -35,6 +35,7 @@ from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
 from restate_identity.tunnel.connection import Credentials
 from restate_identity.tunnel.handle import open_tunnel
+from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.token import AuthToken
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
@@ -96,7 +97,7 @@ SECRETS = {
 ANY_TEXT = ("the body of a PEM", "a seed", "a seed in hex")
 TAKEN_FOR_NAMES = {
     ("--services", "a seed in hex"),
-    *(("RESTATE_TUNNEL_WORKER_ID", kind) for kind in ANY_TEXT),
+    *((place, kind) for place in ("RESTATE_TUNNEL_WORKER_ID", "--worker-id") for kind in ANY_TEXT),
 }
 
 
@@ -371,9 +372,13 @@ def test_an_auth_token_that_the_tunnel_server_sends_back_is_not_logged(
             await ECHOES[where](line, secret.text)
 
         options = tunnel_options.tunnel_options({**TUNNEL, "RESTATE_AUTH_TOKEN": secret.text}, servers=["http://a:1"])
-        async with Cloud(echo) as cloud, open_tunnel(never, replace(options, servers=(cloud.target,)), timings=ONCE):
+        async with (
+            Cloud(echo) as cloud,
+            open_tunnel(never, replace(options, servers=(Target(*cloud.target),)), timings=ONCE),
+        ):
             said = ("ended: ", "the deployment to register", "proxy URL")
-            await until(lambda: any(text in caplog.text for text in said))
+            async with open_tunnel(never, options, timings=ONCE):
+                await until(lambda: any(text in caplog.text for text in said))
 
     asyncio.run(asyncio.wait_for(test(), 60))
     assert not secret.is_in(caplog.text), caplog.text
