@@ -59,7 +59,8 @@ def oddity(path: str, raw_path: bytes | None = None) -> str | None:
     """Return what gives a path more than one meaning, as the end of a sentence; None if it is plain.
 
     A plain path is ``/``, or one or more segments that each follow a ``/``. A segment is not empty, not ``.`` or
-    ``..``, and has only letters, digits and ``-._~!$&'()*,=:@`` of ASCII in it.
+    ``..``, and has only letters, digits and ``-._~!$&'()*,=:@`` of ASCII in it. Before the last two segments there is
+    no ``INVOKE`` or ``Invoke``, which a router that ignores case would read as ``invoke``.
 
     Args:
         path: The decoded path that the application routes on, without the query.
@@ -127,7 +128,7 @@ def _problem(path: str) -> str | None:
     if len(path) > MAX_PATH_SIZE:
         return _TOO_LONG
     if _PLAIN.fullmatch(path):
-        return None
+        return _problem_of_case(path)
     if not path.startswith("/"):
         return "does not begin with '/'"
     character = _NOT_PLAIN.search(path)
@@ -138,3 +139,11 @@ def _problem(path: str) -> str | None:
     if path.endswith("/"):
         return "ends with '/'"
     return "has a segment '.' or '..'"
+
+
+def _problem_of_case(path: str) -> str | None:
+    # Any other word in other letters is refused for being another word. This one makes of a call a discovery.
+    parts = path.rsplit("/", 3)
+    if len(parts) == 4 and parts[1] != "invoke" and parts[1].lower() == "invoke":
+        return f"has {parts[1]!r} before its last two segments, which is 'invoke' if case is ignored"
+    return None

@@ -68,6 +68,11 @@ def test_what_is_odd_about_a_path_is_said_and_how_to_register_the_deployment(com
         ("/a/../invoke/Greeter/greet", None, "has a segment '.' or '..'"),
         ("x:/invoke/Greeter/greet", None, "does not begin with '/'"),
         ("/\u00e9/invoke/Greeter/greet", None, "contains '\\xe9'"),
+        (
+            "/INVOKE/Greeter/greet",
+            None,
+            "has 'INVOKE' before its last two segments, which is 'invoke' if case is ignored",
+        ),
         ("/x" * 8192 + PATH, None, "has more than 16384 characters"),
         (PATH, b"/invoke%2FGreeter/greet", "was sent in a form that contains an encoded '/'"),
         (PATH, b"/%61" * 4097 + PATH.encode(), "was sent in a form that has more than 16384 characters"),

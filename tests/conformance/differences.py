@@ -131,7 +131,9 @@ _NAMES = set(string.ascii_letters + string.digits + "._-")
 
 def _is_plain(path: str) -> bool:
     first, *segments = path.split("/")
-    return first == "" and all(segment not in ("", ".", "..") and _SEGMENT.issuperset(segment) for segment in segments)
+    sound = all(segment not in ("", ".", "..") and _SEGMENT.issuperset(segment) for segment in segments)
+    invoke = segments[-3] if len(segments) >= 3 else "invoke"
+    return first == "" and sound and (invoke == "invoke" or invoke.lower() != "invoke")
 
 
 def _is_called_by_a_server(path: str) -> bool:

@@ -250,6 +250,9 @@ def paths(forge: Forge) -> Iterator[Case]:
         yield case(f"mounted under a prefix with more than one meaning: {comment}", PATH, prefix + PATH, same=False)
     for prefix in ("/-._~!$&'()*,=:@", "/..a", "/a..", "/...", "/a:b", "/x" * 2048):
         yield case(f"mounted under {prefix[:20]}", PATH, prefix + PATH, same=True)
+    for word in ("Invoke", "INVOKE"):
+        yield case(f"discovery asked of a handler, with {word}", "/discover", f"/{word}/Greeter/discover", same=False)
+        yield case(f"discovery under /{word}", "/discover", f"/{word}/discover", same=True)
 
 
 def headers(forge: Forge) -> Iterator[Case]:
