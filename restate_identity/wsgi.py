@@ -142,7 +142,9 @@ def _path(environ: WSGIEnvironment) -> str:
     A server hands bytes over as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded on its own, as
     frameworks do it. Bytes that are not UTF-8 are returned as bytes, and the core refuses a path that is not text.
     """
-    parts = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    script_name, path_info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    # PEP 3333 has an empty one for the root. serverless-wsgi gives "/" behind a load balancer.
+    parts = "" if script_name == "/" else script_name, path_info
     try:
         return "".join(part.encode("latin-1").decode() for part in parts)
     except UnicodeError:

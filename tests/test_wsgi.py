@@ -151,6 +151,7 @@ def test_a_middleware_without_a_usable_key_cannot_be_made(options: dict[str, Any
     ("script_name", "path_info"),
     [
         ("", PATH),
+        ("/", PATH),
         ("/prefix", PATH),
         ("/prefix/invoke/Greeter", "/greet"),
         ("/prefix", "/more/invoke/Greeter/greet"),
