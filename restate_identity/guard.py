@@ -12,7 +12,7 @@ from types import TracebackType
 from restate_identity.errors import Reason, VerificationError, quoted
 from restate_identity.identity import Identity, identity_context
 from restate_identity.keys import PublicKey
-from restate_identity.paths import oddity
+from restate_identity.paths import is_rewritten, oddity
 from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import MAX_CACHED_TOKEN_SIZE, IdentityVerifier
@@ -71,6 +71,8 @@ class RequestGuard:
         """
         if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
             odd = oddity(path, raw_path)
+            if odd is None and is_rewritten(path, raw_path):
+                odd = "was sent as another path"
             if odd is None:
                 return None
             error = _not_exempt(path, odd)

@@ -99,12 +99,28 @@ def mismatch(audience: str, path: str, raw_path: bytes | None = None) -> str | N
             f"signed for {quoted(audience)}, but the path is {quoted(path)}: "
             "a proxy rewrote the path, or the token was taken from another request"
         )
-    if raw_path not in (None, path.encode()) and signed_path(_unescaped(_sent(raw_path))) != audience:
+    if is_rewritten(path, raw_path):
         return (
             f"signed for {quoted(audience)}, and so is the path {quoted(path)}, but the request line asks for another: "
             "something in front of the guard rewrote the path"
         )
     return None
+
+
+def is_rewritten(path: str, raw_path: bytes | None) -> bool:
+    """Return whether a request was sent for another path, and not only below another prefix. Both are plain.
+
+    Something in front of the guard may have changed one of the two, and the application may route on either.
+
+    Args:
+        path, raw_path: As for `oddity`.
+    """
+    if raw_path is None or raw_path == path.encode():
+        return False
+    sent = _unescaped(_sent(raw_path))
+    if is_signed_form(signed_path(path)) or is_signed_form(signed_path(sent)):
+        return signed_path(path) != signed_path(sent)
+    return not path.endswith(sent) and not sent.endswith(path)
 
 
 def _sent(raw_path: bytes) -> str:

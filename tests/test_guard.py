@@ -116,6 +116,33 @@ def test_nor_is_one_that_was_sent_in_a_form_with_more_than_one_meaning(raw_path:
         assert exempt.admit("/health", None, None, plain) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "raw_path"),
+    [
+        ("/health", b"/invoke/B/health"),
+        ("/invoke/B/health", b"/health"),
+        ("/invoke/A/health", b"/x/invoke/B/health"),
+        ("/health", b"/secret"),
+        ("/health", b"/discover"),
+    ],
+)
+def test_nor_is_one_that_was_sent_as_another_path(path: str, raw_path: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    everything = guard(lambda _path: True)
+
+    with pytest.raises(VerificationError):
+        everything.admit(path, None, None, raw_path)
+    assert "is exempt, but was sent as another path" in lines(caplog)[0]
+    assert everything.admit(path, None, None, path.encode()) is None
+
+
+@pytest.mark.parametrize("path", ["/health", "/invoke/B/health"])
+def test_an_exempt_path_may_be_sent_with_another_prefix(path: str) -> None:
+    everything = guard(lambda _path: True)
+
+    assert everything.admit(path, None, None, b"/prod" + path.encode()) is None
+    assert everything.admit("/prod" + path, None, None, path.encode()) is None
+
+
 def test_an_exempt_path_needs_no_signature_and_a_bad_one_does_not_matter() -> None:
     assert guard(["/health"]).admit("/health", "v1", "forged") is None
 
