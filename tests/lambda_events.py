@@ -47,7 +47,7 @@ def http_api(path: str, headers: Headers, body: bytes = b"") -> Event:
         "rawPath": path,
         "rawQueryString": "",
         "headers": joined(headers, ","),
-        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
+        "requestContext": {"stage": "$default", "http": _http(path)},
         **_body(body),
     }
 
@@ -95,6 +95,10 @@ def listed(headers: Headers) -> dict[str, list[str]]:
     for name, value in headers:
         values.setdefault(name, []).append(value)
     return values
+
+
+def _http(path: str) -> dict[str, str]:
+    return {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}
 
 
 def _body(body: bytes) -> Event:
