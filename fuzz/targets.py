@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, decoded, value
 from restate_identity import (
@@ -154,35 +155,39 @@ def _claims_seeds() -> list[bytes]:
     return seeds
 
 
-# --- the adapters: the kind, the path, and the headers, a line each; for Lambda an event as JSON
+# --- the adapters: the kind and, after a space, the path as it was sent; the path, and the headers, a line each; for
+# --- Lambda an event as JSON
 
 Answer = tuple[int, Identity | None]
 """The status, and the identity if the application ran."""
 
 
-def _answered(path: Any, data: bytes) -> Callable[[Answer], None]:
+def _answered(path: Any, data: bytes, raw_path: bytes = b"") -> Callable[[Answer], None]:
     def judge(answer: Answer) -> None:
         status, identity = answer
         if identity is None:
             demand(status == 401, f"refused with {status}")
-        else:
-            demand(status == 200, f"served with {status}")
-            is_genuine(identity, path, NOW, data)
+            return
+        demand(status == 200, f"served with {status}")
+        is_genuine(identity, path, NOW, data)
+        sent = unquote_to_bytes(raw_path.partition(b"?")[0])
+        demand(not raw_path or sent.endswith(identity.audience.encode()), "accepted, and sent as another path")
 
     return judge
 
 
-def _lines(data: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
-    kind, path, *lines = [*data.split(b"\n"), b""]
+def _lines(data: bytes) -> tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]]]:
+    start, path, *lines = [*data.split(b"\n"), b""]
+    kind, _, raw_path = start.partition(b" ")
     pairs = (line.partition(b":") for line in lines)
-    return kind, path, [(name, value.removeprefix(b" ")) for name, _, value in pairs]
+    return kind, raw_path, path, [(name, value.removeprefix(b" ")) for name, _, value in pairs]
 
 
 def _line_seeds() -> list[bytes]:
     requests = [
         "\n".join((kind, path, *(f"{name}: {value}" for name, value in headers)))
         for path, headers in REQUESTS
-        for kind in ("http", "websocket")
+        for kind in ("http", "websocket", f"http {path}")
     ]
     # As many headers as the fuzzer can write: each must be looked at, once.
     crowds = (f"http\n/\n{before}" + "\na" * 9_000 for before in ("", f"{SCHEME}: v1", f"{TOKEN}: a\n{TOKEN}: a"))
@@ -197,8 +202,14 @@ _asgi = RequestIdentityMiddleware(_asgi_app, verifier=verifier)
 
 
 def _asgi_attempt(data: bytes) -> Attempt:
-    kind, path, headers = _lines(data)
-    scope = {"type": "websocket" if kind == b"websocket" else "http", "path": text(path), "headers": headers}
+    kind, raw_path, path, headers = _lines(data)
+    scope: dict[str, Any] = {
+        "type": "websocket" if kind == b"websocket" else "http",
+        "path": text(path),
+        "headers": headers,
+    }
+    if raw_path:
+        scope["raw_path"] = raw_path
 
     def call() -> Answer:
         sent: list[Message] = []
@@ -215,7 +226,7 @@ def _asgi_attempt(data: bytes) -> Attempt:
         start = sent[0]
         return (401 if start["type"] == "websocket.close" else start["status"]), start.get("identity")
 
-    return Attempt(call, _answered(text(path), data))
+    return Attempt(call, _answered(text(path), data, raw_path))
 
 
 def _wsgi_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -227,13 +238,15 @@ _wsgi = WSGIMiddleware(_wsgi_app, verifier=verifier)
 
 
 def _wsgi_attempt(data: bytes) -> Attempt:
-    kind, path, headers = _lines(data)
+    kind, raw_path, path, headers = _lines(data)
     # As a server hands it over (PEP 3333): bytes as Latin-1, repeated headers joined.
     environ: dict[str, Any] = {
         "REQUEST_METHOD": kind.decode("latin-1"),
         "SCRIPT_NAME": "",
         "PATH_INFO": path.decode("latin-1"),
     }
+    if raw_path:
+        environ["RAW_URI"] = raw_path.decode("latin-1")
     for name, header in headers:
         variable = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
         values = filter(None, (environ.get(variable), header.decode("latin-1")))
@@ -249,7 +262,7 @@ def _wsgi_attempt(data: bytes) -> Attempt:
             pass
         return started[0]
 
-    return Attempt(call, _answered(text(path), data))
+    return Attempt(call, _answered(text(path), data, raw_path))
 
 
 @require_request_identity(verifier=verifier)

@@ -1,0 +1,1 @@
+"""What servers, frameworks, proxies and clients do to a path, in four languages."""
