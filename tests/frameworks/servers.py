@@ -13,6 +13,7 @@ import runpy
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,8 +158,9 @@ def _forked(argv: list[str]) -> int:
     sys.argv = argv
     try:
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
-    finally:
-        os._exit(1)
+    except BaseException:  # noqa: BLE001 (the child must not come back)
+        traceback.print_exc()
+    os._exit(1)
 
 
 if __name__ == "__main__":
