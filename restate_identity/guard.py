@@ -36,8 +36,8 @@ class RequestGuard:
         verifier: Or a verifier made elsewhere. With neither of the two, the environment decides, as
             `verifier_from_environment` reads it.
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-            Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt
-            (`restate_identity.paths.oddity`).
+            Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt,
+            nor is one that was sent as another path.
         observer: Is told of every request that is judged.
 
     Raises:

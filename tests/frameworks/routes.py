@@ -46,9 +46,6 @@ _GUARDS = (*EXEMPTIONS, ONLY_THE_END)
 # Names the framework, and the guard by its number, of the application that is asked.
 APP_HEADER = "x-app"
 
-# A flood of refusals is what these applications are for.
-refusal_log.BURST = 0
-
 ran: Counter[str] = Counter()
 """How often each handler of this process ran, whatever became of its response."""
 
@@ -73,6 +70,9 @@ def handler_that_ran(body: bytes) -> str | None:
 
 
 def own_verifier() -> IdentityVerifier:
+    """Return the verifier of a process that serves these applications."""
+    # A flood of refusals is what they are for.
+    refusal_log.BURST = 0
     return IdentityVerifier([os.environ["IDENTITY_KEY"]])
 
 
