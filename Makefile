@@ -71,13 +71,13 @@ vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 	$(RUN) -m tests.vectors.generate
 
 conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
-	$(RUN) -m tests.conformance
+	$(RUN) -m tests.tools.conformance
 
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
-	$(RUN) -m tests.conformance.sdks
+	$(RUN) -m tests.tools.conformance.sdks
 
 mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time: does a test notice?
-	$(RUN) -m tests.mutation
+	$(RUN) -m tests.tools.mutation
 
 fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-from tests.runtime_requirements import runtime_requirements
+from tests.support.runtime_requirements import runtime_requirements
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
@@ -26,7 +26,7 @@ def wheel(session: nox.Session) -> None:
     requirements.write_text(runtime_requirements(), "utf-8")
     session.install("--require-hashes", "--requirement", str(requirements))
     session.install("--no-deps", "--no-index", str(wheels[0]))
-    session.run("python", "-I", "-W", "error", "tests/wheel_smoke.py")
+    session.run("python", "-I", "-W", "error", "tests/tools/wheel_smoke.py")
 
 
 @nox.session(python=PYTHONS)

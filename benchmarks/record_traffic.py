@@ -22,8 +22,8 @@ from benchmarks import recording
 from benchmarks.children import free_port, started
 from benchmarks.recording import RecordedRequest
 from benchmarks.servers.load import encoded, load
-from demo.restate_server import RestateServer, find_server
 from restate_identity.signing import RequestSigner
+from tests.support.restate_server import RestateServer, find_server
 
 OBJECTS = 200
 CONNECTIONS = 32

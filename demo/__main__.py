@@ -19,13 +19,21 @@ from urllib.parse import quote
 
 import httpx
 
-from demo.attacks import attacks, genuine_requests, send
-from demo.processes import STOP_SIGNALS, ChildFailedError, accepts_connections, free_port, interrupts_held_back, running
-from demo.refusals import RefusalLog
-from demo.restate_server import ROOT, RestateServer, ServerUnavailable, find_server
 from demo.table import Row, print_table
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
+from tests.support import ROOT
+from tests.support.attacks import attacks, genuine_requests, send
+from tests.support.processes import (
+    STOP_SIGNALS,
+    ChildFailedError,
+    accepts_connections,
+    free_port,
+    interrupts_held_back,
+    running,
+)
+from tests.support.refusals import RefusalLog
+from tests.support.restate_server import RestateServer, ServerUnavailable, find_server
 
 AWKWARD_KEY = "alice/ü 😀"
 
@@ -34,7 +42,7 @@ class Stopped(BaseException):
     """A signal asked us to stop."""
 
 
-def main(service: str = "demo.services:app") -> int:
+def main(service: str = "tests.support.services:app") -> int:
     """Run the demo against the ASGI application *service*, and return the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -12,7 +12,8 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+
 CRASHES = ROOT / ".cache" / "fuzz"
 NAMES = ("token", "claims", "asgi", "wsgi", "aws_lambda", "key")
 START_UP = 120  # reading the seeds, on a slow machine

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import base58
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+from tests.support import ROOT
+
+VECTORS = ROOT / "tests" / "vectors"
 TOKEN, SCHEME = "x-restate-jwt-v1", "x-restate-signature-scheme"
 # When the recorded requests were made. The vectors that are about something else than time are set in that second too.
 NOW = 1_795_381_017
 
-DOCUMENTS = [json.loads(file.read_text("utf-8")) for file in sorted((TESTS / "vectors").glob("*.json"))]
+DOCUMENTS = [json.loads(file.read_text("utf-8")) for file in sorted(VECTORS.glob("*.json"))]
 CASES: list[dict[str, Any]] = [case for document in DOCUMENTS if "group" in document for case in document["cases"]]
 RECORDED: list[dict[str, Any]] = [
-    json.loads(line) for line in (TESTS / "data" / "recorded_requests.jsonl").read_text("utf-8").splitlines()[1:]
+    json.loads(line) for line in (VECTORS / "data" / "recorded_requests.jsonl").read_text("utf-8").splitlines()[1:]
 ]
 REQUESTS: list[tuple[str, list[tuple[str, str]]]] = [
     (str(request["path"]), [(name, value) for name, value in request["headers"]]) for request in [*RECORDED, *CASES]

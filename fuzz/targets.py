@@ -22,8 +22,8 @@ from restate_identity import (
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
-from tests import forge
-from tests.lambda_events import SOURCES
+from tests.support import forge
+from tests.support.lambda_events import SOURCES
 
 
 class Violation(AssertionError):  # noqa: N818

@@ -81,7 +81,7 @@ def is_health_check(path: str) -> bool:
 
     Not by its last segment alone: ``/invoke/<service>/health`` calls a handler with that name.
 
-    Source: ``restate.server.parse_path`` of the SDK; the two are compared in ``tests/test_restate_sdk.py``.
+    Source: ``restate.server.parse_path`` of the SDK; the two are compared in ``tests/adapters/test_restate_sdk.py``.
     """
     segments = path.rsplit("/", 4)
     is_invocation = len(segments) >= 3 and segments[-3] == "invoke"

@@ -15,15 +15,15 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from demo.processes import accepts_connections, free_port, running
-from demo.restate_server import ROOT
 from soak import in_process, tunnel
 from soak.control import Control
 from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.traffic import Traffic, ingress, repeating
 from soak.watch import Memory, judge_log
-from tests.servers import Server
+from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port, running
+from tests.support.servers import Server
 from tests.tunnel.public import HARM
 
 GUNICORN_WORKERS = 3

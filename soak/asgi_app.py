@@ -8,9 +8,9 @@ from pathlib import Path
 
 import restate
 
-from demo.services import counter
 from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Send
 from soak.control import Follower
+from tests.support.services import counter
 
 # What the server tries again while the clock is wrong must not wait for a minute.
 impatient = restate.InvocationRetryPolicy(max_interval=timedelta(seconds=1))

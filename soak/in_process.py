@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 
-from demo.attacks import ADD
 from restate_identity import IdentityVerifier, Reason, VerificationError
 from restate_identity.signing import RequestSigner
 from soak.tally import Tally
 from soak.traffic import repeating
+from tests.support.attacks import ADD
 
 # Every one of them needs a look at the signature, which costs about as much as all of the others together.
 ONE_IN = 10

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.restate_server import RestateServer, find_server
 from restate_identity.signing import RequestSigner
+from tests.support.restate_server import RestateServer, find_server
 
 
 @contextmanager

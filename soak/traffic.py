@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from demo.attacks import ADD, attacks
-from demo.invocation import CONTENT_TYPE, invocation_body
-from demo.restate_server import RestateServer
 from soak.control import Control, Moment
 from soak.tally import Tally
-from tests.servers import Server
+from tests.support.attacks import ADD, attacks
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.support.restate_server import RestateServer
+from tests.support.servers import Server
 
 PAUSE = 0.01  # the servers need the processor too
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import httpx
 
-from demo.attacks import attacks
-from demo.processes import started
-from demo.restate_server import ROOT, RestateServer
 from restate_identity.signing import RequestSigner
 from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.traffic import judge_forged
 from soak.watch import Memory, judge_log
+from tests.support import ROOT
+from tests.support.attacks import attacks
+from tests.support.processes import started
+from tests.support.restate_server import RestateServer
 from tests.tunnel.dialling import until
 from tests.tunnel.public import HARM, Public
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from demo.restate_server import RestateServer, find_server
 from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
+from tests.support.restate_server import RestateServer, find_server
 
 # A machine that does other things for a moment is no failure.
 settings.register_profile("no deadline", settings(), deadline=None)

@@ -12,7 +12,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 PACKAGE = ROOT / "restate_identity"
 FILE = Path(__file__).with_suffix(".txt")
 LONGEST_VALUE = 100

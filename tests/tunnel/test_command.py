@@ -15,12 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.processes import free_port
+from tests.support import ROOT
+from tests.support.processes import free_port
 from tests.tunnel.cloud import PREFIX, Cloud
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
-ROOT = Path(__file__).parent.parent.parent
 # A Python process starts within seconds, on a busy machine too.
 PATIENCE = 60.0
 NAMES = {"--tunnel-name": "greeter", "--environment-id": "env_123", "--signing-public-key": str(SIGNER.public_key)}

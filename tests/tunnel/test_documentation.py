@@ -16,11 +16,12 @@ import pytest
 from restate_identity.cli import cli
 from restate_identity.tunnel import connect_tunnel, options, serve_tunnel
 from restate_identity.tunnel.timings import TunnelTimings
+from tests.support import ROOT
 from tests.tunnel.cloud import Cloud
 from tests.tunnel.dialling import TOKEN, echo
 from tests.tunnel.tunnels import SIGNER, call
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+DOCS = ROOT / "docs"
 PAGE = (DOCS / "tunnel.md").read_text("utf-8")
 
 

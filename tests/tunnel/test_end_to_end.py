@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 
-from demo.restate_server import RestateServer
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel, connect_tunnel
+from tests.support.restate_server import RestateServer
 from tests.tunnel import services
 from tests.tunnel.dialling import TOKEN, run, until
 from tests.tunnel.public import HARM, Public

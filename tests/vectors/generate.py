@@ -18,7 +18,7 @@ from tests.vectors import requests, tokens
 from tests.vectors.forge import OWN, SCHEME_HEADER, TIME, TOKEN_HEADER, Case, Forge
 
 HERE = Path(__file__).parent
-RECORDING = HERE.parent / "data" / "recorded_requests.jsonl"
+RECORDING = HERE / "data" / "recorded_requests.jsonl"
 
 
 class Group(NamedTuple):

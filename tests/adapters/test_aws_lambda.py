@@ -1,0 +1,314 @@
+"""The guard of Lambda handlers, called as Lambda's Python runtime calls them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import restate as restate_sdk
+from restate.aws_lambda import wrap_asgi_as_lambda_handler
+
+from restate_identity import Identity, IdentityVerifier, current_identity
+from restate_identity.aws_lambda import require_request_identity
+from restate_identity.signing import RequestSigner
+from tests.support.lambda_events import SOURCES, Event, http_api, load_balancer, rest_api, restate
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEYS = [str(SIGNER.public_key)]
+# Made on import: the tests may run minutes later.
+HEADERS = [("content-type", "application/json"), *SIGNER.headers(PATH, leeway=3600).items()]
+
+BODY = '{"error":"unauthorized"}'
+ANSWER_HEADERS = {
+    "content-type": "application/json",
+    "content-length": "24",
+    "www-authenticate": "RestateRequestIdentity",
+}
+PLAIN = {"statusCode": 401, "headers": ANSWER_HEADERS, "body": BODY, "isBase64Encoded": False}
+REFUSALS = {
+    "restate": {**PLAIN, "body": base64.b64encode(BODY.encode()).decode(), "isBase64Encoded": True},
+    "rest_api": PLAIN,
+    "http_api": PLAIN,
+    "http_api_v1": PLAIN,
+    "load_balancer": {**PLAIN, "statusDescription": "401 Unauthorized"},
+    "load_balancer_multi_value": {
+        "statusCode": 401,
+        "statusDescription": "401 Unauthorized",
+        "multiValueHeaders": {name: [value] for name, value in ANSWER_HEADERS.items()},
+        "body": BODY,
+        "isBase64Encoded": False,
+    },
+}
+
+
+class Handler:
+    """A Lambda handler that notes how it was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, Any, Identity | None]] = []
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        self.calls.append((event, context, current_identity()))
+        return {"statusCode": 200}
+
+
+def call(event: Any, **options: Any) -> tuple[dict[str, Any], Handler]:
+    handler = Handler()
+    guarded = require_request_identity(handler, **{"identity_keys": KEYS, **options})
+    return guarded(event, "context"), handler
+
+
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def test_a_signed_event_reaches_the_handler_as_it_is(source: str) -> None:
+    event = SOURCES[source](PATH, HEADERS, b"\x00\xff")
+    answer, handler = call(event)
+    assert answer == {"statusCode": 200}
+    [(seen, context, identity)] = handler.calls
+    assert seen is event
+    assert context == "context"
+    assert identity is not None
+    assert identity.audience == PATH
+    assert current_identity() is None
+
+
+def test_an_unsigned_event_is_refused_in_the_form_of_its_source(source: str) -> None:
+    answer, handler = call(SOURCES[source](PATH, [("accept", "*/*")]))
+    assert answer == REFUSALS[source]
+    assert handler.calls == []
+    json.dumps(answer)
+
+
+def test_the_prefix_of_a_stage_is_a_prefix_like_any_other(source: str) -> None:
+    answer, _ = call(SOURCES[source](f"/prod{PATH}", HEADERS))
+    assert answer["statusCode"] == 200
+
+
+def test_an_event_for_another_handler_is_refused(source: str) -> None:
+    answer, handler = call(SOURCES[source]("/invoke/Greeter/other", HEADERS))
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+def test_header_names_in_any_case_are_found(source: str) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    for member in ("headers", "multiValueHeaders"):
+        if event.get(member):
+            event[member] = {name.title(): value for name, value in event[member].items()}
+    assert call(event)[0]["statusCode"] == 200
+
+
+@pytest.mark.parametrize("name", ["x-restate-signature-scheme", "x-restate-jwt-v1"])
+@pytest.mark.parametrize("order", [1, -1])
+# A load balancer without multi-value headers keeps the last value only: there is nothing to see.
+@pytest.mark.parametrize("source", [source for source in SOURCES if source != "load_balancer"])
+def test_a_repeated_header_is_refused(source: str, name: str, order: int) -> None:
+    repeated = [*HEADERS, (name, "again")][::order]
+    assert call(SOURCES[source](PATH, repeated))[0] == REFUSALS[source]
+
+
+def test_two_headers_whose_names_differ_in_case_are_one_repeated_header(source: str) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    member = "multiValueHeaders" if event.get("multiValueHeaders") else "headers"
+    event[member]["X-Restate-JWT-v1"] = event[member]["x-restate-jwt-v1"]
+    assert call(event)[0] == REFUSALS[source]
+
+
+def test_a_header_without_any_value_is_none() -> None:
+    event = SOURCES["rest_api"](PATH, HEADERS)
+    event["multiValueHeaders"]["X-Restate-JWT-v1"] = []
+    assert call(event)[0]["statusCode"] == 200
+
+
+def test_an_exempt_event_reaches_the_handler_without_an_identity(source: str) -> None:
+    handler = Handler()
+    inner = require_request_identity(handler, identity_keys=KEYS, exempt_paths=lambda path: path == PATH)
+    outer = require_request_identity(inner, identity_keys=KEYS)
+    assert outer(SOURCES[source](PATH, HEADERS), None) == {"statusCode": 200}
+    assert [identity for _, _, identity in handler.calls] == [None]
+
+
+@pytest.mark.parametrize("headers", [None, {}, [], "headers", 5, {None: "v1"}, {"x-restate-jwt-v1": None}])
+def test_bad_headers_are_refused(source: str, headers: Any) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    for member in ("headers", "multiValueHeaders"):
+        if member in event:
+            event[member] = headers
+    answer, handler = call(event)
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+@pytest.mark.parametrize("headers", ["headers", "multiValueHeaders"])
+def test_missing_headers_are_refused(source: str, headers: str) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    event.pop("multiValueHeaders", None)
+    event.pop("headers", None)
+    assert call(event)[0]["statusCode"] == 401
+    assert call({**event, headers: None})[0]["statusCode"] == 401
+
+
+@pytest.mark.parametrize("value", [None, 5, ["v1", None], [5], {"a": "b"}, "\xff\u20ac\ud800", "x" * 100_000])
+@pytest.mark.parametrize("name", ["x-restate-signature-scheme", "x-restate-jwt-v1"])
+def test_bad_header_values_are_refused(source: str, name: str, value: Any) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    for member in ("headers", "multiValueHeaders"):
+        if event.get(member):
+            event[member][name] = value
+    answer, handler = call(event)
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+def test_ten_thousand_other_headers_do_no_harm(source: str) -> None:
+    others = [(f"x-{n}", "x") for n in range(10_000)]
+    assert call(SOURCES[source](PATH, [*others, *HEADERS]))[0]["statusCode"] == 200
+    assert call(SOURCES[source](PATH, others))[0] == REFUSALS[source]
+
+
+def test_where_there_are_multi_value_headers_the_single_ones_do_not_count() -> None:
+    event = rest_api(PATH, HEADERS)
+    assert call({**event, "headers": None})[0]["statusCode"] == 200
+    assert call({**event, "multiValueHeaders": None})[0]["statusCode"] == 200
+    assert call({**event, "multiValueHeaders": {"accept": ["*/*"]}})[0]["statusCode"] == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "/invoke/Greeter/gr%65et", "/a/../invoke/Greeter/other", "/invoke//greet", "\ud800", "/x" * 500_000],
+)
+def test_a_path_that_is_not_the_signed_one_is_refused_whatever_it_looks_like(source: str, path: str) -> None:
+    answer, handler = call(SOURCES[source](path, HEADERS))
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+@pytest.mark.parametrize("path", [None, 5, b"/invoke/Greeter/greet", [PATH]])
+def test_a_path_that_is_not_text_is_refused_whatever_is_exempt(source: str, path: Any) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    event["rawPath" if "rawPath" in event else "path"] = path
+    answer, handler = call(event, exempt_paths=lambda _: True)
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+def without(event: Event, member: str) -> Event:
+    return {name: value for name, value in event.items() if name != member}
+
+
+UNKNOWN_EVENTS = {
+    "nothing": None,
+    "text": PATH,
+    "a list": [restate(PATH, HEADERS)],
+    "an empty event": {},
+    "a queue": {"Records": [{"eventSource": "aws:sqs", "body": json.dumps(restate(PATH, HEADERS))}]},
+    "a schedule": {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+    "headers only": {"headers": dict(HEADERS)},
+    "no path": without(restate(PATH, HEADERS), "path"),
+    "no path from a load balancer": without(load_balancer(PATH, HEADERS), "path"),
+    "no raw path": without(http_api(PATH, HEADERS), "rawPath"),
+    "no method": without(restate(PATH, HEADERS), "httpMethod"),
+    "no version": without(http_api(PATH, HEADERS), "version"),
+    "a version to come": {**http_api(PATH, HEADERS), "version": "3.0"},
+    "a request context that is no object": {**restate(PATH, HEADERS), "requestContext": "elb"},
+    # The handler might route on the one that is not judged.
+    "two paths, in format 2.0": {**http_api(PATH, HEADERS), "path": "/invoke/Admin/delete", "httpMethod": "POST"},
+    "two paths, from Restate": {**restate("/invoke/Admin/delete", HEADERS), "rawPath": PATH},
+    "two paths, from Restate, the other way round": {**restate(PATH, HEADERS), "rawPath": "/invoke/Admin/delete"},
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_EVENTS)
+def test_an_event_of_unknown_shape_is_refused_whatever_is_exempt(name: str) -> None:
+    answer, handler = call(UNKNOWN_EVENTS[name], exempt_paths=lambda _: True)
+    assert (answer, handler.calls) == (PLAIN, [])
+
+
+def test_an_error_of_the_handler_passes_and_leaves_no_identity_behind() -> None:
+    @require_request_identity(identity_keys=KEYS)
+    def handler(event: Event, context: object) -> None:  # noqa: ARG001
+        raise RuntimeError("handler")
+
+    with pytest.raises(RuntimeError, match="handler"):
+        handler(restate(PATH, HEADERS), None)
+    assert current_identity() is None
+
+
+# The decorator
+
+
+def test_the_decorator_keeps_name_and_documentation() -> None:
+    @require_request_identity(identity_keys=KEYS)
+    def lambda_handler(event: Event, context: object) -> str:  # noqa: ARG001
+        """Greet."""
+        return "greeted"
+
+    assert (lambda_handler.__name__, lambda_handler.__doc__) == ("lambda_handler", "Greet.")
+    assert lambda_handler(restate(PATH, HEADERS), None) == "greeted"
+
+
+def test_a_verifier_can_be_passed_instead_of_keys() -> None:
+    assert call(restate(PATH, HEADERS), identity_keys=None, verifier=IdentityVerifier(KEYS))[0]["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        lambda: require_request_identity(Handler()),
+        lambda: require_request_identity(),
+        lambda: require_request_identity(identity_keys=[]),
+        lambda: require_request_identity(identity_keys=["publickeyv1_"]),
+        lambda: require_request_identity(identity_keys=KEYS, verifier=IdentityVerifier(KEYS)),
+        lambda: require_request_identity(KEYS, identity_keys=KEYS),  # type: ignore[call-overload]
+    ],
+)
+def test_a_guard_without_usable_keys_or_handler_cannot_be_made(decorate: Callable[[], object]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        decorate()
+
+
+def test_a_coroutine_function_is_no_handler() -> None:
+    async def handler(event: Event, context: object) -> None: ...
+
+    class Awaitable:
+        async def __call__(self, event: Event, context: object) -> None: ...
+
+    for unsuitable in (handler, Awaitable()):
+        with pytest.raises(TypeError, match="does not await"):
+            require_request_identity(unsuitable, identity_keys=KEYS)
+
+
+# The Restate SDK's own handler
+
+
+@pytest.fixture
+def sdk_handler() -> Iterator[Callable[[Any, Any], Any]]:
+    """What ``restate.app`` returns on Lambda, for a service of which only the discovery is asked."""
+    service = restate_sdk.Service("Greeter")
+
+    @service.handler()
+    async def greet(ctx: restate_sdk.Context, name: str) -> str:  # noqa: ARG001
+        return name
+
+    handler = wrap_asgi_as_lambda_handler(restate_sdk.app([service]))
+    yield handler
+    asyncio.get_event_loop().close()
+    asyncio.set_event_loop(None)
+
+
+def test_the_sdks_handler_answers_a_signed_discovery_and_refuses_as_it_would_itself(
+    sdk_handler: Callable[[Any, Any], Any],
+) -> None:
+    guarded = require_request_identity(sdk_handler, identity_keys=KEYS)
+    accept = ("accept", "application/vnd.restate.endpointmanifest.v3+json")
+    signed = [accept, *SIGNER.headers("/discover").items()]
+    answer = guarded({**restate("/prefix/discover", signed), "httpMethod": "GET"}, None)
+    assert answer["statusCode"] == 200
+    assert b"Greeter" in base64.b64decode(answer["body"])
+    refusal = guarded({**restate("/discover", [accept]), "httpMethod": "GET"}, None)
+    assert refusal == REFUSALS["restate"]
+    assert refusal.keys() == answer.keys()

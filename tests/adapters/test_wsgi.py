@@ -1,0 +1,552 @@
+"""The WSGI middleware by PEP 3333, called directly; what real servers make of it is at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper, setup_testing_defaults
+from wsgiref.validate import validator
+
+import flask
+import pytest
+
+from restate_identity import Identity, IdentityVerifier, InvalidKeyError, current_identity
+from restate_identity.signing import RequestSigner
+from restate_identity.wsgi import RequestIdentityMiddleware
+from tests.support.servers import Server, gunicorn, serve, waitress
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEYS = [str(SIGNER.public_key)]
+REFUSAL = (
+    "401 Unauthorized",
+    [
+        ("content-type", "application/json"),
+        ("content-length", "24"),
+        ("www-authenticate", "RestateRequestIdentity"),
+    ],
+    b'{"error":"unauthorized"}',
+)
+
+
+def environment(path: str = PATH, *, signed: str | None = None, **changes: Any) -> WSGIEnvironment:
+    """A request for *path* that Restate signed, for the path *signed* if that is another; *changes* come last."""
+    headers = SIGNER.headers(signed or path)
+    environ: dict[str, Any] = {
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "HTTP_X_RESTATE_SIGNATURE_SCHEME": headers["x-restate-signature-scheme"],
+        "HTTP_X_RESTATE_JWT_V1": headers["x-restate-jwt-v1"],
+        **changes,
+    }
+    setup_testing_defaults(environ)
+    return {name: value for name, value in environ.items() if value is not None}
+
+
+UNSIGNED: dict[str, Any] = {"HTTP_X_RESTATE_SIGNATURE_SCHEME": None, "HTTP_X_RESTATE_JWT_V1": None}
+
+
+def as_utf8(path: str) -> str:
+    """Return *path* as a WSGI server hands it over."""
+    return path.encode().decode("latin-1")
+
+
+class Call:
+    """What a server sees when it calls *app* and closes the response: status, headers and body."""
+
+    def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
+        self.written: list[bytes] = []
+        self.exc_info: Any = None
+        response = app(environ, self._start_response)
+        try:
+            self.body = b"".join(self.written) + b"".join(response)
+        finally:
+            close = getattr(response, "close", None)
+            if close is not None:
+                close()
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        self.status, self.headers, self.exc_info = status, headers, exc_info
+        return self.written.append
+
+    @property
+    def answer(self) -> tuple[str, list[tuple[str, str]], bytes]:
+        return self.status, self.headers, self.body
+
+
+class Application:
+    """A WSGI application that notes how it was called."""
+
+    def __init__(self) -> None:
+        self.environ: WSGIEnvironment | None = None
+        self.identity: Identity | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.environ, self.identity = environ, current_identity()
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [b"served"]
+
+
+def guarded(app: WSGIApplication, **options: Any) -> RequestIdentityMiddleware:
+    return RequestIdentityMiddleware(app, **{"identity_keys": KEYS, **options})
+
+
+def test_a_signed_request_reaches_the_application_with_its_identity() -> None:
+    app = Application()
+    call = Call(guarded(app), environment())
+    assert (call.status, call.body) == ("200 OK", b"served")
+    assert app.identity is not None
+    assert app.identity.audience == PATH
+    assert app.environ is not None
+    assert app.environ["restate_identity"] is app.identity
+    assert current_identity() is None
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unsigned_request_gets_a_401_and_its_body_is_not_read(method: str) -> None:
+    class Unread(io.BytesIO):
+        def read(self, *_: Any) -> bytes:
+            raise AssertionError("the body was read")
+
+    app = Application()
+    environ = environment(REQUEST_METHOD=method, **UNSIGNED)
+    environ["wsgi.input"] = Unread(b"data")
+    assert Call(guarded(app), environ).answer == REFUSAL
+    assert app.environ is None
+
+
+def test_the_refusal_of_a_head_request_has_no_body() -> None:
+    environ = environment(REQUEST_METHOD="HEAD", **UNSIGNED)
+    assert Call(guarded(Application()), environ).answer == (*REFUSAL[:2], b"")
+
+
+def test_a_verifier_can_be_passed_instead_of_keys() -> None:
+    app = Application()
+    guarded(app, identity_keys=None, verifier=IdentityVerifier(KEYS))(environment(), lambda *_: print)
+    assert app.identity is not None
+
+
+@pytest.mark.parametrize("options", [{"identity_keys": None}, {"identity_keys": []}, {"identity_keys": ["k"]}])
+def test_a_middleware_without_a_usable_key_cannot_be_made(options: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, InvalidKeyError)):
+        guarded(Application(), **options)
+
+
+# The path
+
+
+@pytest.mark.parametrize(
+    ("script_name", "path_info"),
+    [
+        ("", PATH),
+        ("/", PATH),
+        ("/prefix", PATH),
+        ("/prefix/invoke/Greeter", "/greet"),
+        ("/prefix", "/more/invoke/Greeter/greet"),
+    ],
+)
+def test_script_name_and_path_info_together_are_the_path(script_name: str, path_info: str) -> None:
+    environ = environment(as_utf8(path_info), signed=PATH, SCRIPT_NAME=as_utf8(script_name))
+    assert Call(guarded(Application()), environ).status == "200 OK"
+
+
+def test_an_absent_script_name_or_path_info_is_empty() -> None:
+    environ = environment("/", signed=PATH, SCRIPT_NAME=f"/prefix{PATH}")
+    del environ["PATH_INFO"]
+    assert Call(guarded(Application()), environ).status == "200 OK"
+    environ = environment()
+    del environ["SCRIPT_NAME"]
+    assert Call(guarded(Application()), environ).status == "200 OK"
+
+
+def test_a_function_that_exempts_sees_the_path_decoded_as_utf8() -> None:
+    seen: list[str] = []
+
+    def note(path: str) -> bool:
+        seen.append(path)
+        return False
+
+    Call(guarded(Application(), exempt_paths=note), environment(as_utf8("/caf\u00e9"), **UNSIGNED))
+    assert seen == ["/caf\u00e9"]
+
+
+@pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
+def test_a_path_that_was_sent_in_a_form_with_two_meanings_is_refused(variable: str) -> None:
+    for target in (
+        f"{PATH}#",
+        f"/x/..{PATH}",
+        f"x:{PATH}",
+        f"http://host{PATH}",
+        "/invoke%2FGreeter/greet",
+        f"{PATH}\xe9",
+    ):
+        assert Call(guarded(Application()), environment(**{variable: target})).answer == REFUSAL, target
+    for target in (PATH, f"{PATH}?a=b#c", PATH.replace("G", "%47")):
+        assert Call(guarded(Application()), environment(**{variable: target})).status == "200 OK", target
+
+
+@pytest.mark.parametrize("variable", ["REQUEST_URI", "RAW_URI"])
+def test_a_request_line_that_asks_for_another_path_than_the_application_gets_is_refused(variable: str) -> None:
+    assert Call(guarded(Application()), environment(**{variable: "/invoke/Greeter/other"})).answer == REFUSAL
+    assert Call(guarded(Application()), environment(**{variable: f"/prefix{PATH}"})).status == "200 OK"
+
+
+NOT_UTF8 = [b"\xff", b"\xe9", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf"]
+
+
+@pytest.mark.parametrize("odd", NOT_UTF8)
+@pytest.mark.parametrize("variable", ["SCRIPT_NAME", "PATH_INFO"])
+def test_a_path_that_is_not_utf8_is_refused_whatever_is_exempt(odd: bytes, variable: str) -> None:
+    environ = environment(**{variable: f"/{odd.decode('latin-1')}{PATH}"}, signed=PATH)
+    assert Call(guarded(Application(), exempt_paths=lambda _: True), environ).answer == REFUSAL
+
+
+def test_a_character_split_between_script_name_and_path_info_is_not_joined() -> None:
+    environ = environment("\xa9" + PATH, signed=PATH, SCRIPT_NAME="/\xc3")
+    assert Call(guarded(Application()), environ).answer == REFUSAL
+
+
+def test_a_path_that_breaks_pep_3333_is_refused() -> None:
+    assert Call(guarded(Application()), environment("/\u20ac" + PATH, signed=PATH)).answer == REFUSAL
+
+
+# The headers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": ""},
+        {"HTTP_X_RESTATE_JWT_V1": ""},
+        {"HTTP_X_RESTATE_JWT_V1": None},
+        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": "v1,v1"},
+        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": "\xff\xfe"},
+        {"HTTP_X_RESTATE_JWT_V1": "\xff\xfe" * 100},
+        {"HTTP_X_RESTATE_JWT_V1": "x" * 1_000_000},
+    ],
+)
+def test_bad_header_values_are_refused(changes: dict[str, Any]) -> None:
+    assert Call(guarded(Application()), environment(**changes)).answer == REFUSAL
+
+
+@pytest.mark.parametrize("joint", [",", ", "])
+def test_a_header_that_the_server_joined_is_refused(joint: str) -> None:
+    environ = environment()
+    environ["HTTP_X_RESTATE_JWT_V1"] += joint + environ["HTTP_X_RESTATE_JWT_V1"]
+    assert Call(guarded(Application()), environ).answer == REFUSAL
+
+
+def test_ten_thousand_other_headers_do_no_harm() -> None:
+    others: dict[str, Any] = {f"HTTP_X_{n}": "x" for n in range(10_000)}
+    assert Call(guarded(Application()), environment(**others)).status == "200 OK"
+    assert Call(guarded(Application()), environment(**others, **UNSIGNED)).answer == REFUSAL
+
+
+# Exempt paths
+
+
+def test_an_exempt_request_has_no_identity_even_if_it_brings_one() -> None:
+    app = Application()
+    outer = guarded(guarded(app, exempt_paths=[PATH]))
+    assert Call(outer, environment(restate_identity="forged")).status == "200 OK"
+    assert app.environ is not None
+    assert "restate_identity" not in app.environ
+    assert app.identity is None
+
+
+def test_what_the_application_adds_to_the_environment_is_seen_further_up() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["app.user"] = "me"
+        return Application()(environ, start_response)
+
+    environ = environment()
+    Call(guarded(app), environ)
+    assert environ["app.user"] == "me"
+
+
+# The response
+
+
+def watching(seen: list[Identity | None], blocks: int = 2) -> WSGIApplication:
+    """An application that notes the identity at every point at which its code runs."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        def generate() -> Iterator[bytes]:
+            try:
+                for _ in range(blocks):
+                    seen.append(current_identity())
+                    yield b"block "
+            finally:
+                seen.append(current_identity())
+
+        seen.append(current_identity())
+        start_response("200 OK", [("content-type", "text/plain")])
+        return generate()
+
+    return app
+
+
+def test_a_generator_sees_the_identity_at_each_step_and_the_server_does_not() -> None:
+    seen: list[Identity | None] = []
+    response = guarded(watching(seen))(environment(), lambda *_: print)
+    for _ in response:
+        assert current_identity() is None
+    assert [identity and identity.audience for identity in seen] == [PATH] * 4
+
+
+def test_an_iterable_sees_the_identity_when_it_is_asked_for_its_iterator() -> None:
+    class Blocks:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([str(current_identity()).encode()])
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        start_response("200 OK", [("content-type", "text/plain")])
+        return Blocks()
+
+    assert PATH.encode() in Call(guarded(app), environment()).body
+
+
+def test_a_response_that_is_abandoned_is_closed_under_its_identity() -> None:
+    seen: list[Identity | None] = []
+    response = guarded(watching(seen))(environment(), lambda *_: print)
+    next(iter(response))
+    response.close()  # type: ignore[attr-defined]
+    assert [identity and identity.audience for identity in seen] == [PATH] * 3
+    assert current_identity() is None
+
+
+def test_responses_that_are_served_in_turns_keep_their_own_identity() -> None:
+    paths = [f"/invoke/Greeter/{name}" for name in "abc"]
+    seen: dict[str, list[Identity | None]] = {path: [] for path in paths}
+    responses = [guarded(watching(seen[path], 3))(environment(path), lambda *_: print) for path in paths]
+    for _ in zip(*responses, strict=True):
+        pass
+    for path in paths:
+        assert [identity and identity.audience for identity in seen[path]] == [path] * 5
+
+
+def test_a_response_may_be_served_and_closed_by_other_threads() -> None:
+    seen: list[Identity | None] = []
+    response = guarded(watching(seen))(environment(), lambda *_: print)
+    iterator = iter(response)
+    steps: list[Callable[[], object]] = [
+        lambda: next(iterator),
+        lambda: next(iterator),
+        response.close,  # type: ignore[attr-defined]
+    ]
+    for step in steps:
+        thread = threading.Thread(target=step)
+        thread.start()
+        thread.join()
+    assert [identity and identity.audience for identity in seen] == [PATH] * 4
+
+
+def test_a_generator_as_the_application_works() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [("content-type", "text/plain")])
+        yield str(environ["restate_identity"] is current_identity()).encode()
+
+    assert Call(guarded(app), environment()).body == b"True"
+
+
+def test_write_works_as_without_the_middleware() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        write = start_response("200 OK", [("content-type", "text/plain")])
+        write(b"written, ")
+        return [b"returned"]
+
+    assert Call(guarded(app), environment()).body == b"written, returned"
+
+
+def test_exc_info_reaches_the_server() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        error = RuntimeError("late")
+        start_response("500 Oops", [("content-type", "text/plain")], (RuntimeError, error, None))  # type: ignore[arg-type]
+        return [b""]
+
+    assert Call(guarded(app), environment()).exc_info[0] is RuntimeError
+
+
+@pytest.mark.parametrize("moment", ["call", "step", "close"])
+def test_an_error_of_the_application_passes_and_leaves_no_identity_behind(moment: str) -> None:
+    class Failing:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"block"
+            if moment == "step":
+                raise RuntimeError(moment)
+
+        def close(self) -> None:
+            if moment == "close":
+                raise RuntimeError(moment)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        start_response("200 OK", [("content-type", "text/plain")])
+        if moment == "call":
+            raise RuntimeError(moment)
+        return Failing()
+
+    with pytest.raises(RuntimeError, match=moment):
+        Call(guarded(app), environment())
+    assert current_identity() is None
+
+
+@pytest.mark.parametrize(
+    ("response", "length"),
+    [([b"one"], 1), ((b"one", b"two"), 2), (iter([b"one"]), None)],
+)
+def test_a_response_has_a_length_exactly_if_the_applications_has(response: Iterable[bytes], length: int | None) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
+        start_response("200 OK", [("content-type", "text/plain")])
+        return response
+
+    guarded_response = guarded(app)(environment(), lambda *_: print)
+    if length is None:
+        assert not hasattr(guarded_response, "__len__")
+    else:
+        assert len(guarded_response) == length  # type: ignore[arg-type]
+
+
+def test_a_file_is_handed_to_the_server_as_its_own_wrapper() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("content-type", "text/plain")])
+        response: Iterable[bytes] = environ["wsgi.file_wrapper"](io.BytesIO(b"content"))
+        return response
+
+    environ = environment()
+    environ["wsgi.file_wrapper"] = FileWrapper
+    assert isinstance(guarded(app)(environ, lambda *_: print), FileWrapper)
+    environ["wsgi.file_wrapper"] = lambda file: FileWrapper(file)
+    assert Call(guarded(app), environ).body == b"content"
+
+
+# PEP 3333, as wsgiref.validate understands it
+
+
+def inside(app: WSGIApplication) -> WSGIApplication:
+    """Have wsgiref.validate watch *app* from the guard's side.
+
+    It takes every variable without a dot for a CGI variable, which must be a string; PEP 3333 does not ask for dots.
+    """
+    checked = validator(app)
+
+    def without_identity(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ.pop("restate_identity", None)
+        return checked(environ, start_response)
+
+    return without_identity
+
+
+@pytest.mark.parametrize("make", [Application, lambda: watching([])])
+@pytest.mark.parametrize("changes", [{}, UNSIGNED, {"PATH_INFO": "/open"}])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_middleware_is_clean_from_both_sides(
+    make: Callable[[], WSGIApplication], changes: dict[str, Any], method: str
+) -> None:
+    app = validator(guarded(inside(make()), exempt_paths=["/open"]))
+    environ = environment(REQUEST_METHOD=method, **changes)
+    assert Call(app, environ).status == ("401 Unauthorized" if changes is UNSIGNED else "200 OK")
+
+
+# Real servers and a framework
+
+
+def test_flask_sees_the_identity_while_it_streams() -> None:
+    application = flask.Flask(__name__)
+
+    @application.post("/invoke/<service>/<handler>")
+    def invoke(service: str, handler: str) -> flask.Response:  # noqa: ARG001
+        def lines() -> Iterator[str]:
+            identity = current_identity()
+            yield json.dumps([identity and identity.audience, flask.request.environ["restate_identity"] is identity])
+
+        return flask.Response(flask.stream_with_context(lines()))
+
+    application.wsgi_app = guarded(application.wsgi_app)  # type: ignore[method-assign]
+    client = application.test_client()
+    with client.post(PATH, headers=SIGNER.headers(PATH)) as response:
+        assert response.get_json(force=True) == [PATH, True]
+    with client.post(PATH) as response:
+        assert (response.status_code, response.data) == (401, REFUSAL[2])
+
+
+SERVERS = {
+    "gunicorn": gunicorn("tests.support.apps.wsgi:app"),
+    "gunicorn, underscores let through": gunicorn("tests.support.apps.wsgi:app", "--header-map=dangerous"),
+    "waitress": waitress("tests.support.apps.wsgi:app"),
+}
+
+
+@contextmanager
+def served(name: str) -> Iterator[Server]:
+    with serve(*SERVERS[name], identity_key=KEYS[0]) as server:
+        yield server
+
+
+def underscored(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "underscored_only", "both", "refusals"),
+    [
+        ("gunicorn", 401, 200, ["missing_scheme", "missing_scheme", "wrong_audience"]),
+        # The application could not tell the difference either; what lets the request in is still the genuine token.
+        (
+            "gunicorn, underscores let through",
+            200,
+            401,
+            ["unsupported_algorithm", "repeated_header", "wrong_audience"],
+        ),
+        ("waitress", 401, 200, ["missing_scheme", "missing_scheme", "wrong_audience"]),
+    ],
+)
+def test_headers_with_underscores_never_stand_in_for_a_missing_proof(
+    name: str, underscored_only: int, both: int, refusals: list[str]
+) -> None:
+    headers = SIGNER.headers(PATH)
+    forged = underscored({**headers, "x-restate-jwt-v1": "e30.e30.e30"})
+    with served(name) as server:
+        assert server.request(PATH, list(headers.items())).status == 200
+        assert server.request(PATH, list(underscored(headers).items())).status == underscored_only
+        assert server.request(PATH, list(forged.items())).status == 401
+        assert server.request(PATH, [*headers.items(), *forged.items()]).status == both
+        # A file that the server sends by itself.
+        sent = server.request(f"{PATH}?file", list(headers.items()))
+        assert (sent.status, json.loads(sent.body)["current_identity_agrees"]) == (200, True)
+        # A path that is not UTF-8.
+        assert server.request(f"/%ff{PATH}", list(headers.items())).status == 401
+        assert server.refusals(3) == refusals
+
+
+@pytest.mark.parametrize(("name", "reads_it_first"), [("gunicorn", False), ("waitress", True)])
+def test_some_servers_read_the_body_before_the_middleware_is_asked(name: str, reads_it_first: bool) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n".encode()
+    with served(name) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as caller:
+        caller.sendall(head)
+        if reads_it_first:
+            caller.settimeout(1)
+            with pytest.raises(TimeoutError):
+                caller.recv(1)
+            caller.settimeout(20)
+            caller.sendall(b"body")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 401")
+
+
+def test_nothing_is_logged_of_a_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    environ = environment("/invoke/Other/path", signed=PATH)
+    Call(guarded(Application()), environ)
+    assert "wrong_audience" in caplog.text
+    assert environ["HTTP_X_RESTATE_JWT_V1"].split(".")[1] not in caplog.text

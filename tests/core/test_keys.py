@@ -1,0 +1,210 @@
+import copy
+import pickle
+
+import base58
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restate_identity import IdentityError, InvalidKeyError, PublicKey
+from tests.support.forge import FOREIGN_KEY, KEY
+
+P = 2**255 - 19
+
+# The points whose order divides 8, in every encoding that a lax decoder takes: the y coordinates of order 1, 2, 4 (1,
+# -1 and 0), reduced and not, and the two of order 8; each with both signs (RFC 8032, 5.1.3 says which are invalid).
+Y8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+Y8_NEGATIVE = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+
+
+def encoded(y: int, *, sign: bool = False) -> bytes:
+    return (y | (sign << 255)).to_bytes(32, "little")
+
+
+def with_sign(point: bytes) -> bytes:
+    return point[:31] + bytes([point[31] | 0x80])
+
+
+SMALL_ORDER = [
+    encoded(0),
+    encoded(0, sign=True),
+    encoded(1),
+    encoded(1, sign=True),
+    encoded(P - 1),
+    encoded(P - 1, sign=True),
+    encoded(P),
+    encoded(P, sign=True),
+    encoded(P + 1),
+    encoded(P + 1, sign=True),
+    Y8,
+    with_sign(Y8),
+    Y8_NEGATIVE,
+    with_sign(Y8_NEGATIVE),
+]
+
+
+def restate_form(raw: bytes) -> str:
+    return "publickeyv1_" + base58.b58encode(raw).decode()
+
+
+def test_the_key_pair_of_the_servers_own_tests_is_read() -> None:
+    key = PublicKey.parse("publickeyv1_AfQwmwfgEZhrWpvv8N52SHpRtZqGGaFr4AZN6qtYWSiY")
+    assert key.raw.hex() == "8f9053bc7f96268d101879b685d2ceba4e8feeccca8134319a99e79997bf0dc5"
+
+
+def test_the_sample_key_of_the_documentation_is_read_and_written() -> None:
+    text = "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f"
+    assert str(PublicKey.parse(text)) == text
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_parsing_what_was_written_gives_the_same_key(seed: bytes) -> None:
+    raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    key = PublicKey(raw)
+    assert PublicKey.parse(str(key)) == key
+    assert str(PublicKey.parse(str(key))) == str(key)
+    assert PublicKey.parse(str(key)).raw == raw
+
+
+@given(st.text(max_size=60) | st.text(alphabet="123456789ABCabc \n\u00e9", max_size=48).map("publickeyv1_".__add__))
+def test_text_that_is_no_key_is_refused_with_an_invalid_key_error(text: str) -> None:
+    with pytest.raises(InvalidKeyError):
+        PublicKey.parse(text)
+
+
+@pytest.mark.parametrize("raw", SMALL_ORDER, ids=bytes.hex)
+def test_a_point_of_small_order_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidKeyError, match="not a sound Ed25519 public key"):
+        PublicKey.parse(restate_form(raw))
+
+
+def test_a_point_off_the_curve_is_refused() -> None:
+    with pytest.raises(InvalidKeyError, match="not a sound Ed25519 public key"):
+        PublicKey(encoded(2))
+
+
+def test_a_y_coordinate_that_is_not_reduced_is_refused() -> None:
+    with pytest.raises(InvalidKeyError, match="not a sound Ed25519 public key"):
+        PublicKey(encoded(P + 3))
+
+
+def test_a_point_with_a_small_order_component_is_refused() -> None:
+    from nacl.bindings import crypto_core_ed25519_add
+
+    sound = PublicKey.parse(KEY).raw
+    with pytest.raises(InvalidKeyError, match="not a sound Ed25519 public key"):
+        PublicKey(crypto_core_ed25519_add(sound, Y8))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "begins with publickeyv1_"),
+        ("publickeyv2_" + KEY[12:], "begins with publickeyv1_"),
+        (KEY[12:], "begins with publickeyv1_"),
+        ("PUBLICKEYV1_" + KEY[12:], "begins with publickeyv1_"),
+        (" " + KEY, "white space around it"),
+        (KEY + " ", "white space around it"),
+        (KEY + "\n", "white space around it"),
+        ("publickeyv1_", "not publickeyv1_ followed by base58"),
+        (KEY[:-9] + " " + KEY[-8:], "not publickeyv1_ followed by base58"),
+        (KEY[:-1] + "0", "not publickeyv1_ followed by base58"),
+        (KEY[:-1] + "\u00e9", "not publickeyv1_ followed by base58"),
+        (KEY[:-2], "holds 31 bytes"),
+        ("publickeyv1_" + "1" * 31, "holds 31 bytes"),
+        ("publickeyv1_" + "z" * 44, "holds 33 bytes"),
+        (KEY + "1" * 20, "characters, and an identity key at most 56"),
+    ],
+)
+def test_an_unusable_key_is_refused_with_what_is_wrong(text: str, problem: str) -> None:
+    with pytest.raises(InvalidKeyError, match=problem):
+        PublicKey.parse(text)
+
+
+def test_the_error_quotes_the_public_key_that_is_wrong() -> None:
+    with pytest.raises(InvalidKeyError) as error:
+        PublicKey.parse(KEY[:-2])
+    assert KEY[:-2] in str(error.value)
+
+
+def test_text_that_may_be_a_private_key_is_not_repeated_in_the_error() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIPe++4ZTPQDF\n-----END PRIVATE KEY-----\n"
+    with pytest.raises(InvalidKeyError) as error:
+        PublicKey.parse(pem)
+    assert "MC4C" not in str(error.value)
+
+
+def test_a_megabyte_of_text_is_refused_without_decoding_it() -> None:
+    with pytest.raises(InvalidKeyError) as error:
+        PublicKey.parse("publickeyv1_" + "z" * 1_000_000)
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("value", [None, 5, b"publickeyv1_", ["publickeyv1_"]])
+def test_what_is_not_text_is_refused(value: object) -> None:
+    with pytest.raises(InvalidKeyError, match="is text that begins with publickeyv1_"):
+        PublicKey.parse(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "described"), [(None, "a NoneType"), (["a"], "a list"), (b"abc", "a bytes of 3")])
+def test_the_error_describes_what_is_not_text_by_its_type(value: object, described: str) -> None:
+    with pytest.raises(InvalidKeyError, match=f"; this is {described}$"):
+        PublicKey.parse(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("raw", [b"", b"x" * 31, b"x" * 33, "x" * 32, bytearray(32), None])
+def test_anything_but_32_bytes_is_refused(raw: object) -> None:
+    with pytest.raises(InvalidKeyError, match="has 32 bytes"):
+        PublicKey(raw)  # type: ignore[arg-type]
+
+
+def test_an_invalid_key_is_a_value_error_and_an_identity_error() -> None:
+    assert issubclass(InvalidKeyError, ValueError)
+    assert issubclass(InvalidKeyError, IdentityError)
+
+
+def test_keys_compare_by_their_bytes_and_survive_copying() -> None:
+    key = PublicKey.parse(KEY)
+    assert key == PublicKey(key.raw)
+    other = PublicKey.parse(FOREIGN_KEY)
+    assert key != other
+    assert other != key
+    assert key != key.raw
+    assert eval(repr(key)) == key
+    assert len({key, PublicKey(key.raw)}) == 1
+    assert pickle.loads(pickle.dumps(key)) == copy.deepcopy(key) == key
+
+
+def test_a_key_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        PublicKey.parse(KEY).raw = b"x" * 32  # type: ignore[misc]
+
+
+def test_the_bare_check_accepts_only_the_signature_of_that_message() -> None:
+    private = Ed25519PrivateKey.generate()
+    key = PublicKey(private.public_key().public_bytes_raw())
+    signature = private.sign(b"message")
+    assert key.verify(b"message", signature)
+    assert not key.verify(b"messagE", signature)
+    assert not key.verify(b"", signature)
+    assert not PublicKey.parse(KEY).verify(b"message", signature)
+
+
+@pytest.mark.parametrize("moved", [-64, -1, 1, 7])
+def test_the_border_between_signature_and_message_cannot_be_shifted(moved: int) -> None:
+    private = Ed25519PrivateKey.generate()
+    key = PublicKey(private.public_key().public_bytes_raw())
+    joined = private.sign(b"a message") + b"a message"
+    assert key.verify(joined[64:], joined[:64])
+    assert not key.verify(joined[64 + moved :], joined[: 64 + moved])
+
+
+def test_a_signature_whose_scalar_is_not_reduced_is_refused() -> None:
+    order = 2**252 + 27742317777372353535851937790883648493
+    private = Ed25519PrivateKey.generate()
+    key = PublicKey(private.public_key().public_bytes_raw())
+    signature = private.sign(b"message")
+    scalar = int.from_bytes(signature[32:], "little") + order
+    assert key.verify(b"message", signature)
+    assert not key.verify(b"message", signature[:32] + scalar.to_bytes(32, "little"))

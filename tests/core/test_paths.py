@@ -1,0 +1,114 @@
+"""Which part of a path is signed, and which paths have one meaning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from restate_identity import Reason, VerificationError, signed_path
+from restate_identity.guard import RequestGuard
+from restate_identity.signing import RequestSigner
+from tests.support import ROOT
+
+VECTORS = ROOT / "tests" / "vectors"
+SIGNED = json.loads((VECTORS / "signed_path.json").read_text("utf-8"))
+PLAIN = json.loads((VECTORS / "plain_path.json").read_text("utf-8"))
+SIGNER = RequestSigner.generate()
+PATH = "/invoke/Greeter/greet"
+
+
+def guard() -> RequestGuard:
+    """A guard to which every path is exempt: what it refuses has more than one meaning."""
+    return RequestGuard(identity_keys=[SIGNER.public_key], exempt_paths=lambda _path: True)
+
+
+def refusal(path: str, raw_path: bytes | None = None, audience: str = PATH) -> VerificationError:
+    with pytest.raises(VerificationError) as refused:
+        RequestGuard(identity_keys=[SIGNER.public_key]).admit(path, "v1", SIGNER.token(audience), raw_path)
+    assert refused.value.reason is Reason.WRONG_AUDIENCE
+    return refused.value
+
+
+@pytest.mark.parametrize("case", SIGNED, ids=[case["path"] or "(empty)" for case in SIGNED])
+def test_the_signed_part_of_a_path_follows_the_rule(case: dict[str, str]) -> None:
+    assert signed_path(case["path"]) == case["signed"], case["comment"]
+
+
+def test_only_the_end_of_a_very_long_path_counts() -> None:
+    assert signed_path("/x" * 1_000_000 + "/invoke/a/b") == "/invoke/a/b"
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=[case["comment"] for case in PLAIN])
+def test_a_path_is_plain_or_it_is_not(case: dict[str, Any]) -> None:
+    raw_path = case["raw_path"].encode("latin-1") if "raw_path" in case else None
+    if case["plain"]:
+        assert guard().admit(case["path"], None, None, raw_path) is None
+    else:
+        with pytest.raises(VerificationError, match="is exempt, but"):
+            guard().admit(case["path"], None, None, raw_path)
+
+
+@pytest.mark.parametrize("comment", ["beyond ASCII: written in more than one way", "sent with half an escape"])
+def test_what_is_odd_about_a_path_is_said_and_how_to_register_the_deployment(comment: str) -> None:
+    (case,) = (case for case in PLAIN if case["comment"] == comment)
+    hint = refusal(case["path"], case["raw_path"].encode() if "raw_path" in case else None).hint
+    assert (
+        "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes" in hint
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "oddity"),
+    [
+        ("/invoke/Admin/run#/invoke/Greeter/greet", None, "contains '#'"),
+        ("/invoke/Greeter/greet/", None, "ends with '/'"),
+        ("//invoke/Greeter/greet", None, "has an empty segment, '//'"),
+        ("/a/../invoke/Greeter/greet", None, "has a segment '.' or '..'"),
+        ("x:/invoke/Greeter/greet", None, "does not begin with '/'"),
+        ("/\u00e9/invoke/Greeter/greet", None, "contains '\\xe9'"),
+        (
+            "/INVOKE/Greeter/greet",
+            None,
+            "has 'INVOKE' before its last two segments, which is 'invoke' if case is ignored",
+        ),
+        ("/x" * 8192 + PATH, None, "has more than 16384 characters"),
+        (PATH, b"/invoke%2FGreeter/greet", "was sent in a form that contains an encoded '/'"),
+        (PATH, b"/%61" * 4097 + PATH.encode(), "was sent in a form that has more than 16384 characters"),
+        (PATH, "/invoke/Greeter/greet", "came with a raw path that is not bytes"),
+    ],
+)
+def test_a_hint_names_the_oddity(path: str, raw_path: Any, oddity: str) -> None:
+    assert oddity in refusal(path, raw_path).hint
+
+
+def test_a_path_of_16_kib_is_judged_and_a_longer_one_is_not() -> None:
+    longest = "/" + "x" * (16 * 1024 - 1 - len(PATH)) + PATH
+    genuine = RequestGuard(identity_keys=[SIGNER.public_key])
+    assert genuine.admit(longest, "v1", SIGNER.token(PATH), longest.encode()) is not None
+    assert "more than 16384" in refusal("/x" + longest).hint
+
+
+def test_a_request_line_with_another_path_than_the_application_is_refused() -> None:
+    assert "something in front of the guard rewrote the path" in refusal(PATH, b"/invoke/Greeter/other").hint
+    genuine = RequestGuard(identity_keys=[SIGNER.public_key])
+    for raw_path in (b"/mounted" + PATH.encode(), b"/invoke/Gr%65eter/greet?x"):
+        assert genuine.admit(PATH, "v1", SIGNER.token(PATH), raw_path) is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/anything",
+        "/health",
+        "/",
+        "/invoke/1A/greet",
+        "/invoke/__x/greet",
+        "/invoke/A/b.c",
+        "/invoke/A/b-c",
+        "/invoke/_/a",
+    ],
+)
+def test_a_path_that_no_server_calls_is_refused_even_if_it_is_signed(path: str) -> None:
+    assert "no path that a Restate server calls" in refusal(path, audience=path).hint

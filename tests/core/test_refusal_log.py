@@ -1,0 +1,192 @@
+"""The log lines of refusals, and how many of them there can be."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+
+import pytest
+
+from restate_identity import Reason, VerificationError
+from restate_identity.guard import RequestGuard
+from restate_identity.refusal_log import BURST, INTERVAL, RefusalLog
+from restate_identity.signing import RequestSigner
+from tests.support import forge
+
+PATH = "/invoke/Greeter/greet"
+UNSIGNED = VerificationError(Reason.UNSIGNED, "the server does not sign")
+EXPIRED = VerificationError(Reason.EXPIRED, "too late")
+
+
+class Clock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines since the last call."""
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    caplog.clear()
+    return messages
+
+
+def test_a_flood_is_logged_up_to_the_burst_and_then_once_in_an_interval(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = RefusalLog(clock=clock)
+
+    for _ in range(10_000):
+        log.refused(PATH, UNSIGNED)
+    assert len(lines(caplog)) == BURST
+
+    for _ in range(3600):
+        clock.now += 1
+        for _ in range(3):
+            log.refused(PATH, UNSIGNED)
+    seen = lines(caplog)
+    assert sum(line.startswith("refused") for line in seen) == 3600 / INTERVAL
+    assert sum(line.startswith("left out") for line in seen) == 3600 / INTERVAL
+    left_out = sum(int(count) for count in re.findall(r"left out (\d+) more", "\n".join(seen)))
+    # Those after the last line are still to be said.
+    assert left_out + BURST + 3600 / INTERVAL == 10_000 + 3600 * 3 - 2
+
+
+def test_what_was_left_out_is_said_with_the_next_line(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = RefusalLog(clock=clock)
+    for _ in range(BURST + 7):
+        log.refused(PATH, UNSIGNED)
+    lines(caplog)
+
+    clock.now += INTERVAL
+    log.refused(PATH, UNSIGNED)
+    assert lines(caplog) == [
+        f"left out 7 more refusals for the reason unsigned in the last {INTERVAL:.0f} s",
+        f"refused a request to '{PATH}': unsigned: the server does not sign",
+    ]
+
+    clock.now += INTERVAL
+    log.refused(PATH, UNSIGNED)
+    assert len(lines(caplog)) == 1, "nothing was left out in between"
+
+
+def test_a_flood_of_one_reason_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    log = RefusalLog(clock=Clock())
+    for _ in range(BURST + 1):
+        log.refused(PATH, UNSIGNED)
+    lines(caplog)
+
+    log.refused(PATH, EXPIRED)
+
+    assert lines(caplog) == [f"refused a request to '{PATH}': expired: too late"]
+
+
+def test_after_a_quiet_time_a_burst_is_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = RefusalLog(clock=clock)
+    for _ in range(BURST + 1):
+        log.refused(PATH, UNSIGNED)
+    lines(caplog)
+
+    clock.now += 30 * 24 * 3600
+    for _ in range(2 * BURST):
+        log.refused(PATH, UNSIGNED)
+
+    assert sum(line.startswith("refused") for line in lines(caplog)) == BURST
+
+
+def test_nothing_is_lost_or_counted_twice_by_threads(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = RefusalLog(clock=clock)
+
+    def flood() -> None:
+        for _ in range(2000):
+            log.refused(PATH, UNSIGNED)
+
+    threads = [threading.Thread(target=flood) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lines(caplog)) == BURST
+
+    clock.now += INTERVAL
+    log.refused(PATH, UNSIGNED)
+    assert lines(caplog)[0].startswith(f"left out {8000 - BURST} more ")
+
+
+def test_the_guard_answers_a_flood_with_the_same_refusal_and_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    guard = RequestGuard(identity_keys=[forge.KEY])
+
+    for _ in range(3 * BURST):
+        with pytest.raises(VerificationError) as refused:
+            guard.admit(PATH, "unsigned", None)
+        assert refused.value.reason is Reason.UNSIGNED
+
+    # On a machine where this takes longer than an interval, there is a line for each.
+    assert BURST <= len(lines(caplog)) < 2 * BURST
+
+
+# --- the kid
+
+SIGNER = RequestSigner.generate()
+KEY = str(SIGNER.public_key)
+STRANGER = RequestSigner.generate()
+NOW = time.time()
+
+
+@pytest.mark.parametrize(
+    ("token", "reason", "kid"),
+    [
+        (SIGNER.token(PATH, now=NOW - 600), Reason.EXPIRED, KEY),
+        (SIGNER.token(PATH, now=NOW + 10**6), Reason.NOT_YET_VALID, KEY),
+        (SIGNER.token("/other", leeway=10**6), Reason.WRONG_AUDIENCE, KEY),
+        (SIGNER.token(PATH)[:-8] + "AAAAAAAA", Reason.BAD_SIGNATURE, KEY),
+        (STRANGER.token(PATH), Reason.UNKNOWN_KEY, str(STRANGER.public_key)),
+        (None, Reason.MISSING_TOKEN, None),
+        ("a.b.c", Reason.MALFORMED_TOKEN, None),
+        (forge.token(forge.header(kid="publickeyv1_\r\nall is well")), Reason.UNKNOWN_KEY, None),
+        (forge.token(forge.header(kid="publickeyv1_" + "1" * 45)), Reason.UNKNOWN_KEY, None),
+        (forge.token(forge.header(kid=7)), Reason.UNKNOWN_KEY, None),
+    ],
+)
+def test_the_key_that_the_token_names_is_in_the_line_once_it_was_read(
+    caplog: pytest.LogCaptureFixture, token: str | None, reason: Reason, kid: str | None
+) -> None:
+    with pytest.raises(VerificationError) as refused:
+        RequestGuard(identity_keys=[KEY]).admit(PATH, "v1", token)
+
+    (line,) = lines(caplog)
+    assert (refused.value.reason, refused.value.kid) == (reason, kid)
+    if kid is None:
+        assert "(kid " not in line
+    else:
+        assert line.count(kid) == 1
+
+
+def test_the_key_is_known_when_its_claims_are_not_restates() -> None:
+    with pytest.raises(VerificationError) as refused:
+        forge.verifier().verify_signature(PATH, "v1", forge.token(claims=forge.claims(aud=[PATH])))
+
+    assert (refused.value.reason, refused.value.kid) == (Reason.MALFORMED_CLAIMS, forge.KEY)
+
+
+def test_the_key_is_known_when_its_token_is_too_old() -> None:
+    with pytest.raises(VerificationError) as refused:
+        forge.verifier(now=forge.NOW + 10, max_token_age=5).verify_signature(PATH, "v1", forge.token())
+
+    assert (refused.value.reason, refused.value.kid) == (Reason.TOO_OLD, forge.KEY)
+
+
+def test_a_handler_that_writes_json_finds_reason_and_key_on_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(VerificationError):
+        RequestGuard(identity_keys=[KEY]).admit(PATH, "v1", SIGNER.token("/other"))
+
+    (record,) = caplog.records
+    assert (vars(record)["restate_reason"], vars(record)["restate_kid"]) == ("wrong_audience", KEY)

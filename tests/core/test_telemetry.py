@@ -1,0 +1,385 @@
+"""What observers are told, and the metrics that come of it, with the real SDKs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import restate
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, generate_latest
+
+from restate_identity import Identity, IdentityVerifier, Reason, VerificationError
+from restate_identity.asgi import RequestIdentityMiddleware as AsgiMiddleware
+from restate_identity.aws_lambda import require_request_identity
+from restate_identity.fastapi import RequestIdentity
+from restate_identity.guard import RequestGuard
+from restate_identity.restate_sdk import app as restate_app
+from restate_identity.signing import RequestSigner
+from restate_identity.telemetry import Observer, OpenTelemetryObserver, PrometheusObserver
+from restate_identity.wsgi import RequestIdentityMiddleware as WsgiMiddleware
+from tests.support import forge
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEYS = [str(SIGNER.public_key)]
+
+
+class Notes:
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.accepted_requests: list[tuple[Identity, str, float, bool]] = []
+        self.refused_requests: list[tuple[VerificationError, str, float]] = []
+
+    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:
+        self.accepted_requests.append((identity, path, seconds, cached))
+
+    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
+        self.refused_requests.append((error, path, seconds))
+
+
+class Broken:
+    """An observer that always fails."""
+
+    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:
+        raise RuntimeError("the collector is down")
+
+    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
+        raise ValueError("the collector is down")
+
+
+def guarded(observer: Observer, **options: Any) -> RequestGuard:
+    return RequestGuard(identity_keys=KEYS, observer=observer, **options)
+
+
+def refuse(guard: RequestGuard, path: str = PATH, scheme: str | None = None, token: str | None = None) -> None:
+    with pytest.raises(VerificationError):
+        guard.admit(path, scheme, token)
+
+
+# --- what an observer is told
+
+
+def test_an_accepted_request_is_told_with_identity_path_time_and_cache() -> None:
+    notes = Notes()
+    guard = guarded(notes)
+    token = SIGNER.token(PATH)
+
+    identities = [guard.admit(f"/prefix{PATH}", "v1", token) for _ in range(3)]
+
+    assert [(identity, path, cached) for identity, path, _, cached in notes.accepted_requests] == [
+        (identities[0], f"/prefix{PATH}", False),
+        (identities[0], f"/prefix{PATH}", True),
+        (identities[0], f"/prefix{PATH}", True),
+    ]
+    assert all(0 < seconds < 60 for _, _, seconds, _ in notes.accepted_requests)
+    assert notes.refused_requests == []
+
+
+def test_a_refused_request_is_told_with_its_error() -> None:
+    notes = Notes()
+
+    refuse(guarded(notes), "/x", "v1", SIGNER.token(PATH))
+
+    [(error, path, seconds)] = notes.refused_requests
+    assert (error.reason, error.kid, path) == (Reason.WRONG_AUDIENCE, KEYS[0], "/x")
+    assert 0 < seconds < 60
+    assert notes.accepted_requests == []
+
+
+def test_an_exempt_request_is_not_judged_and_not_told() -> None:
+    notes = Notes()
+
+    assert guarded(notes, exempt_paths=["/health"]).admit("/health", None, None) is None
+
+    assert (notes.accepted_requests, notes.refused_requests) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "subject"), [({"cache_size": 0}, None), ({}, "a long key of a virtual object " * 50)]
+)
+def test_a_token_that_is_not_remembered_is_never_told_as_cached(options: dict[str, Any], subject: str | None) -> None:
+    notes = Notes()
+    guard = RequestGuard(verifier=IdentityVerifier(KEYS, **options), observer=notes)
+    token = SIGNER.token(PATH, subject=subject)
+
+    for _ in range(2):
+        guard.admit(PATH, "v1", token)
+
+    assert [cached for *_, cached in notes.accepted_requests] == [False, False]
+
+
+# --- an observer that fails
+
+
+def test_an_observer_that_fails_changes_no_outcome_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    guard = guarded(Broken())
+
+    for _ in range(3):
+        assert guard.admit(PATH, "v1", SIGNER.token(PATH)) is not None
+        refuse(guard, PATH, "unsigned")
+
+    (failure,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert failure.getMessage().startswith("the observer failed")
+    assert failure.exc_info is not None
+    assert "the collector is down" in caplog.text
+    assert sum("unsigned" in record.getMessage() for record in caplog.records) == 3
+
+
+# --- every adapter
+
+
+async def asgi(app: Any, path: str, headers: Mapping[str, str]) -> int:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await app(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def call_asgi(observer: Observer, headers: Mapping[str, str]) -> None:
+    asyncio.run(asgi(AsgiMiddleware(answer, identity_keys=KEYS, observer=observer), PATH, headers))
+
+
+def call_wsgi(observer: Observer, headers: Mapping[str, str]) -> None:
+    app = WsgiMiddleware(lambda _environ, _start: [], identity_keys=KEYS, observer=observer)
+    variables = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    app({"REQUEST_METHOD": "GET", "PATH_INFO": PATH, **variables}, lambda *_: lambda _: None)
+
+
+def call_lambda(observer: Observer, headers: Mapping[str, str]) -> None:
+    handler: Any = require_request_identity(lambda _event, _context: {}, identity_keys=KEYS, observer=observer)
+    handler({"path": PATH, "httpMethod": "POST", "headers": dict(headers)}, None)
+
+
+def call_fastapi(observer: Observer, headers: Mapping[str, str]) -> None:
+    from fastapi import Depends, FastAPI
+
+    app = FastAPI(dependencies=[Depends(RequestIdentity(identity_keys=KEYS, observer=observer))])
+    app.get("/{path:path}")(lambda: None)
+    asyncio.run(asgi(app, PATH, headers))
+
+
+def call_restate(observer: Observer, headers: Mapping[str, str]) -> None:
+    app = restate_app([restate.Service("Greeter")], identity_keys=KEYS, observer=observer)
+    asyncio.run(asgi(app, PATH, headers))
+
+
+# Django's is a setting: `test_django`.
+@pytest.mark.parametrize("call", [call_asgi, call_wsgi, call_lambda, call_fastapi, call_restate])
+def test_every_adapter_takes_an_observer(call: Callable[[Observer, Mapping[str, str]], None]) -> None:
+    notes = Notes()
+
+    call(notes, SIGNER.headers(PATH))
+    call(notes, {})
+
+    assert [path for _, path, _, _ in notes.accepted_requests] == [PATH]
+    assert [error.reason for error, _, _ in notes.refused_requests] == [Reason.MISSING_SCHEME]
+
+
+# --- traffic with one of everything
+
+
+def traffic(observer: Observer) -> None:
+    """Three accepted requests, one of them by the cache; two expired, and one unsigned."""
+    guard = guarded(observer)
+    now = time.time()
+    guard.admit(PATH, "v1", SIGNER.token(PATH, subject="a", now=now))
+    guard.admit(PATH, "v1", SIGNER.token(PATH, subject="a", now=now))
+    guard.admit(PATH, "v1", SIGNER.token(PATH, subject="b", now=now))
+    refuse(guard, PATH, "v1", SIGNER.token(PATH, now=now - 600))
+    refuse(guard, PATH, "v1", SIGNER.token(PATH, now=now - 600))
+    refuse(guard, PATH, "unsigned")
+
+
+# --- Prometheus
+
+
+def test_prometheus_counts_outcomes_reasons_and_the_cache() -> None:
+    registry = CollectorRegistry()
+
+    traffic(PrometheusObserver(registry))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"restate_identity_{name}", labels)
+
+    assert value("requests_total", outcome="accepted", reason="") == 3
+    assert value("requests_total", outcome="refused", reason="expired") == 2
+    assert value("requests_total", outcome="refused", reason="unsigned") == 1
+    assert value("cache_lookups_total", result="hit") == 1
+    assert value("cache_lookups_total", result="miss") == 2
+    assert value("verification_duration_seconds_count", outcome="accepted") == 3
+    assert value("verification_duration_seconds_count", outcome="refused") == 3
+    assert (value("verification_duration_seconds_sum", outcome="accepted") or 0) > 0
+
+
+def test_prometheus_shows_every_reason_from_the_start_so_that_the_first_refusal_is_an_increase() -> None:
+    registry = CollectorRegistry()
+
+    PrometheusObserver(registry)
+
+    page = generate_latest(registry).decode()
+    for reason in Reason:
+        assert f'restate_identity_requests_total{{outcome="refused",reason="{reason}"}} 0.0' in page
+
+
+def test_one_prometheus_observer_serves_several_guards() -> None:
+    registry = CollectorRegistry()
+    observer = PrometheusObserver(registry)
+
+    for _ in range(2):
+        guarded(observer).admit(PATH, "v1", SIGNER.token(PATH))
+
+    labels = {"outcome": "accepted", "reason": ""}
+    assert registry.get_sample_value("restate_identity_requests_total", labels) == 2
+
+
+def test_the_prometheus_clients_own_registry_is_the_default() -> None:
+    code = (
+        "import prometheus_client as client, restate_identity.telemetry as telemetry\n"
+        "telemetry.PrometheusObserver()\n"
+        "print('restate_identity_requests_total' in client.generate_latest().decode())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+
+
+# --- OpenTelemetry
+
+
+def points(reader: InMemoryMetricReader) -> dict[tuple[str, frozenset[tuple[str, Any]]], float]:
+    data = reader.get_metrics_data()
+    assert data is not None
+    found: dict[tuple[str, frozenset[tuple[str, Any]]], float] = {}
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        for point in metric.data.data_points:
+            labels = frozenset((point.attributes or {}).items())
+            if isinstance(point, HistogramDataPoint):
+                assert metric.unit == "s"
+                assert max(point.explicit_bounds) < 1, "the buckets are those of microseconds"
+                found[metric.name, labels] = point.count
+            elif isinstance(point, NumberDataPoint):
+                found[metric.name, labels] = point.value
+    return found
+
+
+def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+
+    traffic(OpenTelemetryObserver(provider))
+
+    assert {
+        (name.removeprefix("restate_identity."), *sorted(labels)): n for (name, labels), n in points(reader).items()
+    } == {
+        ("requests", ("outcome", "accepted")): 3,
+        ("requests", ("outcome", "refused"), ("reason", "expired")): 2,
+        ("requests", ("outcome", "refused"), ("reason", "unsigned")): 1,
+        ("cache.lookups", ("result", "hit")): 1,
+        ("cache.lookups", ("result", "miss")): 2,
+        ("verification.duration", ("outcome", "accepted")): 3,
+        ("verification.duration", ("outcome", "refused")): 3,
+    }
+    provider.shutdown()
+
+
+def test_opentelemetry_notes_a_refusal_on_the_span_of_the_request() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    guard = guarded(OpenTelemetryObserver(MeterProvider()))
+
+    with provider.get_tracer("server").start_as_current_span("POST"):
+        guard.admit(PATH, "v1", SIGNER.token(PATH))
+        refuse(guard, "/x", "v1", SIGNER.token(PATH))
+        refuse(guard, PATH, "unsigned")
+
+    [span] = exporter.get_finished_spans()
+    assert [event.name for event in span.events] == ["restate_identity.refused"] * 2
+    signed, unsigned = (dict(event.attributes or {}) for event in span.events)
+    assert signed["restate_identity.reason"] == "wrong_audience"
+    assert signed["restate_identity.kid"] == KEYS[0]
+    assert "/x" in str(signed["restate_identity.hint"])
+    assert unsigned["restate_identity.reason"] == "unsigned"
+    assert "restate_identity.kid" not in unsigned
+
+
+def test_opentelemetry_without_an_sdk_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    traffic(OpenTelemetryObserver())
+    # The guard logs what an observer raises.
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+@pytest.mark.parametrize(
+    ("observer", "missing", "message"),
+    [
+        (
+            "OpenTelemetryObserver",
+            "opentelemetry",
+            "needs OpenTelemetry: pip install 'restate-identity[opentelemetry]'",
+        ),
+        (
+            "PrometheusObserver",
+            "prometheus_client",
+            "needs the Prometheus client: pip install 'restate-identity[prometheus]'",
+        ),
+    ],
+)
+def test_a_missing_extra_is_named_by_the_import_error(observer: str, missing: str, message: str) -> None:
+    code = (
+        f"import sys; sys.modules['{missing}'] = None\n"
+        f"from restate_identity.telemetry import {observer}\n"
+        f"try: {observer}()\n"
+        "except ImportError as error: print(error)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == f"{observer} {message}"
+
+
+def test_no_observer_is_told_a_token() -> None:
+    exporter, registry = InMemorySpanExporter(), CollectorRegistry()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    token = forge.token()
+    guards = [guarded(OpenTelemetryObserver(MeterProvider())), guarded(PrometheusObserver(registry))]
+
+    with provider.get_tracer("server").start_as_current_span("POST"):
+        for guard in guards:
+            refuse(guard, PATH, "v1", token)
+            refuse(guard, PATH, token, "v1")
+
+    told = "".join(span.to_json() for span in exporter.get_finished_spans()) + generate_latest(registry).decode()
+    assert "restate_identity.refused" in told
+    assert 'reason="unsupported_scheme"' in told
+    for part in token.split("."):
+        assert part[:20] not in told

@@ -1,0 +1,1 @@
+"""The adapters behind real servers, and services that a real Restate server calls."""

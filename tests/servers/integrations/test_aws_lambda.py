@@ -1,0 +1,117 @@
+"""``integrations/aws_lambda``: the function driven by the Lambda client of a real server, and its template."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.lambda_service import FUNCTION_ARN, TEMPLATE, invocation_path, template
+from tests.servers.integrations.serving import HTTP, REFUSED, Served, refused_headers
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.support.restate_server import RestateServer
+
+GREET = "/invoke/LambdaGreeter/greet"
+RESTATE_CLOUD = "arn:aws:iam::654654156625:root"
+
+
+def invoke(aws_lambda: Served, headers: dict[str, str], argument: str) -> dict[str, Any]:
+    """Invoke the function as anybody may who has ``lambda:InvokeFunction``."""
+    event = {
+        "path": GREET,
+        "httpMethod": "POST",
+        "headers": {"content-type": CONTENT_TYPE, **headers},
+        "body": base64.b64encode(invocation_body("", argument)).decode(),
+        "isBase64Encoded": True,
+    }
+    answer = HTTP.post(f"{aws_lambda.url}{invocation_path(FUNCTION_ARN)}", json=event)
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+def test_a_real_server_discovers_and_calls_the_function(restate_server: RestateServer, aws_lambda: Served) -> None:
+    answer = HTTP.post(f"{restate_server.admin_url}/deployments", json={"arn": FUNCTION_ARN})
+    assert answer.is_success, answer.text
+    assert [service["name"] for service in answer.json()["services"]] == ["LambdaGreeter"]
+    assert restate_server.invoke("LambdaGreeter/greet", "Ada").json() == "Hello Ada!"
+    assert aws_lambda.has_printed("greeting Ada")
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_an_event_that_restate_did_not_sign_is_refused_and_the_handler_does_not_run(
+    aws_lambda: Served, signer: RequestSigner, how: str
+) -> None:
+    assert invoke(aws_lambda, refused_headers(how, signer, GREET), "Mallory")["statusCode"] == 401
+    assert invoke(aws_lambda, signer.headers(GREET), "Grace")["statusCode"] == 200
+    assert aws_lambda.has_printed("greeting Grace")
+    assert not aws_lambda.has_printed("greeting Mallory")
+
+
+def test_the_template_is_one_that_cloudformation_takes() -> None:
+    lint = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "informational", TEMPLATE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_only_restate_cloud_can_assume_the_role_and_only_for_this_environment() -> None:
+    role = template()["Resources"]["InvokerRole"]["Properties"]
+    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": RESTATE_CLOUD},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {
+                    "sts:ExternalId": {"Ref": "EnvironmentId"},
+                    "aws:PrincipalArn": "arn:aws:iam::654654156625:role/RestateCloud",
+                }
+            },
+        },
+        {"Effect": "Allow", "Principal": {"AWS": RESTATE_CLOUD}, "Action": "sts:TagSession"},
+    ]
+
+
+def test_the_role_may_only_invoke_this_function_and_its_versions() -> None:
+    role = template()["Resources"]["InvokerRole"]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": "lambda:InvokeFunction",
+            "Resource": [{"Fn::GetAtt": ["Function", "Arn"]}, {"Fn::Sub": "${Function.Arn}:*"}],
+        }
+    ]
+
+
+def test_nobody_else_is_given_access_to_the_function() -> None:
+    resources = template()["Resources"]
+    assert {resource["Type"] for resource in resources.values()} == {"AWS::Serverless::Function", "AWS::IAM::Role"}
+    function = resources["Function"]["Properties"]
+    assert not {"Events", "FunctionUrlConfig", "Policies", "Role"} & set(function)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "taken"),
+    [
+        ("EnvironmentId", "env_201k5zhmk9", True),
+        ("EnvironmentId", "*", False),
+        ("EnvironmentId", "", False),
+        ("IdentityKey", "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f", True),
+        ("IdentityKey", "w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f", False),
+        ("IdentityKey", "publickeyv1_", False),
+    ],
+)
+def test_a_parameter_that_cannot_be_right_stops_the_deployment(parameter: str, value: str, taken: bool) -> None:
+    pattern = template()["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is taken

@@ -1,0 +1,120 @@
+"""``integrations/docker``: the Dockerfile, linted, and what it starts, started without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dockerfile_parse import DockerfileParser
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.serving import (
+    INTEGRATIONS,
+    REFUSED,
+    Launcher,
+    Served,
+    assert_only_the_signed_one_is_greeted,
+)
+from tests.support.restate_server import RestateServer
+
+FOLDER = INTEGRATIONS / "docker"
+GREET = "/invoke/DockerGreeter/greet"
+
+
+def instructions(name: str) -> list[str]:
+    parsed: list[dict[str, Any]] = DockerfileParser(str(FOLDER / "Dockerfile")).structure
+    return [instruction["value"] for instruction in parsed if instruction["instruction"] == name]
+
+
+def environment() -> dict[str, str]:
+    return dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of the image: only what the Dockerfile copies is there."""
+    folder = tmp_path_factory.mktemp("image")
+    for line in instructions("COPY"):
+        *sources, target = line.split()
+        for source in sources:
+            shutil.copy(FOLDER / source, folder / target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(launch: Launcher, image: Path) -> Served:
+    (command,) = instructions("CMD")
+    argv: list[str] = json.loads(command)
+    return launch(image, lambda port: _with_port(argv, port), env=environment())
+
+
+def _with_port(argv: list[str], port: int) -> list[str]:
+    return ["env", f"PORT={port}", *argv]
+
+
+def test_a_real_server_discovers_and_calls_the_service(served: Served, restate_server: RestateServer) -> None:
+    answer = restate_server.register(served.url)
+    assert answer.is_success, answer.text
+    assert restate_server.invoke("DockerGreeter/greet", "Ada").json() == "Hello Ada!"
+    assert served.has_printed("greeting Ada")
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not_run(
+    served: Served, signer: RequestSigner, how: str
+) -> None:
+    assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+
+
+def _health(image: Path, port: str) -> int:
+    (check,) = instructions("HEALTHCHECK")
+    argv: list[str] = json.loads(check[check.index("CMD ") + len("CMD ") :])
+    assert argv[0] == "python"
+    env = {**environment(), "PORT": port}
+    result = subprocess.run([sys.executable, *argv[1:]], cwd=image, env=env, capture_output=True, check=False)
+    return result.returncode
+
+
+def test_the_health_check_passes_while_the_service_runs_and_fails_when_it_does_not(served: Served, image: Path) -> None:
+    assert _health(image, served.url.rpartition(":")[2]) == 0
+    assert _health(image, "1") != 0
+
+
+def test_the_container_does_not_start_without_an_identity_key(image: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "RESTATE_IDENTITY_KEY"}
+    started = subprocess.run(
+        [sys.executable, "-c", "import app"],
+        cwd=image,
+        env=env | environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert started.returncode != 0
+    assert "KeyError: 'RESTATE_IDENTITY_KEY'" in started.stderr
+
+
+def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
+    lint = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), "--no-color", "--failure-threshold", "style", "Dockerfile"],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
+    (base,) = instructions("FROM")
+    assert base.partition(":")[2].split("-")[0].count(".") == 2
+    (user,) = instructions("USER")
+    # A number: Kubernetes cannot tell that a name is not root's.
+    assert int(user.split(":")[0]) > 0

@@ -1,0 +1,87 @@
+"""``integrations/starlette_any_app``: a Starlette application, guarded as a whole, WebSocket included."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
+
+TAKE, WATCH = "/invoke/Stock/take", "/invoke/Stock/watch"
+
+
+@pytest.fixture(scope="module")
+def served(launch: Launcher) -> Served:
+    return launch("starlette_any_app", lambda port: ["uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(port)])
+
+
+def watch(served: Served, headers: dict[str, str]) -> object:
+    url = f"{served.url.replace('http', 'ws', 1)}{WATCH}"
+    with connect(url, additional_headers=headers, open_timeout=30, proxy=None) as websocket:
+        return json.loads(websocket.recv(timeout=30))
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_route_does_not_run(
+    served: Served, signer: RequestSigner, how: str
+) -> None:
+    refused = served.post(TAKE, refused_headers(how, signer, TAKE), {"item": "all the silver"})
+    genuine = served.post(f"{TAKE}?now", signer.headers(TAKE), {"item": "tea"})
+    assert (refused.status_code, genuine.status_code) == (401, 200)
+    assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
+    assert not served.has_printed("taking one all the silver")
+
+
+def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigner) -> None:
+    headers = signer.headers(TAKE)
+    assert served.post("/invoke/St%6Fck/take", headers, {"item": "Earl Grey"}).json() == {"left": -1}
+    assert served.post("/invoke%2FStock/take", headers, {"item": "Earl Grey"}).status_code == 401
+
+
+def test_a_signed_websocket_handshake_is_accepted(served: Served, signer: RequestSigner) -> None:
+    assert "tea" in str(watch(served, signer.headers(WATCH)))
+    assert served.has_printed(f"watched by {signer.public_key}")
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_websocket_handshake_that_the_owner_did_not_sign_is_refused(
+    served: Served, signer: RequestSigner, how: str
+) -> None:
+    before = served.log.read_text().count("watched by")
+    with pytest.raises(InvalidStatus) as refusal:
+        watch(served, refused_headers(how, signer, WATCH))
+    assert refusal.value.response.status_code == 401
+    watch(served, signer.headers(WATCH))
+    assert served.log.read_text().count("watched by") == before + 1
+
+
+def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:
+    assert served.get("/alive").json() == {"status": "ok"}
+    assert served.get("/alive/").status_code == 401
+
+
+def test_the_caller_of_the_readme_signs_its_request(
+    served: Served, identity_pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (INTEGRATIONS / "starlette_any_app" / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "private.pem").write_bytes(identity_pem.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    posted = []
+
+    def post(url: str, **options: Any) -> None:
+        posted.append(HTTP.post(url, **options))
+
+    exec(snippet.replace("http://your-host:8000", served.url), {"httpx": SimpleNamespace(post=post)})
+
+    (answer,) = posted
+    assert answer.status_code == 200
+    assert "left" in answer.json()

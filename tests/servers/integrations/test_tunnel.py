@@ -1,0 +1,105 @@
+"""``integrations/tunnel``: the smallest service with no open port, dialling a fake Restate Cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, refused_headers
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.support.processes import free_port
+from tests.tunnel.cloud import PREFIX, Cloud
+
+FOLDER = INTEGRATIONS / "tunnel"
+GREET = "/invoke/TunnelGreeter/greet"
+# Of a Python process to start and to end, on a busy machine too.
+PATIENCE = 60.0
+
+
+def exported() -> list[str]:
+    """Return the variables that the instructions set."""
+    return re.findall(r"^export (\w+)=", (FOLDER / "README.md").read_text(), flags=re.MULTILINE)
+
+
+def environment(signer: RequestSigner, folder: Path) -> dict[str, str]:
+    (folder / "token").write_text("key_of-the-tests\n")
+    values = {
+        "RESTATE_INPROC_TUNNEL_NAME": "greeter-v1",
+        "RESTATE_INPROC_ENVIRONMENT_ID": "env_123",
+        "RESTATE_INPROC_CLOUD_REGION": "eu",
+        "RESTATE_INPROC_SIGNING_PUBLIC_KEY": str(signer.public_key),
+        "RESTATE_INPROC_AUTH_TOKEN_FILE": str(folder / "token"),
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RESTATE_")}
+    return {**inherited, "PYTHONUNBUFFERED": "1", **{name: values[name] for name in exported()}}
+
+
+@asynccontextmanager
+async def started(log: Path, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "app.py"), cwd=FOLDER, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def test_the_service_dials_is_called_and_refuses_what_is_not_signed(signer: RequestSigner, tmp_path: Path) -> None:
+    async def test() -> None:
+        log, port = tmp_path / "log", free_port()
+        async with Cloud() as cloud:
+            env = {**environment(signer, tmp_path), "PORT": str(port), "TUNNEL_SERVERS": str(cloud.target)}
+            async with started(log, env) as process, httpx.AsyncClient(trust_env=False) as http:
+                while not cloud.lines:
+                    assert process.returncode is None, log.read_text()
+                    await asyncio.sleep(0.05)
+                line = await (await cloud.line(0)).accepted()
+                headers = {"content-type": CONTENT_TYPE}
+                for how in REFUSED:
+                    refused = {**headers, **refused_headers(how, signer, GREET)}
+                    answer = await line.request(f"{PREFIX}{GREET}", refused, body=invocation_body("", "Mallory"))
+                    assert answer.status == 401, how
+                signed = {**headers, **signer.headers(GREET)}
+                answer = await line.request(f"{PREFIX}{GREET}", signed, body=invocation_body("", "Ada"))
+                assert (answer.status, b"Hello Ada!" in answer.body) == (200, True)
+                assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
+                assert (await http.get(f"http://127.0.0.1:{port}{GREET}")).status_code == 404
+                process.terminate()
+                assert await process.wait() == 0
+        printed = log.read_text()
+        assert "greeting Ada" in printed
+        assert "greeting Mallory" not in printed
+        assert "the deployment to register is https://tunnel.test:9080/environment/greeter" in printed
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+
+
+def test_without_one_of_the_variables_it_does_not_start_and_says_which(signer: RequestSigner, tmp_path: Path) -> None:
+    assert len(exported()) == 5
+    for name in exported():
+        env = {**environment(signer, tmp_path), "PORT": str(free_port())}
+        del env[name]
+        done = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=FOLDER,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert name in done.stderr.splitlines()[-1]

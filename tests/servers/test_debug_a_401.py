@@ -1,0 +1,403 @@
+"""``docs/debug-a-401.md``: each row of its table is brought about on a real server, and the log names its reason.
+
+The requests go through a real proxy, which does to them what the row says that a proxy or a gateway did.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jwt
+import pytest
+import uvicorn
+
+from restate_identity import IdentityVerifier, Reason
+from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.keyring import KeyFile
+from restate_identity.signing import RequestSigner
+from tests.support import ROOT
+from tests.support.restate_server import RestateServer
+
+PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
+ROWS: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", PAGE, flags=re.MULTILINE)
+PATH = "/invoke/Greeter/greet"
+SCHEME, TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
+OURS, ANOTHERS = RequestSigner.generate(), RequestSigner.generate()
+KEY = str(OURS.public_key)
+DEADLINE = 30.0
+
+Headers = dict[str, str]
+Pairs = list[tuple[str, str]]
+Verifier = Callable[[], IdentityVerifier]
+
+
+class Message(NamedTuple):
+    """A request on its way."""
+
+    path: str
+    headers: Pairs
+    body: bytes = b'"Ada"'
+
+
+Proxy = Callable[[Message], Message]
+
+
+def as_it_came(message: Message) -> Message:
+    return message
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """How a row of the table comes about. By default all is well, and the request is let in."""
+
+    sends: Callable[[], Headers] = lambda: OURS.headers(PATH)
+    to: str = PATH
+    proxy: Proxy = as_it_came
+    service: Verifier = field(default=lambda: IdentityVerifier([KEY]))
+
+
+# --- what proxies and gateways do
+
+
+def without(*names: str) -> Proxy:
+    return lambda message: message._replace(headers=[pair for pair in message.headers if pair[0] not in names])
+
+
+def with_token(change: Callable[[str], str]) -> Proxy:
+    def changed(message: Message) -> Message:
+        return message._replace(
+            headers=[(name, change(value) if name == TOKEN else value) for name, value in message.headers]
+        )
+
+    return changed
+
+
+def with_path(change: Callable[[str], str]) -> Proxy:
+    return lambda message: message._replace(path=change(message.path))
+
+
+def mixed_up(message: Message) -> Message:
+    other = {SCHEME: TOKEN, TOKEN: SCHEME}
+    return message._replace(headers=[(other.get(name, name), value) for name, value in message.headers])
+
+
+def doubled(message: Message) -> Message:
+    return message._replace(headers=message.headers + [pair for pair in message.headers if pair[0] in (SCHEME, TOKEN)])
+
+
+def without_what_is_longer_than(size: int) -> Proxy:
+    return lambda message: message._replace(headers=[pair for pair in message.headers if len(pair[1]) <= size])
+
+
+def in_lower_case_at_the_end(token: str) -> str:
+    signed, _, signature = token.rpartition(".")
+    # A character whose lower case has the same spare bits, so that the token stays well-formed.
+    return f"{signed}.{signature[:-1].lower()}{signature[-1]}"
+
+
+# --- what services and callers do
+
+
+def clock_off_by(seconds: float, **options: Any) -> Verifier:
+    return lambda: IdentityVerifier([KEY], clock=lambda: time.time() + seconds, **options)
+
+
+def signed_ago(seconds: float) -> Callable[[], Headers]:
+    return lambda: OURS.headers(PATH, now=time.time() - seconds)
+
+
+def forged() -> Headers:
+    header = {"typ": "JWT", "alg": "EdDSA", "kid": KEY}
+    now = int(time.time())
+    token = ANOTHERS.sign_jws(header, {"aud": PATH, "exp": now + 60, "iat": now, "nbf": now - 60})
+    return {SCHEME: "v1", TOKEN: token}
+
+
+def signed_by_hand() -> Headers:
+    now = time.time()
+    claims = {"aud": [PATH], "exp": now + 60, "iat": now}
+    return {SCHEME: "v1", TOKEN: OURS.sign_jws({"typ": "JWT", "alg": "EdDSA", "kid": KEY}, claims)}
+
+
+def signed_by_a_gateway(_: str) -> str:
+    return jwt.encode({"sub": "gateway"}, "a secret of the gateway, long enough for HMAC", algorithm="HS256")
+
+
+TROUBLES = {
+    "a gateway drops headers that it does not know": Trouble(proxy=without(SCHEME, TOKEN)),
+    "the caller is not Restate: a health check, a browser, a scanner": Trouble(sends=dict, to="/healthz"),
+    "an old Restate server without a request identity key says so": Trouble(sends=lambda: {SCHEME: "unsigned"}),
+    "a gateway mixed the two headers up, or a newer Restate signs in another way": Trouble(proxy=mixed_up),
+    "a gateway lets the short header pass, and drops the long one": Trouble(proxy=without_what_is_longer_than(256)),
+    "a proxy adds the headers again instead of setting them": Trouble(proxy=doubled),
+    "a virtual object or workflow has a key of more than about 12,000 bytes": Trouble(
+        sends=lambda: OURS.headers(PATH, subject="k" * 12_500)
+    ),
+    "a proxy cuts long headers short": Trouble(proxy=with_token(lambda token: token[:256])),
+    "a gateway puts `Bearer` in front": Trouble(proxy=with_token(lambda token: f"Bearer {token}")),
+    "a gateway puts a token of its own, signed in another way, in place of Restate's": Trouble(
+        proxy=with_token(signed_by_a_gateway)
+    ),
+    "another environment's Restate calls, staging for instance": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
+    "the token was changed on its way": Trouble(proxy=with_token(in_lower_case_at_the_end)),
+    "somebody forges tokens in the name of your key": Trouble(sends=forged),
+    "the private key signs other tokens too, or a signer of your own does not sign as Restate does": Trouble(
+        sends=signed_by_hand
+    ),
+    "the clock of the service is more than 60 s behind that of the Restate server": Trouble(service=clock_off_by(-90)),
+    "the clock of the service is more than 60 s ahead of that of the Restate server": Trouble(service=clock_off_by(90)),
+    # Of a request that waited, and of one that was captured, the service sees the same: it was signed long ago.
+    "the request waited for more than 60 s in a queue or a buffering proxy": Trouble(sends=signed_ago(90)),
+    "somebody sends a captured request again": Trouble(sends=signed_ago(3600)),
+    "`max_token_age` is shorter than the way of a request and the difference of the clocks": Trouble(
+        service=clock_off_by(20, max_token_age=5)
+    ),
+    "a proxy strips too much of the path: `/invoke` as well as its own prefix": Trouble(
+        to=f"/prefix{PATH}", proxy=with_path(lambda path: path.removeprefix("/prefix/invoke"))
+    ),
+    "a proxy rewrites the path: a slash at the end, another case, another name": Trouble(
+        proxy=with_path(lambda path: f"{path}/")
+    ),
+    "the deployment is registered with a URL whose path can be read in two ways: "
+    "an escape, a double slash, a dot segment": Trouble(to=f"/my%20services{PATH}"),
+    "a test or a tool signs a path that no Restate server calls": Trouble(
+        sends=lambda: OURS.headers("/orders"), to="/orders"
+    ),
+    "a token for one handler is sent to another": Trouble(to="/invoke/Greeter/fire"),
+}
+# These take more than one request, or a Restate server, and have tests of their own below.
+DOES_NOT_SIGN = "the Restate server has no request identity key, so it does not sign"
+SPEAKS_HTTP_2 = (
+    "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server, such as uvicorn, "
+    "that knows HTTP/1.1 only"
+)
+STORIES = {
+    DOES_NOT_SIGN,
+    SPEAKS_HTTP_2,
+    "the Restate server has a new key, and the service was not told",
+    "the old key was removed while a server still signs with it",
+}
+
+
+# --- the service, and the proxy in front of it
+
+
+class Service:
+    """A guarded application on uvicorn, in a thread of its own; each test configures its guard."""
+
+    def __init__(self) -> None:
+        self.guard: Any = None
+        config = uvicorn.Config(
+            self._serve, interface="asgi3", port=0, lifespan="off", ws="none", http="h11", log_config=None
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.guard(scope, receive, send)
+
+    def __enter__(self) -> Service:
+        self._thread.start()
+        give_up_at = time.monotonic() + DEADLINE
+        while not self._server.started:
+            assert time.monotonic() < give_up_at, "uvicorn did not start"
+            time.sleep(0.01)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(DEADLINE)
+
+
+class ProxyServer:
+    """An HTTP proxy that changes what passes, and answers with what the service answers."""
+
+    def __init__(self, service: Service) -> None:
+        self.change: Proxy = as_it_came
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                names = [(name.lower(), value) for name, value in self.headers.items()]
+                kept = [(name, value) for name, value in names if name not in ("content-length", "connection")]
+                status, answer = send(service.port, proxy.change(Message(self.path, kept, body)))
+                self.send_response(status)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.port: int = self._server.server_address[1]
+
+    def __enter__(self) -> ProxyServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(DEADLINE)
+
+
+def send(port: int, message: Message) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        connection.putrequest("POST", message.path, skip_host=any(name == "host" for name, _ in message.headers))
+        for name, value in [*message.headers, ("content-length", str(len(message.body)))]:
+            connection.putheader(name, value)
+        connection.endheaders(message.body)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"let in"})
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with Service() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def proxy(service: Service) -> Iterator[ProxyServer]:
+    with ProxyServer(service) as proxy:
+        yield proxy
+
+
+class Bench:
+    """The service behind the proxy, and what it logs."""
+
+    def __init__(self, service: Service, proxy: ProxyServer, caplog: pytest.LogCaptureFixture) -> None:
+        self.service = service
+        self._proxy = proxy
+        self._caplog = caplog
+
+    def guard(self, verifier: IdentityVerifier) -> None:
+        self.service.guard = RequestIdentityMiddleware(application, verifier=verifier)
+
+    def request(self, trouble: Trouble) -> tuple[int, bytes]:
+        self._proxy.change = trouble.proxy
+        return send(self._proxy.port, Message(trouble.to, list(trouble.sends().items())))
+
+    @property
+    def log(self) -> str:
+        return self._caplog.text
+
+    def forget(self) -> None:
+        self._caplog.clear()
+
+    @property
+    def reasons(self) -> list[str]:
+        return [record.restate_reason for record in self._caplog.records if hasattr(record, "restate_reason")]
+
+
+@pytest.fixture
+def bench(service: Service, proxy: ProxyServer, caplog: pytest.LogCaptureFixture) -> Bench:
+    caplog.set_level(logging.WARNING, "restate_identity")
+    return Bench(service, proxy, caplog)
+
+
+# --- the tests
+
+
+def test_every_reason_has_a_row_and_every_row_comes_about_here() -> None:
+    assert {reason for reason, _ in ROWS} == set(Reason)
+    assert {cause for _, cause in ROWS} == set(TROUBLES) | STORIES
+    assert len(ROWS) == len(TROUBLES) + len(STORIES)
+
+
+@pytest.mark.parametrize(("reason", "cause"), [row for row in ROWS if row[1] in TROUBLES])
+def test_the_log_names_the_reason_of_the_row(reason: str, cause: str, bench: Bench) -> None:
+    trouble = TROUBLES[cause]
+    bench.guard(trouble.service())
+
+    assert bench.request(trouble) == (401, b'{"error":"unauthorized"}')
+
+    assert bench.reasons == [reason]
+
+
+def test_without_any_trouble_the_same_request_is_let_in(bench: Bench) -> None:
+    bench.guard(Trouble().service())
+
+    assert bench.request(Trouble()) == (200, b"let in")
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        Trouble(to=f"/a/prefix{PATH}"),
+        Trouble(to=f"/a/prefix{PATH}", proxy=with_path(lambda path: path.removeprefix("/a/prefix"))),
+        Trouble(to=f"{PATH}?a=query"),
+        Trouble(proxy=lambda message: message._replace(body=b"another body")),
+        Trouble(proxy=lambda message: message._replace(body=b"")),
+        Trouble(proxy=lambda message: message._replace(headers=[*without("host")(message).headers, ("host", "other")])),
+    ],
+    ids=["prefix", "stripped prefix", "query", "changed body", "no body", "host"],
+)
+def test_what_does_not_matter_does_not(harmless: Trouble, bench: Bench) -> None:
+    bench.guard(harmless.service())
+
+    assert bench.request(harmless) == (200, b"let in")
+
+
+def test_a_service_that_was_not_told_of_a_new_key_refuses_it(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(KEY)
+    bench.guard(KeyFile(tmp_path / "keys").verifier())
+
+    rotated = Trouble(sends=lambda: ANOTHERS.headers(PATH))
+
+    assert bench.request(Trouble())[0] == 200
+    assert bench.request(rotated)[0] == 401
+    assert bench.reasons == [reason_of("the Restate server has a new key, and the service was not told")]
+
+
+def test_a_server_that_signs_with_a_key_that_was_removed_is_refused(bench: Bench, tmp_path: Path) -> None:
+    keys, now = tmp_path / "keys", [0.0]
+    keys.write_text(f"{KEY}\n{ANOTHERS.public_key}\n")
+    bench.guard(KeyFile(keys, clock=lambda: now[0]).verifier())
+    assert bench.request(Trouble())[0] == 200
+
+    keys.write_text(f"{ANOTHERS.public_key}\n")
+    now[0] += 10
+
+    assert bench.request(Trouble())[0] == 401
+    assert bench.reasons == [reason_of("the old key was removed while a server still signs with it")]
+
+
+def test_a_restate_server_without_a_key_and_one_that_speaks_http_2(restate_program: Path, bench: Bench) -> None:
+    bench.guard(Trouble().service())
+    url = f"http://127.0.0.1:{bench.service.port}"
+    with RestateServer(restate_program) as server:
+        assert not server.register(url).is_success
+        assert "refused a request to '*'" in bench.log
+        assert set(bench.reasons) == {reason_of(SPEAKS_HTTP_2)}
+        bench.forget()
+
+        assert "401" in server.register(url, use_http_11=True).text
+        assert "refused a request to '/discover'" in bench.log
+        assert set(bench.reasons) == {reason_of(DOES_NOT_SIGN)}
+
+
+def reason_of(cause: str) -> str:
+    (reason,) = (reason for reason, text in ROWS if text == cause)
+    return reason

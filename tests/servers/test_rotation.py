@@ -1,0 +1,202 @@
+"""The rotation drill: a real Restate server gets a new key, and the running service follows by its key file alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from restate_identity.signing import RequestSigner
+from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port, running
+from tests.support.refusals import RefusalLog
+from tests.support.restate_server import RestateServer
+
+DEADLINE = 60.0
+DISCOVER = {"accept": "application/vnd.restate.endpointmanifest.v4+json"}
+DESCRIPTORS = 64
+# For so many seconds after a change, a file is read at each look in any case.
+YOUNG = 2.5
+
+
+@dataclass(frozen=True)
+class Service:
+    """A guarded service that runs through the whole drill."""
+
+    url: str
+    key_file: Path
+    log: Path
+
+    def trust(self, *signers: RequestSigner) -> None:
+        """Replace the key file, and wait until a request has made the service take it up."""
+        keys = [str(signer.public_key) for signer in signers]
+        new = self.key_file.with_name("new")
+        new.write_text("".join(f"{key}\n" for key in keys))
+        new.replace(self.key_file)
+        line = f"now trusting {', '.join(keys)}\n"
+        give_up_at = time.monotonic() + DEADLINE
+        while line not in self.log.read_text():
+            assert time.monotonic() < give_up_at, "the service did not take up the file"
+            time.sleep(0.05)
+
+    def status(self, signer: RequestSigner) -> int:
+        """Return how it answers a request for discovery that *signer* signed."""
+        headers = {**DISCOVER, **signer.headers("/discover")}
+        return httpx.get(f"{self.url}/discover", headers=headers, trust_env=False, timeout=DEADLINE).status_code
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[Service, RequestSigner]]:
+    """A service that trusts one key, and the signer with that key."""
+    signer = RequestSigner.generate()
+    key_file = tmp_path / "keys"
+    key_file.write_text(f"{signer.public_key}\n")
+    port = free_port()
+    service = Service(f"http://127.0.0.1:{port}", key_file, tmp_path / "service.log")
+    with running(
+        [sys.executable, "-m", "hypercorn", "tests.support.rotating_app:app", "--bind", f"127.0.0.1:{port}"],
+        log=service.log,
+        env={**os.environ, "KEY_FILE": str(key_file)},
+        cwd=ROOT,
+        ready=lambda: accepts_connections(port),
+        patience=2,
+    ):
+        yield service, signer
+
+
+@contextmanager
+def calls(server: RestateServer) -> Iterator[list[httpx.Response]]:
+    """Call the service through *server* for the time of the block, and give the answers so far."""
+    answers: list[httpx.Response] = []
+    done = threading.Event()
+
+    def call() -> None:
+        while not done.is_set():
+            answers.append(server.invoke("Greeter/greet", "Ada"))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        caller.join(2 * DEADLINE)
+    assert not caller.is_alive()
+    assert answers
+    assert {answer.status_code for answer in answers} == {200}, answers[-1].text
+
+
+def test_a_key_is_rotated_without_a_restart_of_the_service_and_without_a_refusal(
+    restate_program: Path, service: tuple[Service, RequestSigner], tmp_path: Path
+) -> None:
+    guarded, old = service
+    new = RequestSigner.generate()
+    refusals = RefusalLog(guarded.log)
+    pem = tmp_path / "identity.pem"
+    pem.touch(mode=0o600)
+    pem.write_bytes(old.to_pem())
+    data = tmp_path / "data"
+
+    with RestateServer(restate_program, identity_key=pem, data=data) as server:
+        registered = server.register(guarded.url)
+        assert registered.status_code == 201, registered.text
+        # Step 1: the service trusts the new key too, while the server still signs with the old one.
+        with calls(server):
+            guarded.trust(old, new)
+
+    # Step 2: the same server, with the same data, starts again with the new key.
+    pem.write_bytes(new.to_pem())
+    with RestateServer(restate_program, identity_key=pem, data=data) as server:
+        # Step 3: the service stops trusting the old key.
+        with calls(server):
+            guarded.trust(new)
+        assert refusals.new() == [], "not one genuine request was refused"
+
+        assert (guarded.status(new), guarded.status(old)) == (200, 401)
+        [refusal] = refusals.new()
+        assert (refusal.path, refusal.reason) == ("/discover", "unknown_key")
+        assert str(old.public_key) in refusal.hint
+        assert server.invoke("Greeter/greet", "Ada").status_code == 200
+
+
+def test_a_bad_key_file_in_the_middle_of_it_costs_no_request(
+    restate_program: Path, service: tuple[Service, RequestSigner], tmp_path: Path
+) -> None:
+    guarded, signer = service
+    pem = tmp_path / "identity.pem"
+    pem.touch(mode=0o600)
+    pem.write_bytes(signer.to_pem())
+
+    with RestateServer(restate_program, identity_key=pem) as server:
+        registered = server.register(guarded.url)
+        assert registered.status_code == 201, registered.text
+        with calls(server):
+            guarded.key_file.unlink()
+            give_up_at = time.monotonic() + DEADLINE
+            while "the keys read before stay in force" not in guarded.log.read_text():
+                assert time.monotonic() < give_up_at, "the service did not notice"
+                time.sleep(0.05)
+            guarded.trust(signer, RequestSigner.generate())
+
+    assert RefusalLog(guarded.log).new() == []
+    assert guarded.log.read_text().count("ERROR restate_identity:") == 1
+
+
+def test_a_leaked_key_is_dropped_though_a_stranger_held_all_descriptors_while_it_was_rotated(tmp_path: Path) -> None:
+    leaked, new = RequestSigner.generate(), RequestSigner.generate()
+    key_file, log, port = tmp_path / "keys", tmp_path / "service.log", free_port()
+    key_file.write_text(f"{leaked.public_key}\n")
+    uvicorn = f"{sys.executable} -m uvicorn tests.support.rotating_app:app --port {port} --loop asyncio --no-access-log"
+    with (
+        running(
+            ["/bin/sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {uvicorn}"],
+            log=log,
+            env={**os.environ, "KEY_FILE": str(key_file)},
+            cwd=ROOT,
+            ready=lambda: accepts_connections(port),
+            patience=2,
+        ),
+        # One connection, which the service keeps.
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=DEADLINE) as client,
+        ExitStack() as idle,
+    ):
+
+        def status(signer: RequestSigner) -> int:
+            return client.get("/discover", headers={**DISCOVER, **signer.headers("/discover")}).status_code
+
+        def until(happened: Callable[[], bool]) -> None:
+            give_up_at = time.monotonic() + DEADLINE
+            while not happened():
+                assert time.monotonic() < give_up_at, log.read_text()
+                time.sleep(0.05)
+
+        assert (status(leaked), status(new)) == (200, 401)
+        for _ in range(2 * DESCRIPTORS):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE))
+        until(lambda: "out of system resource" in log.read_text())
+        replacement = tmp_path / "new"
+        replacement.write_text(f"{new.public_key}\n")
+        replacement.replace(key_file)
+
+        def is_told() -> bool:
+            assert status(leaked) == 200, "the last good keys stay in force"
+            return f"the key file {key_file} cannot be read: Too many open files" in log.read_text()
+
+        until(is_told)
+        # The file has become old, and is as it was when it could not be opened.
+        until(lambda: is_told() and time.time() > key_file.stat().st_ctime + YOUNG)
+        assert log.read_text().count("cannot be read") == 1, "told once, not at each look"
+        idle.close()
+
+        until(lambda: status(new) == 200)
+        assert status(leaked) == 401
+        assert log.read_text().count(f"now trusting {new.public_key}\n") == 1

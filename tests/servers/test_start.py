@@ -1,0 +1,89 @@
+"""A mistake in the configuration ends the process at its start, for all that README, docs and integrations show.
+
+Each is served by the servers that run it, as a process of its own, with a key that cannot be used and with none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from restate_identity.keyring import VARIABLES
+from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port
+
+INTEGRATIONS = ROOT / "integrations"
+DEADLINE = 60.0
+
+ASGI = {
+    "uvicorn, h11": ["uvicorn", "{app}", "--port={port}", "--http=h11"],
+    "uvicorn, httptools": ["uvicorn", "{app}", "--port={port}", "--http=httptools"],
+    "hypercorn": ["hypercorn", "{app}", "--bind=127.0.0.1:{port}"],
+    "granian": ["granian", "{app}", "--interface=asgi", "--host=127.0.0.1", "--port={port}"],
+}
+WSGI = {
+    "gunicorn": ["gunicorn", "{app}", "--bind=127.0.0.1:{port}", "--no-control-socket"],
+    "waitress": ["waitress", "--listen=127.0.0.1:{port}", "{app}"],
+}
+PROTECTED = {"DJANGO_SECRET_KEY": "made for this test", "DJANGO_ALLOWED_HOSTS": "127.0.0.1", "METRICS_PORT": "0"}
+
+INTEGRATED = [
+    ("restate_sdk", "app:app", "hypercorn"),
+    ("fastapi", "app:app", "hypercorn"),
+    ("docker", "app:app", "hypercorn"),
+    ("vercel/api", "index:app", "uvicorn, h11"),
+    ("starlette_any_app", "app:app", "uvicorn, httptools"),
+    ("grafana", "app:app", "uvicorn, h11"),
+    ("kubernetes", "app:app", "granian"),
+    ("django", "shop.asgi:application", "uvicorn, h11"),
+    ("django", "shop.wsgi:application", "gunicorn"),
+    ("flask", "app:app", "gunicorn"),
+    ("flask", "app:app", "waitress"),
+]
+README = (ROOT / "README.md").read_text("utf-8")
+BEFORE = {
+    "restate_app(": "import restate\ngreeter = restate.Service('Greeter')\n",
+    "RequestIdentityMiddleware(app": "from starlette.applications import Starlette\napp = Starlette()\n",
+}
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+WRONG = {"RESTATE_IDENTITY_KEY": "publickeyv1_wrong", "RESTATE_IDENTITY_KEYS": "publickeyv1_wrong"}
+COMPLAINT = "'publickeyv1_wrong' holds 4 bytes, an Ed25519 public key has 32"
+
+
+def started(folder: Path, app: str, server: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Start the server, and return when it has ended by itself."""
+    port = free_port()
+    command = [part.format(app=app, port=port) for part in (ASGI | WSGI)[server]]
+    clean = {name: value for name, value in os.environ.items() if name not in (*VARIABLES, "RESTATE_IDENTITY_KEY")}
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env={**clean, **PROTECTED, "PYTHONPATH": str(ROOT), **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{server} still runs; it {'listens' if accepts_connections(port) else 'does not listen'}")
+
+
+@pytest.mark.parametrize(("folder", "app", "server"), INTEGRATED)
+def test_an_integration_with_a_key_that_cannot_be_used_ends_at_its_start(folder: str, app: str, server: str) -> None:
+    assert COMPLAINT in started(INTEGRATIONS / folder, app, server, WRONG).stdout
+
+
+@pytest.mark.parametrize("server", ASGI)
+@pytest.mark.parametrize("call", BEFORE)
+def test_what_the_readme_shows_ends_at_its_start_under_every_server(call: str, server: str, tmp_path: Path) -> None:
+    (snippet,) = (code for code in SNIPPETS if call in code)
+    (tmp_path / "app.py").write_text(BEFORE[call] + snippet)
+    assert COMPLAINT in started(tmp_path, "app:app", server, WRONG).stdout
+    assert "KeyError: 'RESTATE_IDENTITY_KEY'" in started(tmp_path, "app:app", server, {}).stdout

@@ -1,0 +1,122 @@
+"""Real HTTP servers in processes of their own, and a client that sends what it is told, byte for byte."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from restate_identity import Reason
+from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port, running
+
+DEADLINE = 60.0
+REFUSAL = re.compile(rf"^restate_identity: refused a request to .*?: ({'|'.join(Reason)}): ", re.MULTILINE)
+
+Headers = Sequence[tuple[str, str | bytes]]
+
+
+class Answer(NamedTuple):
+    """An HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Server:
+    """A server that listens on *port* and writes to *log*."""
+
+    def __init__(self, port: int, log: Path, pid: int) -> None:
+        self.port = port
+        self._log = log
+        self._process = psutil.Process(pid)
+
+    def request(self, path: str, headers: Headers = (), *, method: str = "POST", body: bytes = b"") -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        try:
+            connection.putrequest(method, path)
+            connection.putheader("content-length", str(len(body)))
+            for name, value in headers:
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    @property
+    def printed(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def memory(self) -> int:
+        """Return how many bytes of memory the server and its workers take."""
+        return sum(process.memory_info().rss for process in self._processes())
+
+    def open_files(self) -> list[str]:
+        """Return what the server has open, as Linux describes it."""
+        folders = [Path(f"/proc/{process.pid}/fd") for process in self._processes()]
+        return [str(descriptor.readlink()) for folder in folders for descriptor in folder.iterdir()]
+
+    def _processes(self) -> list[psutil.Process]:
+        """Return the server and its workers."""
+        return [self._process, *self._process.children(recursive=True)]
+
+    def refusals(self, count: int) -> list[str]:
+        """Wait until the log has *count* refusals in it, and return their reasons."""
+        give_up_at = time.monotonic() + DEADLINE
+        while True:
+            reasons = REFUSAL.findall(self.printed)
+            if len(reasons) >= count:
+                return reasons
+            assert time.monotonic() < give_up_at, f"{len(reasons)} refusals in the log, not {count}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def serve(program: str, *arguments: str, identity_key: str, patience: float = 15.0) -> Iterator[Server]:
+    """Run the module *program* of this Python with *arguments*, where ``{port}`` stands for the port to listen on.
+
+    Args:
+        patience: As for `running`; the SDK takes SIGTERM away from some servers, which then do not end by themselves.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="served-") as folder:
+        log = Path(folder, "log")
+        argv = [sys.executable, "-m", program, *(part.format(port=port) for part in arguments)]
+        env = {**os.environ, "IDENTITY_KEY": identity_key, "PYTHONPATH": str(ROOT)}
+        with running(
+            argv, log=log, env=env, cwd=Path(folder), ready=lambda: accepts_connections(port), patience=patience
+        ) as child:
+            yield Server(port, log, child.pid)
+
+
+def gunicorn(app: str, *options: str) -> tuple[str, ...]:
+    return (
+        "gunicorn",
+        "--bind=127.0.0.1:{port}",
+        "--workers=1",
+        "--worker-class=gthread",
+        "--threads=4",
+        # The control socket would lie in the home directory, and two servers would quarrel over it.
+        "--no-control-socket",
+        *options,
+        app,
+    )
+
+
+def waitress(app: str) -> tuple[str, ...]:
+    return ("waitress", "--listen=127.0.0.1:{port}", app)
+
+
+def uvicorn(app: str, *options: str) -> tuple[str, ...]:
+    return ("uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", *options, app)

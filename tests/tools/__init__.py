@@ -1,0 +1,1 @@
+"""The command line, the probe, the tests' own tools, and what is published."""

@@ -1,0 +1,205 @@
+"""``make conformance-sdks``: start a service of each official SDK and send it every vector over HTTP.
+
+``python -m tests.tools.conformance.sdks --only Rust`` does so for one SDK.
+
+What is sent is written to the socket as it is, since HTTP clients tidy headers up; HTTP/2, which the Rust SDK asks for,
+has names in lower case and no white space around values. A service is configured with one
+key, so the vectors with other keys are left out, and those that need a clock or that HTTP would change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from tests.support import ROOT
+from tests.support.wire import Http2Exchange
+from tests.tools.conformance.judges import node_modules, present
+from tests.vectors.forge import OWN
+from tests.vectors.generate import suite
+
+HERE = Path(__file__).parent
+CACHE = ROOT / ".cache"
+HOST = "127.0.0.1"
+
+
+class Sdk(NamedTuple):
+    """A service of an SDK.
+
+    Args:
+        tool: The program that it needs.
+        command: Builds the service; returns what serves a port with a key.
+        http2: It speaks HTTP/2 only, with prior knowledge.
+    """
+
+    name: str
+    tool: str
+    command: Callable[[int, str], Sequence[str]]
+    http2: bool = False
+
+
+def _python(port: int, key: str) -> Sequence[str]:
+    return [sys.executable, os.fspath(HERE / "python" / "service.py"), str(port), key]
+
+
+def _typescript(port: int, key: str) -> Sequence[str]:
+    sdk = node_modules() / "@restatedev" / "restate-sdk"
+    return ["node", os.fspath(HERE / "typescript" / "service.mjs"), os.fspath(sdk), str(port), key]
+
+
+def _go(port: int, key: str) -> Sequence[str]:
+    service = CACHE / "conformance-go"
+    subprocess.run(["go", "build", "-o", service, "."], cwd=HERE / "go", check=True, timeout=600)
+    return [os.fspath(service), f"{HOST}:{port}", key]
+
+
+def _java(port: int, key: str) -> Sequence[str]:
+    project = _copied("java")
+    subprocess.run(["mvn", "--batch-mode", "--quiet", "compile"], cwd=project, check=True, timeout=600)
+    target = project / "target"
+    return ["java", "-cp", f"{target / 'classes'}{os.pathsep}{target / 'dependency' / '*'}", "Greeter", str(port), key]
+
+
+def _rust(port: int, key: str) -> Sequence[str]:
+    project = _copied("rust")
+    subprocess.run(["cargo", "build", "--quiet", "--target-dir", "target"], cwd=project, check=True, timeout=1800)
+    return [os.fspath(project / "target" / "debug" / "conformance"), f"{HOST}:{port}", key]
+
+
+def _copied(name: str) -> Path:
+    """Copy the sources of a service into the cache: Maven and Cargo write next to them."""
+    return Path(shutil.copytree(HERE / name, CACHE / f"conformance-{name}", dirs_exist_ok=True))
+
+
+SDKS = (
+    Sdk(f"Python SDK {version('restate-sdk')}, uvicorn", sys.executable, _python),
+    Sdk("TypeScript SDK, node:http", "npm", _typescript),
+    Sdk("Go SDK, net/http", "go", _go),
+    Sdk("Java SDK, Vert.x", "mvn", _java),
+    Sdk("Rust SDK, hyper", "cargo", _rust, http2=True),
+)
+
+
+@contextmanager
+def running(sdk: Sdk) -> Iterator[int]:
+    """Run the service of *sdk* for the time of a ``with`` block; gives its port."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+    command = sdk.command(port, OWN.text)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(port):
+                if service.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the service of the {sdk.name} did not start")
+                time.sleep(0.1)
+            yield port
+        finally:
+            service.kill()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def status(port: int, case: dict[str, Any], http2: bool = False) -> int | None:
+    """Send the request of *case*; return the status of the answer, or None if a server of HTTP/2 closed without one."""
+    method = "GET" if case["path"].endswith("/discover") else "POST"
+    if method == "POST":
+        # No SDK serves this type of content, so what is let in is answered at once, and with another status than 401.
+        fields = [("content-length", "0"), ("content-type", "text/plain")]
+    else:
+        fields = [("accept", "application/vnd.restate.endpointmanifest.v3+json")]
+    fields += [(name, value) for name, value in case["headers"]]
+    send = _status_over_http2 if http2 else _status_over_http1
+    return send(port, method, quote(case["path"]), fields)
+
+
+def _status_over_http1(port: int, method: str, target: str, fields: Sequence[tuple[str, str]]) -> int:
+    lines = [f"{method} {target} HTTP/1.1", "host: localhost", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in fields]
+    with socket.create_connection((HOST, port), timeout=30) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        answer = connection.makefile("rb").readline()
+    return int(answer.split()[1])
+
+
+def _status_over_http2(port: int, method: str, target: str, fields: Sequence[tuple[str, str]]) -> int | None:
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    try:
+        with Http2Exchange(port, method, target, encoded) as exchange:
+            return exchange.status()
+    except ConnectionError:
+        return None
+
+
+def is_sendable(case: dict[str, Any]) -> bool:
+    return case["keys"] == [OWN.text] and not case["flags"]
+
+
+def verdict(answer: int | None) -> str:
+    """What the status says: a service that does not know the handler says so before or after it looks at the token."""
+    if answer in (401, 403):
+        return "refused"
+    return "elsewhere" if answer in (None, 400, 404, 431) else "let in"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.conformance.sdks")
+    parser.add_argument("--only", metavar="NAME", default="", help="the SDKs whose name begins so, as Rust")
+    only = parser.parse_args().only
+    rows: dict[str, list[str]] = {}
+    left_out: dict[str, str] = {}
+    names, differences = [], []
+    for sdk in SDKS:
+        if not sdk.name.startswith(only):
+            left_out[sdk.name] = f"only {only} is asked for"
+            continue
+        if shutil.which(sdk.tool) is None:
+            left_out[sdk.name] = f"{sdk.tool} is not installed"
+            continue
+        names.append(sdk.name)
+        with running(sdk) as port:
+            for group, file in suite(present()).items():
+                counts, found = _send(sdk, port, [case for case in file["cases"] if is_sendable(case)])
+                rows.setdefault(group, []).append(f"{counts['let in']} / {counts['refused']} / {counts['elsewhere']}")
+                differences += [f"{sdk.name} {line}" for line in found]
+    print("Let in / refused / answered with 400, 404 or 431, or not at all, which is neither.\n")
+    print("| group | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), sep="\n")
+    for group, cells in rows.items():
+        print(f"| {group} | " + " | ".join(cells) + " |")
+    print("\nUnlike this project:\n", *differences, sep="\n")
+    print("\nLeft out:\n", *(f"{name}: {reason}" for name, reason in left_out.items()), sep="\n")
+    return 0
+
+
+def _send(sdk: Sdk, port: int, cases: Sequence[dict[str, Any]]) -> tuple[Counter[str], list[str]]:
+    """Send *cases*; return how often each verdict was given, and a line for each that differs from ours."""
+    counts, differences = Counter[str](), []
+    for case in cases:
+        found = verdict(status(port, case, sdk.http2))
+        counts[found] += 1
+        if found == ("refused" if case["verdict"] == "valid" else "let in"):
+            differences.append(f"{found} {case['id']}: {case['comment']}")
+    return counts, differences
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,415 @@
+"""The command `restate-identity`, each time as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from restate_identity import IdentityVerifier, PublicKey
+from restate_identity.signing import RequestSigner
+from tests.support.forge import base64url, compact_json
+
+COMMAND = [sys.executable, "-m", "restate_identity"]
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+KEY = str(SIGNER.public_key)
+STRANGER = RequestSigner.generate()
+# What is signed on import outlives a slow run of the tests.
+LASTING = SIGNER.token(PATH, leeway=86400)
+ALL = ["keygen", "public-key", "inspect", "verify", "sign"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONIOENCODING"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> str:
+    file = tmp_path / "private.pem"
+    file.touch(mode=0o600)
+    file.write_bytes(SIGNER.to_pem())
+    return file.name
+
+
+def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
+    sent = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run([*COMMAND, *arguments], input=sent, capture_output=True, timeout=60, check=False)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
+    )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line with which a command says that it could not do what was asked."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("restate-identity")
+    assert done.stderr.count("\n") == 1
+    return done.stderr.rstrip("\n")
+
+
+class TestKeygen:
+    def test_a_key_is_made_that_only_its_owner_can_read(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            done = run("keygen")
+        finally:
+            os.umask(before)
+        file = tmp_path / "private.pem"
+        assert done.returncode == 0
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert done.stdout == f"{RequestSigner.from_pem(file).public_key}\n"
+        assert "PRIVATE" not in done.stdout + done.stderr
+
+    def test_the_file_can_be_named(self, tmp_path: Path) -> None:
+        done = run("keygen", "--out", "other.pem")
+        assert done.stdout == f"{RequestSigner.from_pem(tmp_path / 'other.pem').public_key}\n"
+        assert list(tmp_path.iterdir()) == [tmp_path / "other.pem"]
+
+    def test_a_file_that_exists_is_not_overwritten(self, tmp_path: Path) -> None:
+        (tmp_path / "private.pem").write_text("precious")
+        assert "private.pem exists and is not overwritten" in complaint(run("keygen"))
+        assert (tmp_path / "private.pem").read_text() == "precious"
+
+    def test_a_link_is_not_followed_to_where_nothing_is(self, tmp_path: Path) -> None:
+        (tmp_path / "private.pem").symlink_to(tmp_path / "elsewhere")
+        assert "exists and is not overwritten" in complaint(run("keygen"))
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_a_folder_that_is_not_there_is_named(self) -> None:
+        assert "cannot make no/such.pem: No such file or directory" in complaint(run("keygen", "--out", "no/such.pem"))
+
+    def test_where_nothing_can_be_written_nothing_is_left(self, tmp_path: Path) -> None:
+        limited = f"ulimit -f 0; trap '' XFSZ; exec {shlex.join([*COMMAND, 'keygen'])}"
+        done = subprocess.run(["/bin/sh", "-c", limited], capture_output=True, text=True, timeout=60, check=False)
+        assert "cannot write private.pem: File too large; nothing was kept" in complaint(done)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestPublicKey:
+    def test_it_is_printed_for_a_file_and_for_standard_input(self, pem: str) -> None:
+        for done in (run("public-key", pem), run("public-key", "-", stdin=SIGNER.to_pem())):
+            assert (done.returncode, done.stdout, done.stderr) == (0, f"{KEY}\n", "")
+
+    @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+    def test_a_private_key_that_others_can_use_is_warned_of(self, pem: str) -> None:
+        Path(pem).chmod(0o640)
+        done = run("public-key", pem)
+        assert (done.returncode, done.stdout) == (0, f"{KEY}\n")
+        assert done.stderr == "restate-identity: warning: others can use private.pem; run: chmod 600 private.pem\n"
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"", "exactly one PEM block"),
+            (SIGNER.to_pem() * 2, "exactly one PEM block"),
+            pytest.param(SIGNER.to_pem()[:60], "not a PKCS#8 private key", id="cut short"),
+            (
+                Ed25519PrivateKey.generate().private_bytes(
+                    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+                ),
+                "encrypted",
+            ),
+            (
+                generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+                "another kind of key",
+            ),
+            (b"x" * 100_000, "more than 65536 bytes"),
+        ],
+    )
+    @pytest.mark.parametrize("command", [["public-key"], ["sign", "--path", PATH, "--key"]], ids=["public-key", "sign"])
+    def test_what_is_no_private_key_is_refused_in_one_line(
+        self, tmp_path: Path, command: list[str], content: bytes, problem: str
+    ) -> None:
+        (tmp_path / "bad.pem").touch(mode=0o600)
+        (tmp_path / "bad.pem").write_bytes(content)
+        told = complaint(run(*command, "bad.pem"))
+        assert "bad.pem" in told
+        assert problem in told
+
+    @pytest.mark.parametrize("command", [["public-key"], ["sign", "--path", PATH, "--key"]], ids=["public-key", "sign"])
+    def test_a_private_key_in_the_place_of_its_file_is_not_repeated_and_it_is_said_what_to_pass(
+        self, command: list[str]
+    ) -> None:
+        body = SIGNER.to_pem().decode().splitlines()[1]
+        assert complaint(run(*command, body)) == (
+            "restate-identity: cannot read (64 characters that may be a secret): No such file or directory; "
+            "pass the private key's PEM file"
+        )
+
+    def test_a_pem_that_is_taken_for_an_option_is_not_repeated(self) -> None:
+        told = complaint(run("public-key", SIGNER.to_pem().decode()))
+        assert told.startswith("restate-identity public-key: No such option")
+        assert told.endswith("(not repeated, as it may be a secret) Try: restate-identity public-key --help")
+
+    def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path, pem: str) -> None:
+        assert "cannot read none.pem: No such file or directory" in complaint(run("public-key", "none.pem"))
+        assert "Is a directory" in complaint(run("public-key", str(tmp_path)))
+        Path(pem).chmod(0)
+        if os.access(pem, os.R_OK):
+            pytest.skip("permissions do not bind this user")
+        assert "cannot read private.pem: Permission denied" in complaint(run("public-key", pem))
+
+
+class TestSign:
+    def test_the_headers_are_those_that_a_service_accepts(self, pem: str) -> None:
+        done = run("sign", "--key", pem, "--path", PATH, "--subject", "alice/ü")
+        headers = [tuple(line.split(": ")) for line in done.stdout.splitlines()]
+        identity = IdentityVerifier([KEY]).verify(PATH, headers)  # type: ignore[arg-type]  # two parts each
+        assert identity.subject == "alice/ü"
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize(
+        ("url", "requested"),
+        [
+            ("http://127.0.0.1:9080", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
+            ("http://127.0.0.1:9080/", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
+            ("https://a.example/mounted", "https://a.example/mounted/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
+            ("https://a.example/invoke/Greeter/grü%C3%9F%20e", "https://a.example/invoke/Greeter/grü%C3%9F%20e"),
+        ],
+    )
+    def test_a_curl_command_is_ready_to_run(self, pem: str, url: str, requested: str) -> None:
+        path = "/invoke/Greeter/grüß e"
+        done = run("sign", "--key", pem, "--path", path, "--curl", url)
+        words = shlex.split(done.stdout)
+        assert [words[0], words[-1]] == ["curl", requested]
+        fields = [words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H"]
+        claims = jwt.decode(dict(fields)["x-restate-jwt-v1"], options={"verify_signature": False})
+        assert claims["aud"] == path
+
+    def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
+        assert "begins with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
+        for url in ("a.example", "http://["):
+            assert "http:// or https://" in complaint(run("sign", "--key", pem, "--path", PATH, "--curl", url))
+        assert "UTF-8" in complaint(run("sign", "--key", pem, "--path", PATH, "--subject", os.fsdecode(b"\xff")))
+
+
+class TestVerify:
+    def verify(self, token: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return run("verify", "--identity-key", KEY, "--path", PATH, "-", *more, stdin=token)
+
+    def test_a_genuine_token_is_accepted(self) -> None:
+        done = self.verify(SIGNER.token(PATH, subject="alice"))
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"accepted: {PATH}, object alice, for ")
+
+    def test_it_is_taken_from_the_argument_too_and_one_of_several_keys_is_enough(self) -> None:
+        keys = ["--identity-key", str(STRANGER.public_key), "--identity-key", KEY]
+        assert run("verify", *keys, "--path", PATH, SIGNER.token(PATH)).returncode == 0
+
+    def test_a_refusal_has_its_reason_and_its_hint(self) -> None:
+        done = self.verify(SIGNER.token(PATH, now=time.time() - 600))
+        assert done.returncode == 1
+        assert done.stdout.startswith("refused: expired: the token expired 5")
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize(
+        ("token", "more", "reason"),
+        [
+            (LASTING, ["--path", "/discover"], "wrong_audience"),
+            (LASTING, ["--scheme", "unsigned"], "unsigned"),
+            (STRANGER.token(PATH), [], "unknown_key"),
+            ("garbage", [], "malformed_token"),
+            ("ü.ü.ü", [], "malformed_token"),
+            ("A" * 20_000, [], "oversized_token"),
+        ],
+    )
+    def test_machines_read_json(self, token: str, more: list[str], reason: str) -> None:
+        done = self.verify(token, "--json", *more)
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["accepted"], told["reason"]) == (1, False, reason)
+        assert token not in done.stdout
+
+    def test_machines_read_the_identity(self) -> None:
+        done = self.verify(SIGNER.token(PATH, subject="alice"), "--json")
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["accepted"]) == (0, True)
+        assert told["identity"]["subject"] == "alice"
+        assert told["identity"]["key"] == KEY
+
+    def test_without_a_token_or_a_sound_key_nothing_is_judged(self) -> None:
+        assert "there is no token" in complaint(self.verify(" \n"))
+        assert "more than 65536 characters" in complaint(self.verify("A" * 70_000))
+        weak = str(PublicKey.parse(KEY))[:-5]
+        assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
+        assert "Missing option '--path'" in complaint(run("verify", "--identity-key", KEY, "-"))
+        assert "Missing option '--identity-key'" in complaint(run("verify", "--path", PATH, "-"))
+
+    def test_without_standard_input_that_is_said(self) -> None:
+        shell = f"exec {shlex.join([*COMMAND, 'verify', '--identity-key', KEY, '--path', PATH, '-'])} <&-"
+        done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+        assert "no standard input" in complaint(done)
+
+
+class TestInspect:
+    def test_without_a_key_everything_is_shown_and_nothing_is_claimed(self) -> None:
+        done = run("inspect", "-", stdin=SIGNER.token(PATH, subject="alice"))
+        assert done.returncode == 0
+        for told in (f"kid        {KEY}\n", f"aud        {PATH}\n", "sub        alice\n", "seconds ago\n"):
+            assert told in done.stdout
+        assert "Window       open by this machine's clock\n" in done.stdout
+        assert "not checked, so nothing above is proven" in done.stdout
+        assert "holds" not in done.stdout
+        assert "accepted" not in done.stdout
+
+    def test_times_are_told_in_words_and_local_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TZ", "Asia/Kolkata")
+        done = run("inspect", "-", stdin=SIGNER.token(PATH, now=1_000_000_000))
+        assert "iat        1000000000  2001-09-09 07:16:40+05:30, " in done.stdout
+        assert " days ago\n" in done.stdout
+        assert "Window       expired by this machine's clock" in done.stdout
+
+    def test_with_the_key_it_says_whether_the_signature_holds(self) -> None:
+        token = SIGNER.token(PATH, now=time.time() + 600)
+        done = run("inspect", "--identity-key", KEY, "-", stdin=token)
+        assert done.returncode == 0
+        assert f"Signature    holds: signed by {KEY}\n" in done.stdout
+        assert "Window       not yet valid" in done.stdout
+        forged = run("inspect", "--identity-key", str(STRANGER.public_key), token)
+        assert forged.returncode == 1
+        assert "Signature    REFUSED, unknown_key: " in forged.stdout
+
+    def test_a_token_that_no_verifier_takes_is_still_shown(self) -> None:
+        claims = {"aud": [PATH], "exp": 1e300, "nbf": 10**30, "iat": 10**30, "x": None}
+        token = f"{base64url(compact_json({'alg': 'none'}))}.{base64url(compact_json(claims))}."
+        done = run("inspect", "-", stdin=token)
+        assert done.returncode == 0
+        assert f'aud        ["{PATH}"]\n' in done.stdout
+        assert "not a date" in done.stdout
+        assert "Window       none: nbf and exp" in done.stdout
+
+    def test_what_a_token_says_does_not_steer_the_terminal(self) -> None:
+        done = run("inspect", "-", stdin=SIGNER.token(PATH, subject="[red]\x1b[2J\u202e\r\nü"))
+        assert "sub        [red]\\x1b[2J\\u202e\\r\\nü\n" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [("a.b", "three parts"), ("a.b.c", "JOSE header"), ("e30.W10.", "payload"), (f"{'W' * 5000}.e30.", "JOSE")],
+    )
+    def test_what_is_no_token_is_refused_in_one_line(self, text: str, problem: str) -> None:
+        assert problem in complaint(run("inspect", text))
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in ALL)], ids=["restate-identity", *ALL])
+def test_the_help_of_each_command_has_an_example(command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert done.returncode == 0
+    assert f"\n    restate-identity {' '.join(command)}" in done.stdout
+
+
+def test_without_a_command_it_says_what_there_is() -> None:
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "keygen" in done.stderr
+
+
+def test_a_command_that_does_not_exist_is_refused_in_one_line() -> None:
+    assert "Try: restate-identity --help" in complaint(run("nope"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["keygen"],
+        ["public-key", "private.pem"],
+        ["sign", "--key", "private.pem", "--path", PATH],
+        ["inspect", LASTING],
+        ["verify", "--identity-key", KEY, "--path", PATH, LASTING],
+        ["verify", "--identity-key", KEY, "--path", PATH, "--json", "garbage"],
+        ["nope"],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_when_nobody_reads_the_output_it_ends_in_silence_and_with_no_verdict(pem: str, arguments: list[str]) -> None:
+    if arguments == ["keygen"]:
+        Path(pem).unlink()
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        # The errors of the one that has nothing else to say are what nobody reads.
+        streams = {"stderr": writer} if arguments == ["nope"] else {"stdout": writer, "stderr": subprocess.PIPE}
+        with subprocess.Popen([*COMMAND, *arguments], **streams) as process:  # type: ignore[call-overload]
+            _, errors = process.communicate(timeout=60)
+    finally:
+        os.close(writer)
+    assert process.returncode == 141
+    told = [line for line in (errors or b"").splitlines() if not line.startswith(b"wrote the private key")]
+    assert told == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_reported_in_one_line(pem: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "public-key", pem], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot write the output: No space left on device" in done.stderr
+
+
+def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["verify", "--identity-key", KEY, "--path", PATH, "garbage"]
+    assert "\x1b" not in run(*arguments).stdout
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[31m" in in_a_terminal(*arguments)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in in_a_terminal(*arguments)
+
+
+def in_a_terminal(*arguments: str) -> str:
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run([*COMMAND, *arguments], stdout=theirs, stdin=theirs, timeout=60, check=False)
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_narrow_encoding_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    assert "sub        \\u2192\n" in run("inspect", SIGNER.token(PATH, subject="→")).stdout
+
+
+@pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography"])
+def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
+    code = f"import sys; sys.modules['{missing}'] = None; from restate_identity.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert complaint(done).endswith("is missing; run: pip install 'restate-identity[cli]'")
+
+
+def test_the_installed_command_is_the_same() -> None:
+    command = Path(sys.executable).with_name("restate-identity")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == run("--version").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_get_a_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_RESTATE_IDENTITY_COMPLETE", f"{shell}_source")
+    done = run()
+    assert done.returncode == 0
+    assert "complete" in done.stdout

@@ -1,0 +1,119 @@
+"""What is uploaded: the wheel and the sdist as this tree builds them, and the wheel in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from email import message_from_bytes
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import pytest
+
+import restate_identity
+from tests.support import ROOT
+from tests.support.runtime_requirements import NAMES, runtime_requirements
+
+SMOKE = Path(__file__).parent / "wheel_smoke.py"
+
+
+class Built(NamedTuple):
+    """What one build made."""
+
+    wheel: Path
+    sdist: Path
+    wheel_of_the_tree: Path
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The two files as `make dist` makes them, and the wheel without the detour by the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    date = run("git", "log", "-1", "--format=%ct").strip()
+    for kind in ("both", "--wheel"):
+        options = () if kind == "both" else (kind,)
+        command = (sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", folder / kind)
+        run(*command, SOURCE_DATE_EPOCH=date)
+    [wheel], [sdist] = ((folder / "both").glob(pattern) for pattern in ("*.whl", "*.tar.gz"))
+    return Built(wheel, sdist, folder / "--wheel" / wheel.name)
+
+
+def tracked(*paths: str) -> set[str]:
+    return set(run("git", "ls-files", *paths).splitlines())
+
+
+def test_the_wheel_holds_the_package_as_git_has_it_and_its_metadata_and_nothing_else(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        names = set(wheel.namelist())
+    metadata = f"restate_identity-{restate_identity.__version__}.dist-info"
+    described = {
+        f"{metadata}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    }
+    assert names == tracked("restate_identity/*.py", "restate_identity/py.typed") | described
+
+
+def test_the_wheel_holds_the_bytes_that_were_tested(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        for name in tracked("restate_identity"):
+            assert wheel.read(name) == (ROOT / name).read_bytes(), name
+
+
+def test_the_sdist_builds_the_same_wheel_as_the_tree_to_the_byte(built: Built) -> None:
+    assert built.wheel.read_bytes() == built.wheel_of_the_tree.read_bytes()
+
+
+def test_the_sdist_holds_the_package_what_builds_it_and_what_one_reads_first(built: Built) -> None:
+    with tarfile.open(built.sdist) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    beside = {".gitignore", "CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "SECURITY.md", "pyproject.toml"}
+    assert names == tracked("restate_identity") | beside
+
+
+def test_the_wheel_asks_for_two_packages_and_the_rest_is_in_extras(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        requirements = message_from_bytes(wheel.read(name)).get_all("Requires-Dist")
+    assert requirements is not None
+    runtime = [line for line in requirements if "extra ==" not in line]
+    assert {line.partition(">")[0] for line in runtime} == {"base58", "pynacl"}
+    # Older ones accept keys of mixed order (CVE-2025-69277).
+    assert "pynacl>=1.6.2" in runtime
+
+
+def test_the_lock_has_every_runtime_dependency_with_hashes() -> None:
+    lines = runtime_requirements().splitlines()
+    pinned = {line.partition("==")[0] for line in lines if not line.startswith(" ")}
+    assert pinned == NAMES
+    assert all(line.startswith("    --hash=sha256:") or "==" in line for line in lines)
+
+
+def test_the_wheel_works_with_the_runtime_dependencies_alone(built: Built, tmp_path: Path) -> None:
+    requirements = tmp_path / "runtime.txt"
+    requirements.write_text(runtime_requirements(), "utf-8")
+    environment = tmp_path / "environment"
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip: tuple[str | Path, ...]
+    target: tuple[str | Path, ...]
+    if uv := shutil.which("uv"):
+        run(uv, "venv", "--quiet", "--python", sys.executable, environment)
+        pip, target = (uv, "pip"), ("--python", python)
+    else:
+        run(sys.executable, "-m", "venv", "--without-pip", environment)
+        pip, target = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python), ()
+    run(*pip, "install", *target, "--quiet", "--require-hashes", "--requirement", requirements)
+    run(*pip, "install", *target, "--quiet", "--no-deps", "--no-index", built.wheel)
+    run(*pip, "check", *target)
+    said = run(python, "-I", "-W", "error", SMOKE, cwd=tmp_path)
+    assert "the core and the ASGI, WSGI and Lambda adapters work" in said

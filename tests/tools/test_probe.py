@@ -1,0 +1,277 @@
+"""The probe against real endpoints: this library, the verifiers of two SDKs, and no verifier at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from restate_identity.probe import MAX_SERVICES, Finding, ProbeError, Report, cases, probe
+from restate_identity.signing import RequestSigner
+from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port, running
+from tests.tools.probed.typescript import installed_service
+
+COMMAND = [sys.executable, "-m", "restate_identity", "probe"]
+PAGE = ROOT / "docs" / "command-line.md"
+LENIENCE_OF_PYTHON = {"no-kid", "repeated-header", "array-audience"}
+LENIENCE_OF_TYPESCRIPT = {"no-kid", "array-audience"}
+NODE = shutil.which("node") or "node"
+
+
+def hypercorn(app: str) -> Callable[[int], Sequence[str]]:
+    return lambda port: [sys.executable, "-m", "hypercorn", f"--bind=127.0.0.1:{port}", app]
+
+
+def uvicorn(app: str) -> Callable[[int], Sequence[str]]:
+    return lambda port: [sys.executable, "-m", "uvicorn", f"--port={port}", "--log-level=warning", app]
+
+
+ENDPOINTS = {
+    "this library": hypercorn("integrations.restate_sdk.app:app"),
+    "Python SDK": hypercorn("tests.tools.probed.sdk_app:native"),
+    "TypeScript SDK": lambda _: [NODE, str(installed_service() / "service.mjs")],
+    "no verifier": hypercorn("tests.tools.probed.sdk_app:unguarded"),
+}
+
+
+@contextmanager
+def served(command: Callable[[int], Sequence[str]], key: str, log: Path) -> Iterator[str]:
+    """Run an endpoint that trusts *key*; yield its URL."""
+    port = free_port()
+    env = {
+        **os.environ,
+        "IDENTITY_KEY": key,
+        "RESTATE_IDENTITY_KEY": key,
+        "PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+    }
+    # The SDK takes SIGTERM away from its server, and nothing of it is kept: it is killed.
+    with running(command(port), log=log, env=env, ready=lambda: accepts_connections(port), patience=0.0):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def urls(restate_identity_keys: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Start an endpoint when it is first asked for."""
+    folder, started = tmp_path_factory.mktemp("probed"), dict[str, str]()
+    with ExitStack() as stack:
+
+        def url(name: str) -> str:
+            if name not in started:
+                log = folder / name.replace(" ", "-")
+                started[name] = stack.enter_context(served(ENDPOINTS[name], restate_identity_keys[0], log))
+            return started[name]
+
+        yield url
+
+
+@pytest.fixture(scope="module")
+def pem(restate_signer: RequestSigner, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("key") / "private.pem"
+    file.touch(mode=0o600)
+    file.write_bytes(restate_signer.to_pem())
+    return str(file)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False)
+
+
+def found(report: Report, finding: Finding) -> set[str]:
+    return {result.case.name for result in report.findings if result.finding is finding}
+
+
+def test_this_library_is_sound(urls: Callable[[str], str], pem: str) -> None:
+    done = run(urls("this library"), "--key", pem, "--services", "Greeter,Counter")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "over HTTP/2\n" in done.stdout
+    assert done.stdout.endswith("0 findings in 45 requests\n")
+    assert "\x1b" not in done.stdout
+
+
+def test_over_http1_it_is_sound_too(
+    restate_identity_keys: list[str], restate_signer: RequestSigner, tmp_path: Path
+) -> None:
+    with served(uvicorn("integrations.restate_sdk.app:app"), restate_identity_keys[0], tmp_path / "log") as url:
+        report = probe(url, signer=restate_signer)
+    assert (report.http_version, report.findings) == ("HTTP/1.1", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "lenience"), [("Python SDK", LENIENCE_OF_PYTHON), ("TypeScript SDK", LENIENCE_OF_TYPESCRIPT)]
+)
+def test_the_verifiers_of_the_sdks_are_lenient_and_nothing_else(
+    urls: Callable[[str], str], restate_signer: RequestSigner, name: str, lenience: set[str]
+) -> None:
+    report = probe(urls(name), signer=restate_signer, services=["Greeter"])
+    assert report.http_version == "HTTP/2"
+    assert found(report, Finding.LENIENT) == lenience
+    assert len(report.findings) == 2 * len(lenience)
+
+
+def test_an_endpoint_without_a_verifier_is_open_to_all(urls: Callable[[str], str], pem: str) -> None:
+    done = run(urls("no verifier"), "--key", pem, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["sound"], told["left_out"]) == (1, False, [])
+    attacks = [result for result in told["results"] if result["expected"] == "refused"]
+    assert len(attacks) == 28
+    assert all(result["finding"] in ("open", "lenient") for result in attacks)
+    assert {result["finding"] for result in told["results"] if result["expected"] == "accepted"} == {None}
+
+
+def test_without_the_key_less_is_tried_and_that_is_said(urls: Callable[[str], str]) -> None:
+    done = run(urls("this library"))
+    assert done.returncode == 0
+    assert "Left out, for want of --key: forged, expired, " in done.stdout
+    assert "12 requests" in done.stdout
+    assert run(urls("no verifier")).returncode == 1
+
+
+def test_with_another_key_it_is_said_that_genuine_requests_are_kept_out(urls: Callable[[str], str]) -> None:
+    report = probe(urls("this library"), signer=RequestSigner.generate())
+    assert {result.finding for result in report.findings} == {Finding.CLOSED}
+    assert found(report, Finding.CLOSED) == {"genuine"}
+
+
+def test_the_table_in_the_docs_is_what_the_endpoints_do(
+    urls: Callable[[str], str], restate_signer: RequestSigner
+) -> None:
+    reports = {name: probe(urls(name), signer=restate_signer) for name in ENDPOINTS}
+    assert comparison(reports) in PAGE.read_text("utf-8"), f"put this into {PAGE.name}:\n{comparison(reports)}"
+
+
+def comparison(reports: dict[str, Report]) -> str:
+    lines = ["| what is sent | sound | " + " | ".join(reports) + " |", "|---|---|" + "---|" * len(reports)]
+    for case in cases(None):
+        answers = [
+            ", ".join(str(result.status) for result in report.results if result.case.name == case.name)
+            for report in reports.values()
+        ]
+        lines.append(f"| {case.sends} | {'let in' if case.accepted else '401'} | {' | '.join(answers)} |")
+    return "\n".join(lines) + "\n"
+
+
+class Recorded(ThreadingHTTPServer):
+    """Answers every request with *statuses*, one after the other and then the last; 0 hangs up."""
+
+    daemon_threads = True
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.statuses = list(statuses)
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Recorded
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        self.server.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
+        if status:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+        self.close_connection = not status
+
+    do_GET = do_POST = answer  # noqa: N815 (the names are given)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def answering(*statuses: int) -> Iterator[Recorded]:
+    with Recorded(*statuses) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_what_it_sends_can_do_no_harm(restate_signer: RequestSigner) -> None:
+    services = [f"Service{number}" for number in range(MAX_SERVICES)]
+    with answering(401) as server:
+        probe(f"{server.url}/mounted/", signer=restate_signer, services=services)
+    assert len(server.requests) <= 180
+    for method, path, headers in server.requests:
+        if path != "/mounted/discover":
+            _, mounted, invoke, service, handler = path.split("/")
+            assert (method, mounted, invoke) == ("POST", "mounted", "invoke")
+            assert service in services
+            assert handler.startswith("restate_identity_probe_")
+        assert not {"content-length", "transfer-encoding"} & set(headers)
+
+
+@pytest.mark.parametrize("status", [404, 302, 500])
+def test_where_there_is_no_endpoint_nothing_is_probed(status: int) -> None:
+    with answering(status) as server:
+        done = run(server.url)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"/discover answers {status}: this is no endpoint" in done.stderr
+
+
+@pytest.mark.parametrize("status", [500, 302, 400])
+def test_an_endpoint_that_fails_is_taken_neither_for_one_that_refuses_nor_for_one_that_lets_in(
+    restate_signer: RequestSigner, status: int
+) -> None:
+    with answering(401, status) as server:
+        report = probe(server.url, signer=restate_signer)
+    assert {result.finding for result in report.results} == {Finding.UNCLEAR}
+
+
+def test_an_endpoint_that_stops_answering_is_left_alone() -> None:
+    with answering(401, 401, 0) as server:
+        with pytest.raises(ProbeError, match="stopped answering"):
+            probe(server.url)
+        assert len(server.requests) < 10
+
+
+def test_one_connection_that_is_dropped_is_no_finding() -> None:
+    with answering(401, 401, 0, 401) as server:
+        assert probe(server.url).findings == ()
+
+
+def test_where_nothing_listens_one_line_says_so() -> None:
+    done = run(f"http://127.0.0.1:{free_port()}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "is it running?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "services", "problem"),
+    [
+        ("127.0.0.1:9080", [], "not the URL of an endpoint"),
+        ("ftp://127.0.0.1", [], "not the URL of an endpoint"),
+        ("http://127.0.0.1:99999", [], "not the URL of an endpoint"),
+        ("http://[", [], "not the URL of an endpoint"),
+        ("http://user:secret@127.0.0.1", [], "not the URL of an endpoint"),
+        ("http://127.0.0.1/?query", [], "not the URL of an endpoint"),
+        ("http://127.0.0.1", ["../admin"], "not the name of a service"),
+        ("http://127.0.0.1", [".."], "not the name of a service"),
+        ("http://127.0.0.1", ["a"] * 11, "at most 10 services"),
+    ],
+)
+def test_what_cannot_be_probed_is_refused(url: str, services: list[str], problem: str) -> None:
+    with pytest.raises(ProbeError, match=problem) as error:
+        probe(url, services=services)
+    assert "secret" not in str(error.value)

@@ -1,5 +1,0 @@
-"""The demo's services as they are without a guard, to see that the demo notices."""
-
-from demo.services import app as guarded
-
-app = guarded.app
