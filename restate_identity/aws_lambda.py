@@ -99,6 +99,10 @@ def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
     return guarded_handler  # type: ignore[return-value]
 
 
+# Members of events from other sources, in which adapters look for the path, whatever else an event has.
+_OF_OTHER_SOURCES = frozenset(("Records", "requestPath", "raw_path"))
+
+
 class _Source(Enum):
     RESTATE = auto()
     API_GATEWAY = auto()  # and function URLs, which speak its payload format 2.0
@@ -127,10 +131,12 @@ def _request(event: Any) -> _Request:
 def _source(event: Mapping[str, Any]) -> _Source:
     """Return where *event* comes from, by the members that each source always sends.
 
-    No source sends both ``path`` and ``rawPath``. With both it would not be clear which of them is judged and which
-    one the handler routes on.
+    No source sends both ``path`` and ``rawPath``, or the members of another source. With both it would not be clear
+    which of them is judged and which one the handler routes on.
     """
     context = event.get("requestContext")
+    if not _OF_OTHER_SOURCES.isdisjoint(event):
+        return _Source.UNKNOWN
     if "rawPath" in event:
         genuine = event.get("version") == "2.0" and "path" not in event
         return _Source.API_GATEWAY if genuine else _Source.UNKNOWN

@@ -93,7 +93,8 @@ class RequestIdentityMiddleware:
     def _admit(self, request: HttpRequest) -> Identity | None:
         meta = request.META
         raw = raw_path(meta) if not hasattr(request, "scope") else request.scope.get("raw_path")
-        identity = self._guard.admit(request.path, meta.get(SCHEME_VARIABLE), meta.get(TOKEN_VARIABLE), raw)
+        inner = None if request.path_info == request.path else request.path_info
+        identity = self._guard.admit(request.path, meta.get(SCHEME_VARIABLE), meta.get(TOKEN_VARIABLE), raw, inner)
         request.restate_identity = identity  # type: ignore[attr-defined]
         return identity
 

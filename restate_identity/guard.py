@@ -12,7 +12,7 @@ from types import TracebackType
 from restate_identity.errors import Reason, VerificationError, quoted
 from restate_identity.identity import Identity, identity_context
 from restate_identity.keys import PublicKey
-from restate_identity.paths import is_rewritten, oddity
+from restate_identity.paths import is_call, is_rewritten, oddity, signed_path
 from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import MAX_CACHED_TOKEN_SIZE, IdentityVerifier
@@ -37,7 +37,8 @@ class RequestGuard:
             `verifier_from_environment` reads it.
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
             Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt,
-            nor is one that was sent as another path.
+            nor is one that was sent as another path. A function exempts no path that ends as Restate's calls do, in
+            ``/discover`` or ``/invoke/<service>/<handler>``: name it, if anybody may call it.
         observer: Is told of every request that is judged.
 
     Raises:
@@ -57,42 +58,78 @@ class RequestGuard:
         self._observer = _sound_observer(observer)
         self._log = RefusalLog()
 
-    def admit(self, path: str, scheme: str | None, token: str | None, raw_path: bytes | None = None) -> Identity | None:
+    def admit(
+        self,
+        path: str,
+        scheme: str | None,
+        token: str | None,
+        raw_path: bytes | None = None,
+        inner_path: str | None = None,
+    ) -> Identity | None:
         """Return the identity of a genuine request, or None if *path* is exempt; log a refusal and raise it.
 
         Args:
-            path: The decoded path that the application routes on.
+            path: The decoded path of the request.
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
             raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
+            inner_path: The end of *path* on which the application routes, if it is mounted under the rest. A caller may
+                choose where it begins, so it must carry what was signed, or be exempt as well.
 
         Raises:
             VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; keep nothing of
                 the body, and do not call the application.
         """
-        if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path) is True:
-            odd = oddity(path, raw_path)
-            if odd is None and is_rewritten(path, raw_path):
-                odd = "was sent as another path"
-            if odd is None:
+        if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path):
+            problem = self._exemption_problem(path, raw_path, inner_path)
+            if problem is None:
                 return None
-            error = _not_exempt(path, odd)
+            error = VerificationError(Reason.WRONG_AUDIENCE, f"the path {quoted(path)} is exempt, but {problem}")
             self._refused(path, error, 0.0)
             raise error
         if self._observer is not None:
-            return self._admit_observed(self._observer, path, scheme, token, raw_path)
+            return self._admit_observed(self._observer, path, scheme, token, raw_path, inner_path)
         try:
-            return self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
+            return self._verified(path, scheme, token, raw_path, inner_path)
         except VerificationError as error:
             self._refused(path, error, 0.0)
             raise
 
+    def _verified(
+        self, path: str, scheme: str | None, token: str | None, raw_path: bytes | None, inner_path: str | None
+    ) -> Identity:
+        identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
+        if inner_path is not None and signed_path(inner_path) != identity.audience:
+            raise VerificationError(
+                Reason.WRONG_AUDIENCE,
+                f"signed for {quoted(identity.audience)}, but the application is mounted in a way that it routes on "
+                f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
+                kid=identity.key,
+            )
+        return identity
+
+    def _exemption_problem(self, path: str, raw_path: bytes | None, inner_path: str | None) -> str | None:
+        odd = oddity(path, raw_path)
+        if odd is None and is_rewritten(path, raw_path):
+            odd = "was sent as another path"
+        if odd is not None:
+            return f"{odd}, which not every server and framework reads alike: ask for the plain path"
+        if inner_path is not None and not (self._is_exempt is not None and self._is_exempt(inner_path)):
+            return f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
+        return None
+
     def _admit_observed(
-        self, observer: Observer, path: str, scheme: str | None, token: str | None, raw_path: bytes | None
+        self,
+        observer: Observer,
+        path: str,
+        scheme: str | None,
+        token: str | None,
+        raw_path: bytes | None,
+        inner_path: str | None,
     ) -> Identity:
         misses = self.verifier.cache_info().misses
         started = perf_counter()
         try:
-            identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
+            identity = self._verified(path, scheme, token, raw_path, inner_path)
         except VerificationError as error:
             self._refused(path, error, perf_counter() - started)
             raise
@@ -112,14 +149,6 @@ class RequestGuard:
             self._observer.refused(error, path=path, seconds=seconds)
         except Exception as failure:  # noqa: BLE001 (the request is refused for its own reason)
             self._log.observer_failed(failure)
-
-
-def _not_exempt(path: str, odd: str) -> VerificationError:
-    return VerificationError(
-        Reason.WRONG_AUDIENCE,
-        f"the path {quoted(path)} is exempt, but {odd}, which not every server and framework reads alike: "
-        "ask for the plain path",
-    )
 
 
 class serving:
@@ -174,7 +203,7 @@ def _sound_observer(observer: Observer | None) -> Observer | None:
 
 def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[[str], bool] | None:
     if callable(exempt_paths):
-        return exempt_paths
+        return lambda path: exempt_paths(path) is True and not is_call(path)
     if isinstance(exempt_paths, str):
         raise TypeError(f"exempt_paths is a list of paths: put the single path into one, [{exempt_paths!r}]")
     paths = frozenset(exempt_paths)

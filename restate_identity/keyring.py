@@ -6,18 +6,15 @@ most once in an interval, whether the file is still the same. So rotation needs 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from restate_identity._redaction import shown
+from restate_identity._key_list import keys_in
 from restate_identity._regular_file import read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
 from restate_identity.identity import Identity
@@ -31,7 +28,6 @@ KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
 # The two that Restate's own tools set, with a single key each.
 VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY")
 
-MANIFEST_KIND = "RestateCloudEnvironment"
 # About a thousand keys. What is larger is not a file of keys, and is not read at every change.
 MAX_FILE_SIZE = 64 * 1024
 # Clocks of file systems are coarse (10 ms on Linux, 2 s on FAT): a younger change can hide another one.
@@ -107,21 +103,23 @@ class KeyFile:
     ) -> None:
         if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
             raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
-        self.path: Path = Path(path)
+        # The process may change its working directory, and another file of that name may stand there.
+        self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every
         self._clock = clock
         self._lock = threading.Lock()
-        self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
         self._problem: tuple[_Stamp | None, str] | None = None
         # Counted, so that one that took long does not undo what a later one found.
         self._looks = 0
         self._last_result = 0
         self.due: float = clock() + refresh_every
         """When the file is to be looked at again, on *clock*."""
+        # What cannot be used is read again at every look, but it is not parsed again while it stays the same.
+        self._parse = _Parser()
         # None if the file must be read at the next look, whatever its stamp is then.
         self._stamp: _Stamp | None
         self._keys: tuple[PublicKey, ...]
-        self._stamp, self._keys = _read(self.path)
+        self._stamp, self._keys = _read(self.path, self._parse)
 
     def __repr__(self) -> str:
         return f"<KeyFile {shown_path(self.path)!r}>"
@@ -137,10 +135,7 @@ class KeyFile:
         Args:
             options: As for `IdentityVerifier`.
         """
-        with self._lock:
-            verifier = _FileVerifier(self, self._clock, options)
-            self._verifiers.add(verifier)
-        return verifier
+        return _FileVerifier(self, self._clock, options)
 
     def refresh(self) -> None:
         """Look at the file, if it is time to; of several threads, one does. Raises nothing, whatever the file is."""
@@ -159,7 +154,7 @@ class KeyFile:
             if seen == known:
                 return
             # Another file may stand there by now. The stamp that is kept is that of the one that is read.
-            stamp, keys = _read(self.path)
+            stamp, keys = _read(self.path, self._parse)
         except OSError as error:
             self._keep(look, seen, str(_unreadable(self.path, error)))
         except (InvalidKeyError, ImportError) as error:
@@ -179,10 +174,7 @@ class KeyFile:
             if keys == self._keys and self._problem is None:
                 return
             self._problem = None
-            if keys != self._keys:
-                self._keys = keys
-                for verifier in self._verifiers:
-                    verifier.replace_keys(keys)
+            self._keys = keys
         logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
 
     def _keep(self, look: int, seen: _Stamp | None, problem: str) -> None:
@@ -202,17 +194,34 @@ class _FileVerifier(IdentityVerifier):
     """A verifier that has its file looked at before it judges, when the time has come."""
 
     def __init__(self, file: KeyFile, clock: Callable[[], float], options: dict[str, Any]) -> None:
-        super().__init__(file.keys, **options)
         self._file = file
         self._file_clock = clock
+        self._taking = threading.Lock()
+        self._taken = file.keys
+        super().__init__(self._taken, **options)
         self._verify_signature = super().verify_signature
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        self._take()
+        return super().keys
 
     def verify_signature(
         self, path: str, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
     ) -> Identity:
         if self._file_clock() >= self._file.due:
             self._file.refresh()
+        if self._file.keys is not self._taken:
+            self._take()
         return self._verify_signature(path, scheme, token, raw_path=raw_path)
+
+    def _take(self) -> None:
+        # The keys are looked at within the lock: a thread that was slow must not bring older ones back.
+        with self._taking:
+            keys = self._file.keys
+            if keys is not self._taken:
+                self.replace_keys(keys)
+                self._taken = keys
 
 
 class _Stamp(NamedTuple):
@@ -229,7 +238,39 @@ class _Stamp(NamedTuple):
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _read(path: Path) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
+class _Parser:
+    """Parses the content of a key file, and remembers the last that could not be used."""
+
+    def __init__(self) -> None:
+        self._unusable: tuple[bytes, InvalidKeyError] | None = None
+
+    def __call__(self, content: bytes) -> tuple[PublicKey, ...]:
+        unusable = self._unusable
+        if unusable is not None and unusable[0] == content:
+            raise unusable[1]
+        try:
+            return _keys_in(content)
+        except InvalidKeyError as error:
+            self._unusable = content, error.with_traceback(None)
+            raise
+
+
+def _keys_in(content: bytes) -> tuple[PublicKey, ...]:
+    try:
+        # Editors on Windows put a mark in front.
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidKeyError("is not UTF-8 text") from None
+    try:
+        keys = keys_in(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"cannot be used: {error}") from None
+    if not keys:
+        raise InvalidKeyError("has no keys in it: write one publickeyv1_... a line")
+    return keys
+
+
+def _read(path: Path, parse: Callable[[bytes], tuple[PublicKey, ...]]) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
     """Return the stamp of a file and its keys. The stamp is None if the next change may leave the same one."""
     now = time.time()
     try:
@@ -239,16 +280,9 @@ def _read(path: Path) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
     stamp = _Stamp.of(status)
     is_young = abs(now - max(stamp.modified, stamp.changed) / 1e9) < COARSEST_CLOCK
     try:
-        # Editors on Windows put a mark in front.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidKeyError(f"{_named(path)} is not UTF-8 text") from None
-    try:
-        keys = tuple(dict.fromkeys(_keys_in(text)))
+        keys = parse(content)
     except InvalidKeyError as error:
-        raise InvalidKeyError(f"{_named(path)} cannot be used: {error}") from None
-    if not keys:
-        raise InvalidKeyError(f"{_named(path)} has no keys in it: write one publickeyv1_... a line")
+        raise InvalidKeyError(f"{_named(path)} {error}") from None
     return None if is_young else stamp, keys
 
 
@@ -258,74 +292,3 @@ def _named(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> InvalidKeyError:
     return InvalidKeyError(f"{_named(path)} cannot be read: {error.strerror or type(error).__name__}")
-
-
-# --- what is in the file
-
-_MANIFEST = re.compile(
-    r"""^(?:[ \t]*\{|---(?:\s|$)|["']?(?:apiVersion|kind|metadata|spec)["']?[ \t]*:)""", re.MULTILINE
-)
-
-
-def _keys_in(text: str) -> Iterable[PublicKey]:
-    return _keys_in_manifests(text) if _MANIFEST.search(text) else _keys_in_lines(text)
-
-
-def _keys_in_lines(text: str) -> Iterable[PublicKey]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        key = line.partition("#")[0].strip()
-        if not key:
-            continue
-        try:
-            yield PublicKey.parse(key)
-        except InvalidKeyError as error:
-            raise InvalidKeyError(f"line {number}: {error}") from None
-
-
-def _keys_in_manifests(text: str) -> Iterable[PublicKey]:
-    documents = [document for document in _documents(text) if document is not None]
-    manifests = [
-        document for document in documents if isinstance(document, dict) and document.get("kind") == MANIFEST_KIND
-    ]
-    if not manifests:
-        kinds = ", ".join(map(_kind_of, documents)) or "none"
-        raise InvalidKeyError(f"it has no manifest of the kind {MANIFEST_KIND} (its kinds: {kinds})")
-    for manifest in manifests:
-        spec = manifest.get("spec")
-        key = spec.get("signingPublicKey") if isinstance(spec, dict) else None
-        if key is None:
-            raise InvalidKeyError(f"a manifest of the kind {MANIFEST_KIND} has no spec.signingPublicKey")
-        try:
-            yield PublicKey.parse(key)
-        except InvalidKeyError as error:
-            raise InvalidKeyError(f"spec.signingPublicKey: {error}") from None
-
-
-def _kind_of(document: Any) -> str:
-    kind = document.get("kind") if isinstance(document, dict) else None
-    # A document that is a single text may be a token.
-    return shown(kind) if isinstance(kind, str) else f"a value of type {type(document).__name__}"
-
-
-def _documents(text: str) -> list[Any]:
-    # Their errors quote what they stumble over, and a manifest may stand beside a Secret: only the place is repeated.
-    if text.lstrip().startswith("{"):
-        try:
-            return [json.loads(text)]
-        except json.JSONDecodeError as error:
-            raise InvalidKeyError(f"it is not JSON from line {error.lineno} on") from None
-        except (ValueError, RecursionError):
-            raise InvalidKeyError("it is not JSON") from None
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError(
-            "a manifest in YAML needs PyYAML: pip install 'restate-identity[kubernetes]'", name=error.name
-        ) from error
-    try:
-        return list(yaml.safe_load_all(text))
-    except yaml.MarkedYAMLError as error:
-        place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
-        raise InvalidKeyError(f"it is not YAML{place}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        raise InvalidKeyError("it is not YAML") from None

@@ -47,6 +47,12 @@ def signed_path(path: str) -> str:
     return path
 
 
+def is_call(path: str) -> bool:
+    """Return whether *path* ends as one that Restate calls, whatever the names and the case of its letters."""
+    parts = path.lower().rsplit("/", 3)
+    return (len(parts) == 4 and parts[1] == "invoke") or (len(parts) > 1 and parts[-1] == "discover")
+
+
 def is_signed_form(audience: str) -> bool:
     """Return whether a Restate server can have signed *audience*.
 

@@ -74,7 +74,11 @@ class RequestIdentityMiddleware:
     ) -> Iterable[bytes]:
         try:
             identity = self._guard.admit(
-                _path(environ), environ.get(SCHEME_VARIABLE), environ.get(TOKEN_VARIABLE), raw_path(environ)
+                _path(environ),
+                environ.get(SCHEME_VARIABLE),
+                environ.get(TOKEN_VARIABLE),
+                raw_path(environ),
+                _inner_path(environ),
             )
         except VerificationError:
             start_response(_STATUS, list(REFUSAL_HEADERS))
@@ -142,10 +146,23 @@ def _path(environ: WSGIEnvironment) -> str:
     A server hands bytes over as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded on its own, as
     frameworks do it. Bytes that are not UTF-8 are returned as bytes, and the core refuses a path that is not text.
     """
-    script_name, path_info = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-    # PEP 3333 has an empty one for the root. serverless-wsgi gives "/" behind a load balancer.
-    parts = "" if script_name == "/" else script_name, path_info
+    parts = _script_name(environ), environ.get("PATH_INFO", "")
     try:
         return "".join(part.encode("latin-1").decode() for part in parts)
     except UnicodeError:
         return "".join(parts).encode("latin-1", "replace")  # type: ignore[return-value]
+
+
+def _inner_path(environ: WSGIEnvironment) -> str | None:
+    """Return the part of the path below the mount point; None if there is no mount point.
+
+    gunicorn takes ``SCRIPT_NAME`` from a header of the request, if it comes from a proxy that it trusts, such as any on
+    the same machine.
+    """
+    return environ.get("PATH_INFO", "") if _script_name(environ) else None
+
+
+def _script_name(environ: WSGIEnvironment) -> str:
+    script_name: str = environ.get("SCRIPT_NAME", "")
+    # PEP 3333 has an empty one for the root. serverless-wsgi gives "/" behind a load balancer.
+    return "" if script_name == "/" else script_name

@@ -17,6 +17,12 @@ settings.register_profile("no deadline", settings(), deadline=None)
 settings.load_profile("no deadline")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case with a key by its argument: keys are made anew in each process, and all processes must agree."""
+    text = ascii(val) if isinstance(val, (str, bytes)) else ""
+    return argname if "publickeyv1_" in text or "PRIVATE KEY" in text else None
+
+
 @pytest.fixture(autouse=True)
 def _no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:

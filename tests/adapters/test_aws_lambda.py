@@ -130,7 +130,7 @@ def test_a_header_without_any_value_is_none() -> None:
 
 def test_an_exempt_event_reaches_the_handler_without_an_identity(source: str) -> None:
     handler = Handler()
-    inner = require_request_identity(handler, identity_keys=KEYS, exempt_paths=lambda path: path == PATH)
+    inner = require_request_identity(handler, identity_keys=KEYS, exempt_paths=[PATH])
     outer = require_request_identity(inner, identity_keys=KEYS)
     assert outer(SOURCES[source](PATH, HEADERS), None) == {"statusCode": 200}
     assert [identity for _, _, identity in handler.calls] == [None]
@@ -219,13 +219,35 @@ UNKNOWN_EVENTS = {
     "two paths, in format 2.0": {**http_api(PATH, HEADERS), "path": "/invoke/Admin/delete", "httpMethod": "POST"},
     "two paths, from Restate": {**restate("/invoke/Admin/delete", HEADERS), "rawPath": PATH},
     "two paths, from Restate, the other way round": {**restate(PATH, HEADERS), "rawPath": "/invoke/Admin/delete"},
+    **{
+        f"{source}, with {member}": {**make(PATH, HEADERS), member: other}
+        for source, make in SOURCES.items()
+        for member, other in {
+            "Records": [{"cf": {"request": {"uri": "/invoke/Admin/delete"}}}],
+            "requestPath": "/invoke/Admin/delete",
+            "raw_path": "/invoke/Admin/delete",
+        }.items()
+    },
 }
 
 
 @pytest.mark.parametrize("name", UNKNOWN_EVENTS)
 def test_an_event_of_unknown_shape_is_refused_whatever_is_exempt(name: str) -> None:
-    answer, handler = call(UNKNOWN_EVENTS[name], exempt_paths=lambda _: True)
+    answer, handler = call(UNKNOWN_EVENTS[name], exempt_paths=[PATH, "/invoke/Admin/delete"])
     assert (answer, handler.calls) == (PLAIN, [])
+
+
+@pytest.mark.parametrize("source", ["rest_api", "http_api", "http_api_v1"])
+@pytest.mark.parametrize("exempt", [[], [PATH], [PATH, "/invoke/Admin/delete"]])
+def test_an_event_whose_request_context_has_another_path_is_refused(source: str, exempt: list[str]) -> None:
+    event = SOURCES[source](PATH, HEADERS)
+    context = event["requestContext"].get("http", event["requestContext"])
+    context["path"] = f"/prod{PATH}"
+    assert call(event, exempt_paths=exempt)[0]["statusCode"] == 200
+    for other in ("/invoke/Admin/delete", f"{PATH}#", "/invoke%2FGreeter/greet", 7):
+        context["path"] = other
+        answer, handler = call(event, exempt_paths=exempt)
+        assert (answer["statusCode"], handler.calls) == (401, []), other
 
 
 def test_an_error_of_the_handler_passes_and_leaves_no_identity_behind() -> None:

@@ -248,7 +248,7 @@ def wsgi_request(path_info: str, script_name: str = "") -> HttpRequest:
         ("", PATH, 200),
         ("/prefix", PATH, 200),
         ("/prefix/", PATH, 200),
-        ("/prefix/invoke/Greeter", "/greet", 200),
+        ("/prefix/invoke/Greeter", "/greet", 401),
         ("", f"/{PATH}", 401),
         ("", f"/x/..{PATH}", 401),
         ("", f"{PATH}/", 401),

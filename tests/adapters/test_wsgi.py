@@ -153,7 +153,6 @@ def test_a_middleware_without_a_usable_key_cannot_be_made(options: dict[str, Any
         ("", PATH),
         ("/", PATH),
         ("/prefix", PATH),
-        ("/prefix/invoke/Greeter", "/greet"),
         ("/prefix", "/more/invoke/Greeter/greet"),
     ],
 )
@@ -163,12 +162,19 @@ def test_script_name_and_path_info_together_are_the_path(script_name: str, path_
 
 
 def test_an_absent_script_name_or_path_info_is_empty() -> None:
-    environ = environment("/", signed=PATH, SCRIPT_NAME=f"/prefix{PATH}")
+    environ = environment("/", SCRIPT_NAME="/open", **UNSIGNED)
     del environ["PATH_INFO"]
-    assert Call(guarded(Application()), environ).status == "200 OK"
+    assert Call(guarded(Application(), exempt_paths=lambda _: True), environ).status == "200 OK"
     environ = environment()
     del environ["SCRIPT_NAME"]
     assert Call(guarded(Application()), environ).status == "200 OK"
+
+
+@pytest.mark.parametrize(
+    ("script_name", "path_info"), [("/prefix/invoke/Greeter", "/greet"), (PATH, ""), ("/invoke", "/Greeter/greet")]
+)
+def test_a_mount_point_that_takes_a_part_of_what_was_signed_is_refused(script_name: str, path_info: str) -> None:
+    assert Call(guarded(Application()), environment(path_info, signed=PATH, SCRIPT_NAME=script_name)).answer == REFUSAL
 
 
 def test_a_function_that_exempts_sees_the_path_decoded_as_utf8() -> None:

@@ -127,20 +127,70 @@ def test_nor_is_one_that_was_sent_in_a_form_with_more_than_one_meaning(raw_path:
     ],
 )
 def test_nor_is_one_that_was_sent_as_another_path(path: str, raw_path: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    everything = guard(lambda _path: True)
+    exempt = guard([path])
 
     with pytest.raises(VerificationError):
-        everything.admit(path, None, None, raw_path)
+        exempt.admit(path, None, None, raw_path)
     assert "is exempt, but was sent as another path" in lines(caplog)[0]
-    assert everything.admit(path, None, None, path.encode()) is None
+    assert exempt.admit(path, None, None, path.encode()) is None
 
 
 @pytest.mark.parametrize("path", ["/health", "/invoke/B/health"])
 def test_an_exempt_path_may_be_sent_with_another_prefix(path: str) -> None:
+    exempt = guard([path, f"/prod{path}"])
+
+    assert exempt.admit(path, None, None, b"/prod" + path.encode()) is None
+    assert exempt.admit("/prod" + path, None, None, path.encode()) is None
+
+
+CALLS = [
+    "/discover",
+    "/public/discover",
+    PATH,
+    f"/public{PATH}",
+    "/public/invoke/a.b/c-d",
+    "/public/INVOKE/A/b",
+    "/x/Discover",
+]
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_a_function_exempts_nothing_that_restate_calls(path: str) -> None:
     everything = guard(lambda _path: True)
 
-    assert everything.admit(path, None, None, b"/prod" + path.encode()) is None
-    assert everything.admit("/prod" + path, None, None, path.encode()) is None
+    assert refusal(everything, path) is Reason.MISSING_SCHEME
+    assert everything.admit("/public/invoke", None, None) is None
+    assert everything.admit("/invoke/b", None, None) is None
+
+
+def test_what_restate_calls_is_exempt_if_it_is_named() -> None:
+    assert guard([PATH, "/discover"]).admit(PATH, None, None) is None
+    assert guard([PATH, "/discover"]).admit("/discover", None, None) is None
+
+
+# --- a mounted application
+
+
+def test_below_a_mount_point_the_application_must_route_on_what_was_signed(caplog: pytest.LogCaptureFixture) -> None:
+    mounted = guard()
+
+    assert mounted.admit(f"/app{PATH}", "v1", SIGNER.token(PATH), None, PATH) is not None
+    assert mounted.admit(f"/app/v1{PATH}", "v1", SIGNER.token(PATH), None, f"/v1{PATH}") is not None
+    for inner_path in ("/greet", "/Greeter/greet", "", "eeter/greet", "/", PATH[1:]):
+        with pytest.raises(VerificationError) as refused:
+            mounted.admit(PATH, "v1", SIGNER.token(PATH), None, inner_path)
+        assert refused.value.reason is Reason.WRONG_AUDIENCE
+    assert "let its mount point, SCRIPT_NAME, end before /invoke and /discover" in lines(caplog)[0]
+
+
+def test_below_a_mount_point_both_paths_must_be_exempt(caplog: pytest.LogCaptureFixture) -> None:
+    assert guard(["/app/health", "/health"]).admit("/app/health", None, None, None, "/health") is None
+    for exempt in (guard(["/app/health"]), guard(lambda path: path.startswith("/app/"))):
+        assert exempt.admit("/app/health", None, None) is None
+        with pytest.raises(VerificationError) as refused:
+            exempt.admit("/app/health", None, None, None, "/health")
+        assert refused.value.reason is Reason.WRONG_AUDIENCE
+    assert "routes on '/health', which is not: exempt both" in lines(caplog)[0]
 
 
 def test_an_exempt_path_needs_no_signature_and_a_bad_one_does_not_matter() -> None:
@@ -156,8 +206,8 @@ def test_a_function_can_say_what_is_exempt() -> None:
 
 @pytest.mark.parametrize("answer", [1, "yes", [True], object(), 1.0])
 def test_only_true_exempts_and_not_what_is_merely_truthy(answer: Any) -> None:
-    assert refusal(guard(lambda _path: answer), PATH) is Reason.MISSING_SCHEME
-    assert guard(lambda _path: bool(answer)).admit(PATH, None, None) is None
+    assert refusal(guard(lambda _path: answer), "/health") is Reason.MISSING_SCHEME
+    assert guard(lambda _path: bool(answer)).admit("/health", None, None) is None
 
 
 def test_a_function_that_fails_admits_nobody() -> None:

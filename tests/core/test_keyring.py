@@ -542,6 +542,39 @@ def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     assert "top-secret" not in caplog.text
 
 
+def test_a_file_with_a_relative_path_stays_the_same_file_when_the_working_directory_changes(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.chdir(path.parent)
+    verifier = KeyFile(path.name, clock=clock).verifier()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / path.name).write_text(lines(OTHER))
+    monkeypatch.chdir(elsewhere)
+    replace(path, lines(NEW))
+    clock.now += 10
+
+    assert accepts(verifier, NEW)
+    assert not accepts(verifier, OLD)
+    assert not accepts(verifier, OTHER)
+
+
+def test_what_cannot_be_used_is_not_parsed_again_while_it_stays_the_same(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    file = KeyFile(path, clock=clock)
+    path.write_text("kind: Secret\n")
+    for _ in range(3):
+        clock.now += 10
+        file.refresh()
+        # If it were parsed again, another error would be found, and logged.
+        monkeypatch.setitem(sys.modules, "yaml", None)
+
+    (problem,) = logged(caplog)
+    assert "its kinds: Secret" in problem
+
+
 def test_a_second_loss_of_the_same_file_is_told_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "restate_identity")
     clock = Clock()

@@ -1,0 +1,88 @@
+"""The keys in a text: one a line, or in Kubernetes manifests, YAML or JSON. No files, no environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from restate_identity._redaction import shown
+from restate_identity.errors import InvalidKeyError
+from restate_identity.keys import PublicKey
+
+MANIFEST_KIND = "RestateCloudEnvironment"
+_MANIFEST = re.compile(
+    r"""^(?:[ \t]*\{|---(?:\s|$)|["']?(?:apiVersion|kind|metadata|spec)["']?[ \t]*:)""", re.MULTILINE
+)
+
+
+def keys_in(text: str) -> tuple[PublicKey, ...]:
+    """Return the keys in *text*, each once; none if there are none.
+
+    Raises:
+        InvalidKeyError: A line or a manifest cannot be used; says which.
+        ImportError: It is YAML, and PyYAML is missing; names the extra to install.
+    """
+    keys = _keys_in_manifests(text) if _MANIFEST.search(text) else _keys_in_lines(text)
+    return tuple(dict.fromkeys(keys))
+
+
+def _keys_in_lines(text: str) -> Iterable[PublicKey]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        key = line.partition("#")[0].strip()
+        if not key:
+            continue
+        try:
+            yield PublicKey.parse(key)
+        except InvalidKeyError as error:
+            raise InvalidKeyError(f"line {number}: {error}") from None
+
+
+def _keys_in_manifests(text: str) -> Iterable[PublicKey]:
+    documents = [document for document in _documents(text) if document is not None]
+    manifests = [
+        document for document in documents if isinstance(document, dict) and document.get("kind") == MANIFEST_KIND
+    ]
+    if not manifests:
+        kinds = ", ".join(map(_kind_of, documents)) or "none"
+        raise InvalidKeyError(f"it has no manifest of the kind {MANIFEST_KIND} (its kinds: {kinds})")
+    for manifest in manifests:
+        spec = manifest.get("spec")
+        key = spec.get("signingPublicKey") if isinstance(spec, dict) else None
+        if key is None:
+            raise InvalidKeyError(f"a manifest of the kind {MANIFEST_KIND} has no spec.signingPublicKey")
+        try:
+            yield PublicKey.parse(key)
+        except InvalidKeyError as error:
+            raise InvalidKeyError(f"spec.signingPublicKey: {error}") from None
+
+
+def _kind_of(document: Any) -> str:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    # A document that is a single text may be a token.
+    return shown(kind) if isinstance(kind, str) else f"a value of type {type(document).__name__}"
+
+
+def _documents(text: str) -> list[Any]:
+    # Their errors quote what they stumble over, and a manifest may stand beside a Secret: only the place is repeated.
+    if text.lstrip().startswith("{"):
+        try:
+            return [json.loads(text)]
+        except json.JSONDecodeError as error:
+            raise InvalidKeyError(f"it is not JSON from line {error.lineno} on") from None
+        except (ValueError, RecursionError):
+            raise InvalidKeyError("it is not JSON") from None
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError(
+            "a manifest in YAML needs PyYAML: pip install 'restate-identity[kubernetes]'", name=error.name
+        ) from error
+    try:
+        return list(yaml.safe_load_all(text))
+    except yaml.MarkedYAMLError as error:
+        place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
+        raise InvalidKeyError(f"it is not YAML{place}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        raise InvalidKeyError("it is not YAML") from None
