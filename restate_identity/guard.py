@@ -15,7 +15,7 @@ from restate_identity.keys import PublicKey
 from restate_identity.paths import is_call, is_rewritten, oddity, signed_path
 from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
-from restate_identity.verifier import MAX_CACHED_TOKEN_SIZE, IdentityVerifier
+from restate_identity.verifier import IdentityVerifier
 
 # What a refused caller sees, the same for every reason: an attacker learns nothing, the operator reads the log.
 # RFC 9110, 15.5.2 wants a challenge with every 401.
@@ -39,7 +39,7 @@ class RequestGuard:
             Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt,
             nor is one that was sent as another path. A function exempts no path that ends as Restate's calls do, in
             ``/discover`` or ``/invoke/<service>/<handler>``: name it, if anybody may call it.
-        observer: Is told of every request that is judged.
+        observer: Receives the outcome of every verified request.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
@@ -56,6 +56,9 @@ class RequestGuard:
         self.verifier: IdentityVerifier = _verifier(identity_keys, verifier)
         self._is_exempt = _exemption(exempt_paths)
         self._observer = _sound_observer(observer)
+        watch = getattr(observer, "watch", None)
+        if watch is not None:
+            watch(self.verifier)
         self._log = RefusalLog()
 
     def admit(
@@ -79,76 +82,54 @@ class RequestGuard:
             VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; keep nothing of
                 the body, and do not call the application.
         """
-        if self._is_exempt is not None and isinstance(path, str) and self._is_exempt(path):
-            problem = self._exemption_problem(path, raw_path, inner_path)
-            if problem is None:
-                return None
-            error = VerificationError(Reason.WRONG_AUDIENCE, f"the path {quoted(path)} is exempt, but {problem}")
-            self._refused(path, error, 0.0)
-            raise error
-        if self._observer is not None:
-            return self._admit_observed(self._observer, path, scheme, token, raw_path, inner_path)
+        observer = self._observer
+        started = 0.0 if observer is None else perf_counter()
         try:
-            return self._verified(path, scheme, token, raw_path, inner_path)
+            if self._is_exempt is not None and self._exempts(path, raw_path, inner_path):
+                return None
+            identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
+            if inner_path is not None and signed_path(inner_path) != identity.audience:
+                raise _wrong_mount_point(identity, inner_path)
         except VerificationError as error:
-            self._refused(path, error, 0.0)
+            self._log.refused(path, error)
+            if observer is not None:
+                self._tell(observer.refused, error, path, started)
             raise
-
-    def _verified(
-        self, path: str, scheme: str | None, token: str | None, raw_path: bytes | None, inner_path: str | None
-    ) -> Identity:
-        identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
-        if inner_path is not None and signed_path(inner_path) != identity.audience:
-            raise VerificationError(
-                Reason.WRONG_AUDIENCE,
-                f"signed for {quoted(identity.audience)}, but the application is mounted in a way that it routes on "
-                f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
-                kid=identity.key,
-            )
+        if observer is not None:
+            self._tell(observer.accepted, identity, path, started)
         return identity
 
-    def _exemption_problem(self, path: str, raw_path: bytes | None, inner_path: str | None) -> str | None:
+    def _exempts(self, path: str, raw_path: bytes | None, inner_path: str | None) -> bool:
+        assert self._is_exempt is not None
+        if not isinstance(path, str) or not self._is_exempt(path):
+            return False
         odd = oddity(path, raw_path)
         if odd is None and is_rewritten(path, raw_path):
             odd = "was sent as another path"
         if odd is not None:
-            return f"{odd}, which not every server and framework reads alike: ask for the plain path"
-        if inner_path is not None and not (self._is_exempt is not None and self._is_exempt(inner_path)):
-            return f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
-        return None
+            problem = f"{odd}, which not every server and framework reads alike: ask for the plain path"
+        elif inner_path is not None and not self._is_exempt(inner_path):
+            problem = f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
+        else:
+            return True
+        raise VerificationError(Reason.WRONG_AUDIENCE, f"the path {quoted(path)} is exempt, but {problem}")
 
-    def _admit_observed(
-        self,
-        observer: Observer,
-        path: str,
-        scheme: str | None,
-        token: str | None,
-        raw_path: bytes | None,
-        inner_path: str | None,
-    ) -> Identity:
-        misses = self.verifier.cache_info().misses
-        started = perf_counter()
+    def _tell(
+        self, method: Callable[..., None], outcome: Identity | VerificationError, path: str, started: float
+    ) -> None:
         try:
-            identity = self._verified(path, scheme, token, raw_path, inner_path)
-        except VerificationError as error:
-            self._refused(path, error, perf_counter() - started)
-            raise
-        seconds = perf_counter() - started
-        cached = self.verifier.cache_info().misses == misses and len(token or "") <= MAX_CACHED_TOKEN_SIZE
-        try:
-            observer.accepted(identity, path=path, seconds=seconds, cached=cached)
-        except Exception as failure:  # noqa: BLE001 (the request is genuine)
+            method(outcome, path=path, seconds=perf_counter() - started)
+        except Exception as failure:  # noqa: BLE001 (an observer changes nothing for the request)
             self._log.observer_failed(failure)
-        return identity
 
-    def _refused(self, path: str, error: VerificationError, seconds: float) -> None:
-        self._log.refused(path, error)
-        if self._observer is None:
-            return
-        try:
-            self._observer.refused(error, path=path, seconds=seconds)
-        except Exception as failure:  # noqa: BLE001 (the request is refused for its own reason)
-            self._log.observer_failed(failure)
+
+def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError:
+    return VerificationError(
+        Reason.WRONG_AUDIENCE,
+        f"signed for {quoted(identity.audience)}, but the application is mounted in a way that it routes on "
+        f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
+        kid=identity.key,
+    )
 
 
 class serving:

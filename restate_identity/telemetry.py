@@ -1,47 +1,57 @@
-"""What a guard tells of its work: the observer protocol, and observers for OpenTelemetry and Prometheus.
+"""What a guard reports: the observer protocol, and observers for OpenTelemetry and Prometheus.
 
-Both write the same metrics, OpenTelemetry's names being those of Prometheus with dots (its exporter turns one into the
-other):
+Both write the same metrics. Those of OpenTelemetry have dots where Prometheus has underscores; its exporter turns one
+into the other:
 
 ``restate_identity_requests_total``
-    Requests that were judged, by ``outcome`` (``accepted``, ``refused``) and ``reason`` (a `Reason`, if refused).
-``restate_identity_cache_lookups_total``
-    Requests that were accepted, by ``result``: ``hit``, the token was verified before; or ``miss``.
+    Verified requests, by ``outcome`` (``accepted``, ``refused``) and ``reason`` (a `Reason`, if refused).
+``restate_identity_accepted_total``
+    Accepted requests, by the ``key`` that signed them: an old key that has fallen silent can be removed.
 ``restate_identity_verification_duration_seconds``
-    A histogram of how long judging took, by ``outcome``.
+    A histogram of how long verification took, by ``outcome``.
+``restate_identity_cache_lookups_total``
+    Tokens looked up in the cache since the keys were last replaced, by ``result``: ``hit``, the token was verified
+    before; or ``miss``. Read from `IdentityVerifier.cache_info` when the metrics are collected.
+``restate_identity_cache_tokens``
+    Tokens in the cache; read likewise.
 """
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Protocol
 
 from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity
+from restate_identity.verifier import IdentityVerifier
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import MeterProvider
+    from collections.abc import Iterable, Iterator
+
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
 
 # From a token that is remembered (1 µs) over a signature check (50 µs) to a machine in trouble.
 DURATION_BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 1e-1)
 
 
 class Observer(Protocol):
-    """Is told of every request that a guard judges. Requests for exempt paths are not judged.
+    """Receives the outcome of every verified request. Requests for exempt paths are not verified.
 
     Its methods are called on the thread, and in the task, that serves the request, before it is answered: they must not
     block. What they raise is logged and does not change the outcome.
+
+    If it has a method ``watch(verifier)``, each guard calls it once, with the `IdentityVerifier` that it uses.
     """
 
-    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
         """A request was proven to come from Restate.
 
         Args:
             identity: The verified identity.
-            path: The path that was judged.
-            seconds: How long judging took.
-            cached: Whether the token had been verified before. While another thread verifies a new token in the same
-                microsecond, a repeated one may be told as new.
+            path: The path that was verified.
+            seconds: How long verification took.
         """
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
@@ -49,9 +59,26 @@ class Observer(Protocol):
 
         Args:
             error: Why.
-            path: The path that was judged, as the caller sent it.
-            seconds: How long judging took.
+            path: The path that was verified, as the caller sent it.
+            seconds: How long verification took.
         """
+
+
+class _Caches:
+    """The caches of all verifiers that are still in use."""
+
+    def __init__(self) -> None:
+        self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
+
+    def watch(self, verifier: IdentityVerifier) -> None:
+        self._verifiers.add(verifier)
+
+    def lookups(self) -> dict[str, int]:
+        infos = [verifier.cache_info() for verifier in self._verifiers]
+        return {"hit": sum(info.hits for info in infos), "miss": sum(info.misses for info in infos)}
+
+    def tokens(self) -> int:
+        return sum(verifier.cache_info().currsize for verifier in self._verifiers)
 
 
 class OpenTelemetryObserver:
@@ -70,25 +97,41 @@ class OpenTelemetryObserver:
                 name=error.name,
             ) from error
         self._current_span = trace.get_current_span
+        self._caches = caches = _Caches()
         meter = metrics.get_meter("restate_identity", meter_provider=meter_provider)
         self._requests = meter.create_counter(
-            "restate_identity.requests", unit="{request}", description="Requests that were judged."
+            "restate_identity.requests", unit="{request}", description="Verified requests."
         )
-        self._lookups = meter.create_counter(
-            "restate_identity.cache.lookups",
-            unit="{lookup}",
-            description="Accepted requests, by whether their token was verified before.",
+        self._accepted = meter.create_counter(
+            "restate_identity.accepted", unit="{request}", description="Accepted requests, by the key that signed them."
         )
         self._duration = meter.create_histogram(
             "restate_identity.verification.duration",
             unit="s",
-            description="How long judging a request took.",
+            description="How long verification took.",
             explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
         )
 
-    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:  # noqa: ARG002, D102
+        def lookups(_: CallbackOptions) -> Iterable[Observation]:
+            return [metrics.Observation(count, {"result": result}) for result, count in caches.lookups().items()]
+
+        def tokens(_: CallbackOptions) -> Iterable[Observation]:
+            return [metrics.Observation(caches.tokens())]
+
+        meter.create_observable_counter(
+            "restate_identity.cache.lookups", [lookups], unit="{lookup}", description="Tokens looked up in the cache."
+        )
+        meter.create_observable_gauge(
+            "restate_identity.cache.tokens", [tokens], unit="{token}", description="Tokens in the cache."
+        )
+
+    def watch(self, verifier: IdentityVerifier) -> None:
+        """Report the cache of *verifier*, for as long as it is in use."""
+        self._caches.watch(verifier)
+
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:  # noqa: ARG002, D102
         self._requests.add(1, {"outcome": "accepted"})
-        self._lookups.add(1, {"result": "hit" if cached else "miss"})
+        self._accepted.add(1, {"key": identity.key})
         self._duration.record(seconds, {"outcome": "accepted"})
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002, D102
@@ -119,33 +162,53 @@ class PrometheusObserver:
                 name=error.name,
             ) from error
         registry = REGISTRY if registry is None else registry
-        requests = Counter(
-            "restate_identity_requests", "Requests that were judged.", ["outcome", "reason"], registry=registry
-        )
-        lookups = Counter(
-            "restate_identity_cache_lookups",
-            "Accepted requests, by whether their token was verified before.",
-            ["result"],
-            registry=registry,
+        requests = Counter("restate_identity_requests", "Verified requests.", ["outcome", "reason"], registry=registry)
+        self._by_key = Counter(
+            "restate_identity_accepted", "Accepted requests, by the key that signed them.", ["key"], registry=registry
         )
         duration = Histogram(
             "restate_identity_verification_duration_seconds",
-            "How long judging a request took.",
+            "How long verification took.",
             ["outcome"],
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+        self._caches = _Caches()
+        registry.register(_CacheCollector(self._caches))
         # All of them from the start, at zero: Prometheus sees an increase only where there was a value before.
         self._accepted = requests.labels("accepted", "")
         self._refused = {reason: requests.labels("refused", str(reason)) for reason in Reason}
-        self._hit, self._miss = lookups.labels("hit"), lookups.labels("miss")
         self._accepted_duration, self._refused_duration = duration.labels("accepted"), duration.labels("refused")
 
-    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:  # noqa: ARG002, D102
+    def watch(self, verifier: IdentityVerifier) -> None:
+        """Report the cache of *verifier*, for as long as it is in use; and its keys, at zero until they sign."""
+        self._caches.watch(verifier)
+        for key in verifier.keys:
+            self._by_key.labels(str(key))
+
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:  # noqa: ARG002, D102
         self._accepted.inc()
-        (self._hit if cached else self._miss).inc()
+        self._by_key.labels(identity.key).inc()
         self._accepted_duration.observe(seconds)
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002, D102
         self._refused[error.reason].inc()
         self._refused_duration.observe(seconds)
+
+
+class _CacheCollector:
+    """Reads the caches when Prometheus asks."""
+
+    def __init__(self, caches: _Caches) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+        lookups = CounterMetricFamily(
+            "restate_identity_cache_lookups", "Tokens looked up in the cache.", labels=["result"]
+        )
+        for result, count in self._caches.lookups().items():
+            lookups.add_metric([result], count)
+        yield lookups
+        yield GaugeMetricFamily("restate_identity_cache_tokens", "Tokens in the cache.", self._caches.tokens())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -39,11 +40,11 @@ class Notes:
     """An observer that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.accepted_requests: list[tuple[Identity, str, float, bool]] = []
+        self.accepted_requests: list[tuple[Identity, str, float]] = []
         self.refused_requests: list[tuple[VerificationError, str, float]] = []
 
-    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:
-        self.accepted_requests.append((identity, path, seconds, cached))
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
+        self.accepted_requests.append((identity, path, seconds))
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
         self.refused_requests.append((error, path, seconds))
@@ -52,7 +53,7 @@ class Notes:
 class Broken:
     """An observer that always fails."""
 
-    def accepted(self, identity: Identity, *, path: str, seconds: float, cached: bool) -> None:
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
         raise RuntimeError("the collector is down")
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
@@ -71,19 +72,14 @@ def refuse(guard: RequestGuard, path: str = PATH, scheme: str | None = None, tok
 # --- what an observer is told
 
 
-def test_an_accepted_request_is_told_with_identity_path_time_and_cache() -> None:
+def test_an_accepted_request_is_told_with_identity_path_and_time() -> None:
     notes = Notes()
-    guard = guarded(notes)
-    token = SIGNER.token(PATH)
 
-    identities = [guard.admit(f"/prefix{PATH}", "v1", token) for _ in range(3)]
+    identity = guarded(notes).admit(f"/prefix{PATH}", "v1", SIGNER.token(PATH))
 
-    assert [(identity, path, cached) for identity, path, _, cached in notes.accepted_requests] == [
-        (identities[0], f"/prefix{PATH}", False),
-        (identities[0], f"/prefix{PATH}", True),
-        (identities[0], f"/prefix{PATH}", True),
-    ]
-    assert all(0 < seconds < 60 for _, _, seconds, _ in notes.accepted_requests)
+    [(told, path, seconds)] = notes.accepted_requests
+    assert (told, path) == (identity, f"/prefix{PATH}")
+    assert 0 < seconds < 60
     assert notes.refused_requests == []
 
 
@@ -106,18 +102,16 @@ def test_an_exempt_request_is_not_judged_and_not_told() -> None:
     assert (notes.accepted_requests, notes.refused_requests) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("options", "subject"), [({"cache_size": 0}, None), ({}, "a long key of a virtual object " * 50)]
-)
-def test_a_token_that_is_not_remembered_is_never_told_as_cached(options: dict[str, Any], subject: str | None) -> None:
-    notes = Notes()
-    guard = RequestGuard(verifier=IdentityVerifier(KEYS, **options), observer=notes)
-    token = SIGNER.token(PATH, subject=subject)
+def test_an_observer_that_watches_gets_the_verifier_of_each_guard() -> None:
+    class Watching(Notes):
+        def watch(self, verifier: IdentityVerifier) -> None:
+            verifiers.append(verifier)
 
-    for _ in range(2):
-        guard.admit(PATH, "v1", token)
+    verifiers: list[IdentityVerifier] = []
+    observer = Watching()
+    guards = [guarded(observer), RequestGuard(verifier=IdentityVerifier(KEYS), observer=observer)]
 
-    assert [cached for *_, cached in notes.accepted_requests] == [False, False]
+    assert verifiers == [guard.verifier for guard in guards]
 
 
 # --- an observer that fails
@@ -205,15 +199,15 @@ def test_every_adapter_takes_an_observer(call: Callable[[Observer, Mapping[str, 
     call(notes, SIGNER.headers(PATH))
     call(notes, {})
 
-    assert [path for _, path, _, _ in notes.accepted_requests] == [PATH]
+    assert [path for _, path, _ in notes.accepted_requests] == [PATH]
     assert [error.reason for error, _, _ in notes.refused_requests] == [Reason.MISSING_SCHEME]
 
 
 # --- traffic with one of everything
 
 
-def traffic(observer: Observer) -> None:
-    """Three accepted requests, one of them by the cache; two expired, and one unsigned."""
+def traffic(observer: Observer) -> RequestGuard:
+    """Three accepted requests of two tokens; two of one token that has expired, and one unsigned."""
     guard = guarded(observer)
     now = time.time()
     guard.admit(PATH, "v1", SIGNER.token(PATH, subject="a", now=now))
@@ -222,6 +216,7 @@ def traffic(observer: Observer) -> None:
     refuse(guard, PATH, "v1", SIGNER.token(PATH, now=now - 600))
     refuse(guard, PATH, "v1", SIGNER.token(PATH, now=now - 600))
     refuse(guard, PATH, "unsigned")
+    return guard
 
 
 # --- Prometheus
@@ -230,7 +225,7 @@ def traffic(observer: Observer) -> None:
 def test_prometheus_counts_outcomes_reasons_and_the_cache() -> None:
     registry = CollectorRegistry()
 
-    traffic(PrometheusObserver(registry))
+    guard = traffic(PrometheusObserver(registry))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"restate_identity_{name}", labels)
@@ -238,8 +233,10 @@ def test_prometheus_counts_outcomes_reasons_and_the_cache() -> None:
     assert value("requests_total", outcome="accepted", reason="") == 3
     assert value("requests_total", outcome="refused", reason="expired") == 2
     assert value("requests_total", outcome="refused", reason="unsigned") == 1
-    assert value("cache_lookups_total", result="hit") == 1
-    assert value("cache_lookups_total", result="miss") == 2
+    assert value("accepted_total", key=KEYS[0]) == 3
+    assert value("cache_lookups_total", result="hit") == guard.verifier.cache_info().hits == 2
+    assert value("cache_lookups_total", result="miss") == guard.verifier.cache_info().misses == 3
+    assert value("cache_tokens") == guard.verifier.cache_info().currsize == 3
     assert value("verification_duration_seconds_count", outcome="accepted") == 3
     assert value("verification_duration_seconds_count", outcome="refused") == 3
     assert (value("verification_duration_seconds_sum", outcome="accepted") or 0) > 0
@@ -264,6 +261,33 @@ def test_one_prometheus_observer_serves_several_guards() -> None:
 
     labels = {"outcome": "accepted", "reason": ""}
     assert registry.get_sample_value("restate_identity_requests_total", labels) == 2
+
+
+def test_prometheus_shows_which_key_signs_and_an_old_one_at_zero_that_does_not() -> None:
+    registry = CollectorRegistry()
+    old, new = RequestSigner.generate(), RequestSigner.generate()
+    guard = RequestGuard(identity_keys=[old.public_key, new.public_key], observer=PrometheusObserver(registry))
+
+    guard.admit(PATH, "v1", new.token(PATH))
+
+    def accepted(signer: RequestSigner) -> float | None:
+        return registry.get_sample_value("restate_identity_accepted_total", {"key": str(signer.public_key)})
+
+    assert (accepted(old), accepted(new)) == (0, 1)
+
+
+def test_the_cache_of_a_verifier_that_is_gone_is_no_longer_counted() -> None:
+    registry = CollectorRegistry()
+    observer = PrometheusObserver(registry)
+    kept, gone = guarded(observer), guarded(observer)
+    for guard in (kept, gone):
+        guard.admit(PATH, "v1", SIGNER.token(PATH))
+    assert registry.get_sample_value("restate_identity_cache_tokens") == 2
+
+    del guard, gone
+    gc.collect()
+
+    assert registry.get_sample_value("restate_identity_cache_tokens") == 1
 
 
 def test_the_prometheus_clients_own_registry_is_the_default() -> None:
@@ -298,7 +322,7 @@ def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
 
-    traffic(OpenTelemetryObserver(provider))
+    _kept = traffic(OpenTelemetryObserver(provider))
 
     assert {
         (name.removeprefix("restate_identity."), *sorted(labels)): n for (name, labels), n in points(reader).items()
@@ -306,8 +330,10 @@ def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
         ("requests", ("outcome", "accepted")): 3,
         ("requests", ("outcome", "refused"), ("reason", "expired")): 2,
         ("requests", ("outcome", "refused"), ("reason", "unsigned")): 1,
-        ("cache.lookups", ("result", "hit")): 1,
-        ("cache.lookups", ("result", "miss")): 2,
+        ("accepted", ("key", KEYS[0])): 3,
+        ("cache.lookups", ("result", "hit")): 2,
+        ("cache.lookups", ("result", "miss")): 3,
+        ("cache.tokens",): 3,
         ("verification.duration", ("outcome", "accepted")): 3,
         ("verification.duration", ("outcome", "refused")): 3,
     }

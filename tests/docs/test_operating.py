@@ -119,7 +119,8 @@ def test_the_limits_are_those_that_are_said() -> None:
 
 def test_the_metrics_are_those_of_the_observer_with_their_labels() -> None:
     registry = CollectorRegistry()
-    restate_identity.telemetry.PrometheusObserver(registry)
+    verifier = IdentityVerifier([RequestSigner.generate().public_key])
+    restate_identity.telemetry.PrometheusObserver(registry).watch(verifier)
     offered = {}
     for family in registry.collect():
         [labels] = {frozenset(sample.labels.keys() - {"le"}) for sample in family.samples}

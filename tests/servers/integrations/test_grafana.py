@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from restate_identity import Reason
+from restate_identity import IdentityVerifier, Reason
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import PrometheusObserver
 from tests.servers.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
@@ -33,9 +33,10 @@ Sample = tuple[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    """All that an observer offers, before any request."""
+    """All that the observer of a guard offers, before any request."""
     registry = CollectorRegistry()
-    PrometheusObserver(registry)
+    verifier = IdentityVerifier([RequestSigner.generate().public_key])
+    PrometheusObserver(registry).watch(verifier)
     return [(sample.name, sample.labels) for family in registry.collect() for sample in family.samples]
 
 
