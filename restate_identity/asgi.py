@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import identity_context
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
-from restate_identity.verifier import SCHEME_HEADER, TOKEN_HEADER, IdentityVerifier, signature_headers
+from restate_identity.verifier import IdentityVerifier, signature_headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
+from restate_identity._serving import serving, steps
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import Identity
-from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, raw_path, steps
+from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, raw_path
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction

@@ -1,7 +1,7 @@
 """What can go wrong, and nothing else: one exception tree and the reasons of a refusal.
 
 Every message here is safe to log. None of them ever carries a token or a private key; text that came from a request is
-quoted, cut short and free of control characters (see `quoted`).
+quoted, cut short and free of control characters.
 """
 
 from __future__ import annotations
@@ -61,10 +61,3 @@ class VerificationError(IdentityError):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.hint}"
-
-
-def quoted(text: object, limit: int = 100) -> str:
-    """Return untrusted *text* in a form that is safe in a log line: ASCII, quoted, at most about *limit* characters."""
-    if not isinstance(text, str):
-        return f"a value of type {type(text).__name__}"
-    return ascii(text) if len(text) <= limit else f"{text[:limit]!a}... ({len(text)} characters)"

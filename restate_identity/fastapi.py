@@ -9,13 +9,15 @@ runs. As a dependency of the application, the guard leaves mounted applications,
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+from restate_identity._headers import TOKEN_HEADER
+from restate_identity._serving import serving
 from restate_identity.asgi import Message, Receive, Scope, Send, refuse
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
-from restate_identity.verifier import TOKEN_HEADER, IdentityVerifier, signature_headers
+from restate_identity.verifier import IdentityVerifier, signature_headers
 
 try:
     from fastapi import HTTPException, Request, Response, WebSocketException

@@ -1,16 +1,15 @@
 """What every adapter does alike, once: which verifier, which paths are exempt, the log line and the observation of a
-refusal, the 401, and setting `current_identity()`. An adapter only translates between this and its framework.
+refusal, and the 401. An adapter only translates between this and its framework.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import Token
 from time import perf_counter
-from types import TracebackType
 
-from restate_identity.errors import Reason, VerificationError, quoted
-from restate_identity.identity import Identity, identity_context
+from restate_identity._quoting import quoted
+from restate_identity.errors import Reason, VerificationError
+from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.paths import is_call, is_rewritten, oddity, signed_path
 from restate_identity.refusal_log import RefusalLog
@@ -63,7 +62,7 @@ class RequestGuard:
 
     def admit(
         self,
-        path: str,
+        path: str | None,
         scheme: str | None,
         token: str | None,
         raw_path: bytes | None = None,
@@ -72,7 +71,7 @@ class RequestGuard:
         """Return the identity of a genuine request, or None if *path* is exempt; log a refusal and raise it.
 
         Args:
-            path: The decoded path of the request.
+            path: The decoded path of the request; None if it has none that can be read, for which it is refused.
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
             raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
             inner_path: The end of *path* on which the application routes, if it is mounted under the rest. A caller may
@@ -99,7 +98,7 @@ class RequestGuard:
             self._tell(observer.accepted, identity, path, started)
         return identity
 
-    def _exempts(self, path: str, raw_path: bytes | None, inner_path: str | None) -> bool:
+    def _exempts(self, path: str | None, raw_path: bytes | None, inner_path: str | None) -> bool:
         assert self._is_exempt is not None
         if not isinstance(path, str) or not self._is_exempt(path):
             return False
@@ -115,10 +114,10 @@ class RequestGuard:
         raise VerificationError(Reason.WRONG_AUDIENCE, f"the path {quoted(path)} is exempt, but {problem}")
 
     def _tell(
-        self, method: Callable[..., None], outcome: Identity | VerificationError, path: str, started: float
+        self, method: Callable[..., None], outcome: Identity | VerificationError, path: str | None, started: float
     ) -> None:
         try:
-            method(outcome, path=path, seconds=perf_counter() - started)
+            method(outcome, path=path if isinstance(path, str) else "", seconds=perf_counter() - started)
         except Exception as failure:  # noqa: BLE001 (an observer changes nothing for the request)
             self._log.observer_failed(failure)
 
@@ -130,30 +129,6 @@ def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError
         f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
         kid=identity.key,
     )
-
-
-class serving:
-    """Make *identity* the `current_identity()` for the time of a ``with`` block.
-
-    An exempt request has none, and is shown none: whatever the thread served before is hidden.
-    """
-
-    __slots__ = ("_identity", "_token")
-
-    def __init__(self, identity: Identity | None) -> None:
-        self._identity = identity
-
-    def __enter__(self) -> None:
-        self._token: Token[Identity | None] = identity_context.set(self._identity)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            identity_context.reset(self._token)
-        except ValueError:
-            # A generator that is closed from another context, as by a garbage collector, left nothing there.
-            pass
 
 
 def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None) -> IdentityVerifier:

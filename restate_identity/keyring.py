@@ -207,7 +207,7 @@ class _FileVerifier(IdentityVerifier):
         return super().keys
 
     def verify_signature(
-        self, path: str, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
+        self, path: str | None, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
     ) -> Identity:
         if self._file_clock() >= self._file.due:
             self._file.refresh()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from restate_identity.errors import quoted
+from restate_identity._quoting import quoted
 
 # Far more than a path that Restate sends, and than the request line that servers accept.
 MAX_PATH_SIZE = 16 * 1024
@@ -61,7 +61,7 @@ def is_signed_form(audience: str) -> bool:
     return _SIGNED.fullmatch(audience) is not None
 
 
-def oddity(path: str, raw_path: bytes | None = None) -> str | None:
+def oddity(path: str | None, raw_path: bytes | None = None) -> str | None:
     """Return what gives a path more than one meaning, as the end of a sentence; None if it is plain.
 
     A plain path is ``/``, or one or more segments that each follow a ``/``. A segment is not empty, not ``.`` or
@@ -69,12 +69,12 @@ def oddity(path: str, raw_path: bytes | None = None) -> str | None:
     no ``INVOKE`` or ``Invoke``, which a router that ignores case would read as ``invoke``.
 
     Args:
-        path: The decoded path that the application routes on, without the query.
+        path: The decoded path that the application routes on, without the query; None if it cannot be read.
         raw_path: The same path as it stands in the request line; None if the server does not tell. It may have a query,
             and escapes that stand for the characters above.
     """
     if not isinstance(path, str):
-        return "is not text"
+        return "cannot be read as text"
     problem = _problem(path)
     # Sent without escapes and without a query, it is the same text.
     if problem is not None or raw_path is None or raw_path == path.encode():
@@ -85,7 +85,7 @@ def oddity(path: str, raw_path: bytes | None = None) -> str | None:
     return None if problem is None else f"was sent in a form that {problem}"
 
 
-def mismatch(audience: str, path: str, raw_path: bytes | None = None) -> str | None:
+def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> str | None:
     """Return why a token for *audience* is none for this path, safe to log; None if it is one.
 
     Args:
@@ -93,7 +93,7 @@ def mismatch(audience: str, path: str, raw_path: bytes | None = None) -> str | N
         path, raw_path: As for `oddity`.
     """
     odd = oddity(path, raw_path)
-    if odd is not None:
+    if path is None or odd is not None:
         return (
             f"the path {quoted(path)} {odd}, which not every server and framework reads alike: register the deployment "
             "with a URL whose path has only letters, digits and -._~ between single slashes"

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from restate_identity.errors import Reason, VerificationError, quoted
+from restate_identity._quoting import quoted
+from restate_identity.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -26,14 +27,15 @@ class RefusalLog:
     """Writes what one guard refuses to the logger ``restate_identity``. Thread-safe.
 
     Args:
+        burst: How many refusals of each reason are logged as they come.
         clock: Returns seconds that never go backwards.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, burst: int = BURST, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
-        self._allowances = {reason: _Allowance(BURST, INTERVAL, now) for reason in Reason}
+        self._allowances = {reason: _Allowance(burst, INTERVAL, now) for reason in Reason}
         self._failures = _Allowance(1, FAILURE_INTERVAL, now)
 
     def refused(self, path: object, error: VerificationError) -> None:

@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, NoReturn, cast
 
+from restate_identity._quoting import quoted
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.aws_lambda import require_request_identity
-from restate_identity.errors import Reason, VerificationError, quoted
+from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity, current_identity
 from restate_identity.keys import PublicKey
 from restate_identity.refusal_log import RefusalLog

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol, TypeVar
 
+from restate_identity._headers import SCHEME, SCHEME_HEADER, TOKEN_HEADER
 from restate_identity._regular_file import read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
@@ -36,7 +37,7 @@ except ImportError as _error:
 
 # Far more than a PEM has.
 _MAX_PEM_SIZE = 64 * 1024
-_SIGNATURE = ("x-restate-signature-scheme", "x-restate-jwt-v1")
+_SIGNATURE = (SCHEME_HEADER, TOKEN_HEADER)
 DEFAULT_LEEWAY = 60
 """How many seconds before and after signing a token is valid, unless the server is configured otherwise."""
 
@@ -142,8 +143,7 @@ class RequestSigner:
         self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = DEFAULT_LEEWAY
     ) -> dict[str, str]:
         """Return the two headers that a server would send with a request for *path*; arguments as for `token`."""
-        scheme, jwt_v1 = _SIGNATURE
-        return {scheme: "v1", jwt_v1: self.token(path, subject=subject, now=now, leeway=leeway)}
+        return {SCHEME_HEADER: SCHEME, TOKEN_HEADER: self.token(path, subject=subject, now=now, leeway=leeway)}
 
 
 class _Request(Protocol):

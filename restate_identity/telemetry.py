@@ -50,7 +50,7 @@ class Observer(Protocol):
 
         Args:
             identity: The verified identity.
-            path: The path that was verified.
+            path: The path that was verified, decoded.
             seconds: How long verification took.
         """
 
@@ -59,7 +59,7 @@ class Observer(Protocol):
 
         Args:
             error: Why.
-            path: The path that was verified, as the caller sent it.
+            path: The path that was verified, decoded, as the caller chose it; empty if it could not be read.
             seconds: How long verification took.
         """
 

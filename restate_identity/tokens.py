@@ -9,14 +9,14 @@ tokens of a real Restate server.
 
 from __future__ import annotations
 
-import binascii
-import json
-import math
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, TypeGuard
 
-from restate_identity.errors import Reason, VerificationError, quoted
+from restate_identity import _base64url
+from restate_identity._quoting import quoted
+from restate_identity._strict_json import MAX_DEPTH, json_object
+from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity
 from restate_identity.keys import MAX_TEXT_LENGTH, PREFIX, PublicKey
 
@@ -25,8 +25,6 @@ FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
 # A server's JOSE header has 150 characters. It is parsed before anything is proven, so what a forger can make it cost
 # is bounded by its size and, since Python's JSON parser can exhaust a thread's stack, by the number of its brackets.
 MAX_HEADER_SIZE = 1024
-# No token of Restate's nests at all. A fixed limit makes the verdict independent of the caller's stack.
-MAX_DEPTH = 32
 # Integers that every JSON implementation reads alike (RFC 8259, 6), and that can be added to a float.
 MAX_TIME = 2**53 - 1
 
@@ -59,29 +57,23 @@ class TokenAuthenticator:
             header_part, payload_part = signed.split(b".", 1)
         except ValueError:
             raise _malformed("it is not three parts of ASCII joined by dots") from None
-        payload = _base64url(payload_part)
-        signature = _base64url(signature_part)
+        payload = _decoded(payload_part)
+        signature = _decoded(signature_part)
         kid, key = self._by_header.get(header_part) or self._key_named_in(header_part)
         if not key.verify(signed, signature):
             raise VerificationError(
                 Reason.BAD_SIGNATURE, f"{kid} did not sign this token: it was changed on its way, or forged", kid=kid
             )
-        try:
-            return _identity(kid, payload)
-        except VerificationError as error:
-            error.kid = kid
-            raise
+        return _identity(kid, payload)
 
     def _key_named_in(self, header_part: bytes) -> tuple[str, PublicKey]:
         if len(header_part) > MAX_HEADER_SIZE:
             raise _malformed(f"its JOSE header has {len(header_part)} characters, at most {MAX_HEADER_SIZE} are read")
-        header = _base64url(header_part)
+        header = _decoded(header_part)
         if header.count(b"[") + header.count(b"{") > MAX_DEPTH:
             raise _malformed("its JOSE header is nested too deeply")
         try:
-            text = header.decode("utf-8")
-            members = _json_object(text)
-            _refuse_half_pairs(text, members)
+            members = json_object(header.decode("utf-8"))
         except UnicodeDecodeError:
             raise _malformed("its JOSE header is not UTF-8") from None
         except ValueError as error:
@@ -118,95 +110,18 @@ def _names_a_key(kid: object) -> TypeGuard[str]:
 
 def _server_header(kid: str) -> bytes:
     header = f'{{"typ":"JWT","alg":"EdDSA","kid":"{kid}"}}'
-    return _unpadded_base64url(header.encode())
+    return _base64url.encoded(header.encode())
 
 
 def _malformed(problem: str) -> VerificationError:
     return VerificationError(Reason.MALFORMED_TOKEN, f"the token is not one that a Restate server makes: {problem}")
 
 
-def _malformed_claims(problem: str) -> VerificationError:
-    return VerificationError(Reason.MALFORMED_CLAIMS, f"the key is right, but the claims are not Restate's: {problem}")
-
-
-# --- base64url without padding (RFC 7515, 2), canonical only
-
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-# What may come last, by the number of characters beyond a multiple of four: anything; nothing, for no bytes have that
-# length; and characters whose last 4 or 2 bits, which belong to no byte, are not set.
-_LAST_CHARACTERS = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
-
-
-def _unpadded_base64url(raw: bytes) -> bytes:
-    return binascii.b2a_base64(raw, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
-
-
-def _base64url(part: bytes) -> bytes:
-    # The decoder skips what it does not know, padding and stray bits included, so all of that is told apart first.
-    if part.translate(None, _ALPHABET) or (part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]):
-        raise _malformed("it is not three parts of canonical base64url without padding")
-    return binascii.a2b_base64(part.translate(_TO_STANDARD) + b"==")
-
-
-# --- JSON (RFC 8259), with one meaning
-
-
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is repeated")
-    return members
-
-
-def _finite(literal: str) -> float:
-    number = float(literal)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-def _not_json(literal: str) -> NoReturn:
-    raise ValueError(f"{literal} is not JSON")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_float=_finite, parse_constant=_not_json)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    """Return the members of the JSON object *text*; raise ValueError, with a message safe to log, if it is not one."""
+def _decoded(part: bytes) -> bytes:
     try:
-        value = _decoder.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
-def _refuse_depth(value: dict[str, Any]) -> None:
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
-
-
-def _refuse_half_pairs(text: str, value: dict[str, Any]) -> None:
-    # An escape can smuggle in half a surrogate pair, which is no character (RFC 8259, 8.2) and has no UTF-8.
-    if "\\u" not in text:
-        return
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("a string holds half a surrogate pair") from None
+        return _base64url.decoded(part)
+    except ValueError:
+        raise _malformed("it is not three parts of canonical base64url without padding") from None
 
 
 # --- the claims (RFC 7519, 4.1)
@@ -230,27 +145,29 @@ def _identity(kid: str, payload: bytes) -> Identity:
         else:
             audience, exp, iat, nbf, subject = claims.groups()
             expires_at, issued_at, not_before = int(exp), int(iat), int(nbf)
-    except UnicodeDecodeError:
-        raise _malformed_claims("not UTF-8") from None
-    if not not_before <= issued_at <= expires_at:
-        raise _malformed_claims("nbf <= iat <= exp does not hold")
+        if not not_before <= issued_at <= expires_at:
+            raise ValueError("nbf <= iat <= exp does not hold")
+    except ValueError as error:
+        problem = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise VerificationError(
+            Reason.MALFORMED_CLAIMS, f"the key is right, but the claims are not Restate's: {problem}", kid=kid
+        ) from None
     # NamedTuple's own constructor, a function in Python, takes 1 % of the whole verification.
     return tuple.__new__(Identity, (kid, audience, subject, issued_at, not_before, expires_at))
 
 
 def _parsed_claims(text: str) -> tuple[str, int, int, int, str | None]:
+    """Return the claims, or raise a ValueError that says what is wrong with them."""
     try:
-        claims = _json_object(text)
-        _refuse_depth(claims)
-        _refuse_half_pairs(text, claims)
+        claims = json_object(text)
     except ValueError as error:
-        raise _malformed_claims(f"not JSON as the server writes it ({error})") from None
+        raise ValueError(f"not JSON as the server writes it ({error})") from None
     audience = claims.get("aud")
     if not isinstance(audience, str):
-        raise _malformed_claims("aud is not a string")
+        raise ValueError("aud is not a string")
     subject = claims.get("sub")
     if not isinstance(subject, str) and "sub" in claims:
-        raise _malformed_claims("sub is not a string")
+        raise ValueError("sub is not a string")
     return audience, _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf"), subject
 
 
@@ -258,5 +175,5 @@ def _time(claims: dict[str, Any], name: str) -> int:
     value = claims.get(name)
     # A bool is an int to isinstance.
     if type(value) is not int or not 0 <= value <= MAX_TIME:
-        raise _malformed_claims(f"{name} is not a time in whole seconds")
+        raise ValueError(f"{name} is not a time in whole seconds")
     return value

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from restate_identity.errors import InvalidKeyError, Reason, VerificationError, quoted
+from restate_identity._headers import SCHEME, SCHEME_HEADER, TOKEN_HEADER
+from restate_identity._quoting import quoted
+from restate_identity.errors import InvalidKeyError, Reason, VerificationError
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.paths import is_signed_form, mismatch
 from restate_identity.tokens import TokenAuthenticator
 
-SCHEME_HEADER = "x-restate-signature-scheme"
-TOKEN_HEADER = "x-restate-jwt-v1"
 _NAME_LENGTHS = (len(SCHEME_HEADER), len(TOKEN_HEADER))
-SCHEME = "v1"
 # Longer than a scheme is, and shorter than a token.
 _MAX_QUOTED_SCHEME = 16
 MAX_TOKEN_SIZE = 16 * 1024
@@ -113,7 +112,7 @@ class IdentityVerifier:
 
     def verify(
         self,
-        path: str,
+        path: str | None,
         headers: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]],
         *,
         raw_path: bytes | None = None,
@@ -121,7 +120,7 @@ class IdentityVerifier:
         """Verify a request by its *headers*.
 
         Args:
-            path: The decoded path that the application routes on, without the query.
+            path: The decoded path that the application routes on, without the query; None if it cannot be read.
             headers: All headers of the request, names in any case.
             raw_path: The path as it stands in the request line, with or without the query, if the server tells it. Pass
                 it if the application may look at it too: a path that can be read in two ways is refused.
@@ -133,12 +132,12 @@ class IdentityVerifier:
         return self.verify_signature(path, scheme, token, raw_path=raw_path)
 
     def verify_signature(
-        self, path: str, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
+        self, path: str | None, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
     ) -> Identity:
         """Verify a request by the values of its two headers, as an adapter has found them.
 
         Args:
-            path: The decoded path that the application routes on, without the query.
+            path: The decoded path that the application routes on, without the query; None if it cannot be read.
             scheme: The value of ``x-restate-signature-scheme``, or None if it is absent.
             token: The value of ``x-restate-jwt-v1``, or None if it is absent.
                 Of a repeated header, both: all values joined by commas (RFC 9110, 5.3), which are refused here.

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
+from restate_identity._serving import serving, steps
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
-from restate_identity.verifier import SCHEME_HEADER, TOKEN_HEADER, IdentityVerifier
+from restate_identity.verifier import IdentityVerifier
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -121,36 +123,23 @@ class _SizedResponse(_Response):
         return len(self._response)  # type: ignore[arg-type]
 
 
-def steps(iterable: Iterable[bytes], identity: Identity | None) -> Iterator[bytes]:
-    """Iterate over *iterable* with *identity* as the `current_identity()` of each step, but not between them."""
-    with serving(identity):
-        iterator = iter(iterable)
-    while True:
-        with serving(identity):
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-        yield item
-
-
 def raw_path(environ: WSGIEnvironment) -> bytes | None:
     """Return the target of the request line, if the server tells it: uWSGI, Apache, Werkzeug and waitress, gunicorn."""
     target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
     return None if target is None else target.encode("latin-1", "backslashreplace")
 
 
-def _path(environ: WSGIEnvironment) -> str:
+def _path(environ: WSGIEnvironment) -> str | None:
     """Return the path that the application routes on.
 
     A server hands bytes over as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded on its own, as
-    frameworks do it. Bytes that are not UTF-8 are returned as bytes, and the core refuses a path that is not text.
+    frameworks do it. Of bytes that are not UTF-8 they make different things, so there is no such path.
     """
     parts = _script_name(environ), environ.get("PATH_INFO", "")
     try:
         return "".join(part.encode("latin-1").decode() for part in parts)
     except UnicodeError:
-        return "".join(parts).encode("latin-1", "replace")  # type: ignore[return-value]
+        return None
 
 
 def _inner_path(environ: WSGIEnvironment) -> str | None:

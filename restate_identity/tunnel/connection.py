@@ -16,8 +16,8 @@ from typing import NamedTuple
 import h2.events
 from h2.errors import ErrorCodes
 
+from restate_identity._quoting import quoted
 from restate_identity.asgi import ASGIApp
-from restate_identity.errors import quoted
 from restate_identity.tunnel.forwarded_path import forwarded_path
 from restate_identity.tunnel.frames import GRACEFUL_GOAWAY, GoAway
 from restate_identity.tunnel.handshake import (

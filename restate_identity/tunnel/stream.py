@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from h2.errors import ErrorCodes
 
+from restate_identity._quoting import quoted
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Scope
-from restate_identity.errors import quoted
 from restate_identity.tunnel.forwarded_path import ForwardedPath
 from restate_identity.tunnel.wire import Wire
 

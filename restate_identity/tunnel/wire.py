@@ -19,7 +19,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from restate_identity.errors import quoted
+from restate_identity._quoting import quoted
 from restate_identity.tunnel.floods import MAX_FRAME_SIZE, FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameReader, GoAway
 from restate_identity.tunnel.timings import TunnelTimings

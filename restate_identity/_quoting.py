@@ -1,0 +1,10 @@
+"""Untrusted text in messages."""
+
+from __future__ import annotations
+
+
+def quoted(text: object, limit: int = 100) -> str:
+    """Return untrusted *text* in a form that is safe in a log line: ASCII, quoted, at most about *limit* characters."""
+    if not isinstance(text, str):
+        return f"a value of type {type(text).__name__}"
+    return ascii(text) if len(text) <= limit else f"{text[:limit]!a}... ({len(text)} characters)"
