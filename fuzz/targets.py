@@ -17,8 +17,8 @@ from restate_identity import (
     PublicKey,
     VerificationError,
     current_identity,
-    refusal_log,
 )
+from restate_identity._refusal_log import RefusalLog
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
@@ -56,8 +56,27 @@ clock = _Clock()
 verifier = IdentityVerifier(KEYS, clock=clock, cache_size=0)
 
 
-# Every message is judged, and not only the first of each reason.
-refusal_log.BURST = 10**9
+class _Refused:
+    """The last request that a guard refused. What the guard would log of it is judged, and not only the first lines."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, VerificationError] | None = None
+        self._log = RefusalLog(burst=10**9)
+
+    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
+        """It has no line in the log."""
+
+    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
+        self._last = path, error
+
+    def is_logged(self) -> None:
+        last, self._last = self._last, None
+        demand(last is not None, "refused, and nobody was told")
+        assert last is not None
+        self._log.refused(*last)
+
+
+refused = _Refused()
 
 
 def text(data: bytes) -> str:
@@ -167,6 +186,7 @@ def _answered(path: Any, data: bytes, raw_path: bytes = b"") -> Callable[[Answer
         status, identity = answer
         if identity is None:
             demand(status == 401, f"refused with {status}")
+            refused.is_logged()
             return
         demand(status == 200, f"served with {status}")
         is_genuine(identity, path, NOW, data)
@@ -198,7 +218,7 @@ async def _asgi_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa
     await send({"type": "http.response.start", "status": 200, "identity": scope["restate_identity"]})
 
 
-_asgi = RequestIdentityMiddleware(_asgi_app, verifier=verifier)
+_asgi = RequestIdentityMiddleware(_asgi_app, verifier=verifier, observer=refused)
 
 
 def _asgi_attempt(data: bytes) -> Attempt:
@@ -234,7 +254,7 @@ def _wsgi_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [b""]
 
 
-_wsgi = WSGIMiddleware(_wsgi_app, verifier=verifier)
+_wsgi = WSGIMiddleware(_wsgi_app, verifier=verifier, observer=refused)
 
 
 def _wsgi_attempt(data: bytes) -> Attempt:
@@ -265,7 +285,7 @@ def _wsgi_attempt(data: bytes) -> Attempt:
     return Attempt(call, _answered(text(path), data, raw_path))
 
 
-@require_request_identity(verifier=verifier)
+@require_request_identity(verifier=verifier, observer=refused)
 def _lambda_handler(event: Any, context: object) -> Any:  # noqa: ARG001
     return {"statusCode": 200, "identity": current_identity()}
 

@@ -13,6 +13,8 @@ from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
 
+__all__ = ["RequestIdentityMiddleware"]
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -10,12 +10,13 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar, overload
 
-from restate_identity._serving import serving
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
+
+__all__ = ["require_request_identity"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 

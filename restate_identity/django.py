@@ -25,9 +25,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from restate_identity._serving import serving, steps
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving, steps
 from restate_identity.identity import Identity
 from restate_identity.wsgi import SCHEME_VARIABLE, TOKEN_VARIABLE, raw_path
 
@@ -42,6 +41,8 @@ except ImportError as _error:
     raise ImportError(
         "the Django middleware needs Django: pip install 'restate-identity[django]'", name=_error.name
     ) from _error
+
+__all__ = ["RequestIdentityMiddleware", "check_settings"]
 
 Response = HttpResponseBase | Awaitable[HttpResponseBase]
 

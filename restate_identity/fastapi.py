@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from restate_identity._headers import TOKEN_HEADER
-from restate_identity._serving import serving
 from restate_identity.asgi import Message, Receive, Scope, Send, refuse
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
+from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
@@ -29,6 +28,8 @@ except ImportError as _error:
     raise ImportError(
         "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'", name=_error.name
     ) from _error
+
+__all__ = ["RefusedRequest", "RequestIdentity"]
 
 _CHALLENGE = dict(REFUSAL_HEADERS)["www-authenticate"]
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1

@@ -1,20 +1,24 @@
 """What every adapter does alike, once: which verifier, which paths are exempt, the log line and the observation of a
-refusal, and the 401. An adapter only translates between this and its framework.
+refusal, the 401, and setting `current_identity()`. An adapter only translates between this and its framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Token
 from time import perf_counter
+from types import TracebackType
 
 from restate_identity._quoting import quoted
+from restate_identity._refusal_log import RefusalLog
 from restate_identity.errors import Reason, VerificationError
-from restate_identity.identity import Identity
+from restate_identity.identity import Identity, identity_context
 from restate_identity.keys import PublicKey
 from restate_identity.paths import is_call, is_rewritten, oddity, signed_path
-from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier
+
+__all__ = ["REFUSAL_BODY", "REFUSAL_HEADERS", "REFUSAL_STATUS", "RequestGuard", "serving"]
 
 # What a refused caller sees, the same for every reason: an attacker learns nothing, the operator reads the log.
 # RFC 9110, 15.5.2 wants a challenge with every 401.
@@ -129,6 +133,43 @@ def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError
         f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
         kid=identity.key,
     )
+
+
+class serving:
+    """Make *identity* the `current_identity()` for the time of a ``with`` block.
+
+    An exempt request has none, and is shown none: whatever the thread served before is hidden.
+    """
+
+    __slots__ = ("_identity", "_token")
+
+    def __init__(self, identity: Identity | None) -> None:
+        self._identity = identity
+
+    def __enter__(self) -> None:
+        self._token: Token[Identity | None] = identity_context.set(self._identity)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            identity_context.reset(self._token)
+        except ValueError:
+            # A generator that is closed from another context, as by a garbage collector, left nothing there.
+            pass
+
+
+def steps(iterable: Iterable[bytes], identity: Identity | None) -> Iterator[bytes]:
+    """Iterate over *iterable* with *identity* as the `current_identity()` of each step, but not between them."""
+    with serving(identity):
+        iterator = iter(iterable)
+    while True:
+        with serving(identity):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: IdentityVerifier | None) -> IdentityVerifier:

@@ -21,6 +21,8 @@ from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.verifier import IdentityVerifier
 
+__all__ = ["KeyFile", "verifier_from_environment"]
+
 logger: logging.Logger = logging.getLogger("restate_identity")
 
 KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"

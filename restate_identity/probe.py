@@ -26,6 +26,8 @@ except ImportError as _error:
         "the probe needs httpx and the signer: pip install 'restate-identity[cli]'", name=_error.name
     ) from _error
 
+__all__ = ["MAX_SERVICES", "Case", "Finding", "ProbeError", "Report", "Result", "cases", "probe", "seconds_ahead_of"]
+
 MAX_SERVICES = 10
 NOBODYS_SERVICE = "RestateIdentityProbe"
 REFUSALS = (401, 403)

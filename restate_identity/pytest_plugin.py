@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from restate_identity.signing import RequestSigner
 
+__all__ = ["restate_identity_keys", "restate_signer", "signed_headers"]
+
 
 @pytest.fixture(scope="session")
 def restate_signer() -> RequestSigner:

@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, NoReturn, cast
 
 from restate_identity._quoting import quoted
+from restate_identity._refusal_log import RefusalLog
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity, current_identity
 from restate_identity.keys import PublicKey
-from restate_identity.refusal_log import RefusalLog
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier
 
@@ -36,6 +36,8 @@ except ImportError as _error:
     raise ImportError(
         "restate_sdk needs the Restate SDK: pip install 'restate-identity[restate]'", name=_error.name
     ) from _error
+
+__all__ = ["app", "is_health_check"]
 
 Component = restate.Service | restate.VirtualObject | restate.Workflow
 

@@ -35,6 +35,8 @@ except ImportError as _error:
         "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'", name=_error.name
     ) from _error
 
+__all__ = ["DEFAULT_LEEWAY", "RequestSigner", "SignedRequestAuth"]
+
 # Far more than a PEM has.
 _MAX_PEM_SIZE = 64 * 1024
 _SIGNATURE = (SCHEME_HEADER, TOKEN_HEADER)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
+__all__ = ["Observer", "OpenTelemetryObserver", "PrometheusObserver"]
+
 # From a token that is remembered (1 µs) over a signature check (50 µs) to a machine in trouble.
 DURATION_BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 1e-1)
 

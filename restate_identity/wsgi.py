@@ -7,9 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
-from restate_identity._serving import serving, steps
 from restate_identity.errors import VerificationError
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving, steps
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
@@ -17,6 +16,8 @@ from restate_identity.verifier import IdentityVerifier
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["RequestIdentityMiddleware"]
 
 SCHEME_VARIABLE, TOKEN_VARIABLE = (
     f"HTTP_{header.upper().replace('-', '_')}" for header in (SCHEME_HEADER, TOKEN_HEADER)

@@ -1,9 +1,7 @@
 """The public names of the library with their signatures, as text: ``python -m tests.public_api`` writes it again.
 
-Public is what a module defines itself under a name without an underscore, and so on into its classes; of
-``__init__.py`` it is what ``__all__`` names; the other rooms of a package further in are public if it takes such a name
-from them. It is read from the sources, so every Python writes the same, and no extra
-is needed.
+A module is public if it has ``__all__``, and so are the names in it, wherever in the package they are defined. The text
+is read from the sources, so every Python writes the same, and no extra is needed.
 """
 
 from __future__ import annotations
@@ -34,20 +32,48 @@ def public_api() -> str:
 
 
 def public_modules() -> Iterator[tuple[str, list[str]]]:
-    for file in sorted(PACKAGE.rglob("*.py")):
+    for module, names in exported().items():
+        yield module, [line for name in names for line in described([definition(module, name)], indent="    ")]
+
+
+def exported() -> dict[str, list[str]]:
+    """Return what each public module exports, in its order."""
+    found = {}
+    # A package further in shows at its front what is public.
+    for file in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__init__.py")]):
         parts = file.relative_to(ROOT).with_suffix("").parts
-        if parts[-1] == "__init__":
-            parts = parts[:-1]
-        if not any(part.startswith("_") for part in parts) and (file.parent == PACKAGE or is_shown(file)):
-            lines = list(described(ast.parse(file.read_text("utf-8")).body, indent="    "))
-            if lines:
-                yield ".".join(parts), lines
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        for node in body_of(module):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                found[module] = list(ast.literal_eval(node.value))
+    return found
 
 
-def is_shown(file: Path) -> bool:
-    """Tell whether *file*, a room of a package further in, is its front or has what stands there."""
-    front = file.with_name("__init__.py")
-    return file == front or f".{file.stem} import " in front.read_text("utf-8")
+def body_of(module: str) -> list[ast.stmt]:
+    file = ROOT.joinpath(*module.split("."))
+    file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    return ast.parse(file.read_text("utf-8")).body
+
+
+def definition(module: str, name: str) -> ast.stmt:
+    """Return the statement that defines *name* of *module*, in whatever module of the package that is."""
+    for node in body_of(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
+            if not is_overload(node):
+                return node
+        elif isinstance(node, ast.AnnAssign | ast.Assign) and name in names_assigned_in(node):
+            return node
+        elif isinstance(node, ast.ImportFrom) and node.module and name in [alias.name for alias in node.names]:
+            return definition(node.module, name)
+    raise LookupError(f"{module} exports {name} and does not have it")
+
+
+def names_assigned_in(node: ast.AnnAssign | ast.Assign) -> list[str]:
+    return [ast.unparse(node.target)] if isinstance(node, ast.AnnAssign) else [name for name, _ in assigned(node)]
+
+
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return "overload" in [ast.unparse(decorator) for decorator in node.decorator_list]
 
 
 def described(body: Iterable[ast.stmt], indent: str) -> Iterator[str]:
@@ -69,12 +95,9 @@ def described(body: Iterable[ast.stmt], indent: str) -> Iterator[str]:
                 default = "" if node.value is None else f" = {value(node.value)}"
                 yield f"{indent}{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{default}"
         elif isinstance(node, ast.Assign):
-            for name, expression in assigned(node):
-                if name == "__all__":
-                    exported: list[str] = ast.literal_eval(node.value)
-                    yield from (f"{indent}{public}" for public in exported)
-                elif is_public(name):
-                    yield f"{indent}{name} = {value(expression)}"
+            yield from (
+                f"{indent}{name} = {value(expression)}" for name, expression in assigned(node) if is_public(name)
+            )
         elif isinstance(node, ast.If | ast.Try):
             # Imports are nothing that we define; a definition that depends on something is.
             yield from described([*node.body, *node.orelse], indent)

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError, current_identity
-from restate_identity._serving import serving
-from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import PrometheusObserver

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from restate_identity import Reason, VerificationError
+from restate_identity._refusal_log import BURST, INTERVAL, RefusalLog
 from restate_identity.guard import RequestGuard
-from restate_identity.refusal_log import BURST, INTERVAL, RefusalLog
 from restate_identity.signing import RequestSigner
 from tests.support import forge
 

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 import restate_identity.telemetry
 from restate_identity import IdentityVerifier, PublicKey, Reason, VerificationError
+from restate_identity._refusal_log import BURST, INTERVAL, RefusalLog
 from restate_identity.guard import RequestGuard
 from restate_identity.keyring import VARIABLES, KeyFile
-from restate_identity.refusal_log import BURST, INTERVAL, RefusalLog
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 
