@@ -76,7 +76,7 @@ conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers, PyJWT and th
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
 	$(RUN) -m tests.tools.conformance.sdks
 
-mutation: $(INSTALLED)  ## Make the core wrong in every small way, one at a time: does a test notice?
+mutation: $(INSTALLED)  ## Make the package wrong in every small way, one at a time: does a test notice? (hours)
 	$(RUN) -m tests.tools.mutation
 
 fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target

@@ -6,15 +6,26 @@ import subprocess
 import sys
 
 from tests.support import ROOT
+from tests.tools.mutation.mutants import modules
+from tests.tools.mutation.responsible import tests_of
 
 
 def test_of_the_mutants_of_a_line_all_are_killed_but_the_one_that_changes_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.tools.mutation", "--only", 'if len(parts) == 4 and parts[1] == "invoke"'],
+        [
+            sys.executable,
+            "-m",
+            "tests.tools.mutation",
+            "paths",
+            "--jobs",
+            "1",
+            "--only",
+            'if len(parts) == 4 and parts[1] == "invoke"',
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -22,3 +33,8 @@ def test_of_the_mutants_of_a_line_all_are_killed_but_the_one_that_changes_nothin
     tried, killed, equivalent, unexplained = (int(cell) for cell in together.strip("|").split("|")[1:])
     assert (equivalent, unexplained) == (1, 0)
     assert tried == killed + 1 > 5
+
+
+def test_for_every_module_there_are_tests_that_are_responsible() -> None:
+    for module in modules():
+        assert [name for name in tests_of(module) if not (ROOT / "tests" / name).is_file()] == [], module

@@ -1,78 +1,188 @@
-"""``make mutation``: try every mutant of the core; fail when one survives that is not known to be equivalent."""
+"""``make mutation``: try every mutant of the package; fail when one survives that is not known to be equivalent.
+
+What was killed is remembered in ``build/mutation.jsonl``, so that a run that was stopped goes on where it ended, and
+the next run tries only what changed. What survived is tried again each time: there may be a test for it now.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from tests.tools.mutation import trial
-from tests.tools.mutation.mutants import PACKAGE, Mutant, mutants
+from tests.support import ROOT
+from tests.tools.mutation.mutants import Mutant, modules, mutants
+from tests.tools.mutation.responsible import tests_of
+from tests.tools.mutation.worker import prepared
 
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
+REMEMBERED = ROOT / "build" / "mutation.jsonl"
+
+
+class Worker:
+    """A process that tries mutants in a copy of the project."""
+
+    def __init__(self, copy: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.tools.mutation.worker"],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def tried(self, module: str, code: str | None, timeout: float) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        file = f"restate_identity/{module.replace('.', '/')}.py"
+        task = {"file": file, "code": code, "tests": tests_of(module), "timeout": timeout}
+        print(json.dumps(task), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended with exit code {self._process.wait()}")
+        outcome: dict[str, Any] = json.loads(line)
+        return outcome
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Mutation testing of the core.")
+    parser = argparse.ArgumentParser(description="Mutation testing of the package.")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="only these, as paths or tunnel.wire (all)")
     parser.add_argument("--only", default="", help="only mutants of lines that contain this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--list", action="store_true", help="print how many mutants each module has, and try none")
     arguments = parser.parse_args()
+    if unknown := set(arguments.modules) - set(modules()):
+        parser.error(f"no such module: {', '.join(sorted(unknown))}; there are: {', '.join(modules())}")
+    chosen = {
+        module: [mutant for mutant in mutants(module) if arguments.only in mutant.old]
+        for module in arguments.modules or modules()
+    }
+    if arguments.list:
+        print("\n".join(f"{module}: {len(found)}" for module, found in chosen.items()))
+        return 0
+    if arguments.fresh:
+        REMEMBERED.unlink(missing_ok=True)
     started = time.monotonic()
-    if not _survivors([_unchanged()], 1):
-        print("the tests fail without any mutant")
-        return 1
-    everything = [mutant for mutant in mutants() if arguments.only in mutant.old]
-    print(f"the tests pass without a mutant; {len(everything)} mutants to try", flush=True)
-    survivors = _survivors(everything, arguments.jobs)
-    known = {(entry["module"], entry["old"], new) for entry in _equivalent() for new in entry["new"]}
-    surprising = [mutant for mutant in survivors if (mutant.module, mutant.old, mutant.new) not in known]
-    tried = {(mutant.module, mutant.old, mutant.new) for mutant in survivors}
-    stale = [entry for entry in known if entry not in tried and arguments.only in entry[1]]
-    print(f"\n{_table(everything, survivors, surprising)}\n\nin {time.monotonic() - started:.0f} s")
-    for mutant in surprising:
-        print(f"\nsurvived, in {mutant.module}:\n  - {mutant.old}\n  + {mutant.new}")
+    alive: list[tuple[Mutant, str]] = []
+    with _workers(arguments.jobs) as workers:
+        for module, everything in chosen.items():
+            if everything:
+                alive += _alive(module, everything, workers)
+    return _reported(chosen, alive, arguments.only, time.monotonic() - started)
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[list[Worker]]:
+    with ExitStack() as stack:
+        workers = []
+        for _ in range(jobs):
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutation-")))
+            prepared(copy, ROOT)
+            workers.append(Worker(copy))
+            stack.callback(workers[-1].close)
+        yield workers
+
+
+def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list[tuple[Mutant, str]]:
+    """Return the mutants of *module* that were not noticed, each with "survived" or "hung"."""
+    killed = _remembered()
+    left = [mutant for mutant in everything if mutant.digest not in killed]
+    print(f"{module}: {len(everything)} mutants, {len(everything) - len(left)} killed before", flush=True)
+    if not left:
+        return []
+    for worker in workers:
+        unchanged = worker.tried(module, None, 1800)
+        if unchanged["outcome"] != "survived":
+            raise SystemExit(f"the tests of {module} fail without any mutant: {unchanged}")
+    timeout = 60 + 4 * unchanged["seconds"]
+    free: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
+    started, done = time.monotonic(), 0
+    alive = []
+
+    def tried(mutant: Mutant) -> tuple[Mutant, dict[str, Any]]:
+        worker = free.get()
+        try:
+            return mutant, worker.tried(module, mutant.code, timeout)
+        finally:
+            free.put(worker)
+
+    REMEMBERED.parent.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(len(workers)) as pool, REMEMBERED.open("a", encoding="utf-8") as memory:
+        for mutant, outcome in pool.map(tried, left):
+            done += 1
+            if outcome["outcome"] == "killed":
+                line = {"mutant": mutant.digest, "module": module, "by": outcome["test"]}
+                print(json.dumps(line), file=memory, flush=True)
+            else:
+                alive.append((mutant, outcome["outcome"]))
+                print(f"  {outcome['outcome']}: {mutant.old}  ->  {mutant.new}", flush=True)
+            if done % 25 == 0 or done == len(left):
+                seconds = time.monotonic() - started
+                remaining = seconds / done * (len(left) - done)
+                print(f"  {done} of {len(left)}, {len(alive)} alive, about {remaining:.0f} s to go", flush=True)
+    return alive
+
+
+def _remembered() -> set[str]:
+    try:
+        lines = REMEMBERED.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return set()
+    return {json.loads(line)["mutant"] for line in lines if line.endswith("}")}
+
+
+def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], only: str, seconds: float) -> int:
+    known = {
+        (entry["module"], entry["old"], new)
+        for entry in json.loads(EQUIVALENT.read_text("utf-8"))
+        for new in entry["new"]
+        if entry["module"] in chosen and only in entry["old"]
+    }
+    surprising = [
+        (mutant, outcome)
+        for mutant, outcome in alive
+        if outcome != "survived" or (mutant.module, mutant.old, mutant.new) not in known
+    ]
+    survived = {(mutant.module, mutant.old, mutant.new) for mutant, _ in alive}
+    stale = sorted(known - survived)
+    print(f"\n{_table(chosen, alive, surprising)}\n\nin {seconds:.0f} s")
+    for mutant, outcome in surprising:
+        print(f"\n{outcome}, in {mutant.module}:\n  - {mutant.old}\n  + {mutant.new}")
     for module, old, new in stale:
         print(f"\nlisted as equivalent, but killed or gone, in {module}:\n  - {old}\n  + {new}")
     return 1 if surprising or stale else 0
 
 
-def _unchanged() -> Mutant:
-    return Mutant("paths", (PACKAGE / "paths.py").read_text("utf-8"), "", "")
-
-
-def _survivors(tried: list[Mutant], jobs: int) -> list[Mutant]:
-    survivors, running = [], dict[int, Mutant]()
-    for number, mutant in enumerate([*tried, *[None] * jobs]):
-        if mutant is not None:
-            running[trial.start(mutant)] = mutant
-        if running and (mutant is None or len(running) >= jobs):
-            process, status = os.wait()
-            finished = running.pop(process)
-            if status == 0:
-                survivors.append(finished)
-                if finished.old:
-                    print(f"survived, in {finished.module}: {finished.old}  ->  {finished.new}", flush=True)
-        if number % 100 == 99:
-            print(f"{number + 1} tried, {len(survivors)} survive", flush=True)
-    return survivors
-
-
-def _equivalent() -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = json.loads(EQUIVALENT.read_text("utf-8"))
-    return entries
-
-
-def _table(tried: list[Mutant], survivors: list[Mutant], surprising: list[Mutant]) -> str:
-    columns = [Counter(mutant.module for mutant in mutants_) for mutants_ in (tried, survivors, surprising)]
+def _table(
+    chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], surprising: list[tuple[Mutant, str]]
+) -> str:
+    all_ = Counter({module: len(found) for module, found in chosen.items()})
+    living = Counter(mutant.module for mutant, _ in alive)
+    odd = Counter(mutant.module for mutant, _ in surprising)
     lines = ["| module | mutants | killed | equivalent | unexplained |", "|---|---|---|---|---|"]
-    for module in (*columns[0], ""):
-        all_, alive, odd = (column[module] if module else column.total() for column in columns)
-        lines.append(f"| {module or 'together'} | {all_} | {all_ - alive} | {alive - odd} | {odd} |")
+    for module in (*chosen, ""):
+        mutants_, left, strange = (column[module] if module else column.total() for column in (all_, living, odd))
+        lines.append(f"| {module or 'together'} | {mutants_} | {mutants_ - left} | {left - strange} | {strange} |")
     return "\n".join(lines)
 
 

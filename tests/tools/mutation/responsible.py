@@ -1,0 +1,81 @@
+"""Which tests are responsible for which module: those that have to notice that it is wrong.
+
+The slow ones with real servers are left out where faster ones exist: a module's own tests are to say what it does.
+"""
+
+from __future__ import annotations
+
+from tests.tools.mutation.mutants import modules
+
+_CORE = (
+    "core/test_paths.py",
+    "core/test_keys.py",
+    "core/test_ed25519.py",
+    "core/test_verifier.py",
+    "core/test_vectors.py",
+    "core/test_reasons.py",
+    "core/test_recorded_requests.py",
+)
+_CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
+_TUNNEL = (
+    "tunnel/test_dispatch.py",
+    "tunnel/test_streaming.py",
+    "tunnel/test_handshake.py",
+    "tunnel/test_draining.py",
+    "tunnel/test_liveness.py",
+    "tunnel/test_supervision.py",
+    "tunnel/test_floods.py",
+    "tunnel/test_losses.py",
+    "tunnel/test_tls.py",
+)
+_FIRST: dict[str, tuple[str, ...]] = {
+    "_base64url": _CORE,
+    "_headers": _CORE,
+    "_key_list": ("core/test_keyring.py",),
+    "_quoting": ("core/test_reasons.py", "core/test_paths.py", "core/test_refusal_log.py"),
+    "_redaction": ("core/test_keys.py", *_CLI),
+    "_refusal_log": ("core/test_refusal_log.py",),
+    "_regular_file": ("core/test_odd_files.py", "core/test_keyring.py"),
+    "_strict_json": _CORE,
+    "__init__": ("tools/test_package.py",),
+    "__main__": _CLI,
+    "asgi": ("adapters/test_asgi.py", "servers/test_refused_bodies.py"),
+    "aws_lambda": ("adapters/test_aws_lambda.py",),
+    "django": ("adapters/test_django.py",),
+    "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py"),
+    "fastapi": ("adapters/test_fastapi.py",),
+    "guard": ("core/test_guard.py", "adapters/test_asgi.py", "adapters/test_wsgi.py", "core/test_telemetry.py"),
+    "identity": (*_CORE, "core/test_guard.py"),
+    "keyring": ("core/test_keyring.py",),
+    "keys": _CORE,
+    "paths": _CORE,
+    "probe": ("tools/test_probe.py",),
+    "pytest_plugin": ("adapters/test_testing.py",),
+    "restate_sdk": ("adapters/test_restate_sdk.py",),
+    "signing": ("core/test_signing.py", "adapters/test_testing.py"),
+    "telemetry": ("core/test_telemetry.py",),
+    "tokens": _CORE,
+    "verifier": _CORE,
+    "wsgi": ("adapters/test_wsgi.py",),
+    "tunnel.backoff": ("tunnel/test_backoff.py",),
+    "tunnel.floods": ("tunnel/test_floods.py",),
+    "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),
+    "tunnel.handshake": ("tunnel/test_handshake.py",),
+    "tunnel.health": ("tunnel/test_command.py",),
+    "tunnel.lifespan": ("tunnel/test_supervision.py", "tunnel/test_draining.py"),
+    "tunnel.options": ("tunnel/test_options.py",),
+    "tunnel.resolver": ("tunnel/test_resolver.py",),
+    "tunnel.signals": ("tunnel/test_signals.py",),
+    "tunnel.targets": ("tunnel/test_options.py", "tunnel/test_supervision.py"),
+    "tunnel.timings": ("tunnel/test_timings.py",),
+    "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
+}
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """The files below ``tests`` that are responsible for *module*, in the order in which they are run."""
+    if module not in modules():
+        raise LookupError(f"no module {module}")
+    if module in _FIRST:
+        return _FIRST[module]
+    return _CLI if module.startswith("cli") else _TUNNEL

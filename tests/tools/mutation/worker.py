@@ -1,0 +1,134 @@
+"""Tries mutants one after the other, in a copy of the project that holds nothing else.
+
+Each trial is a process of its own, forked from one that has loaded what the tests need from elsewhere. It finds the
+mutant in the place of the module, and so do the processes that the tests start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+# What is imported here is imported once and shared by all trials; the package under test must not be among it.
+import base58  # noqa: F401
+import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401
+import hypothesis  # noqa: F401
+import jsonschema  # noqa: F401
+import jwt  # noqa: F401
+import nacl.bindings  # noqa: F401
+import pytest
+
+HERE = Path.cwd()
+# A test that takes longer fails, and its mutant is noticed; a trial that takes longer than all its tests may is hung.
+SECONDS_FOR_A_TEST = 60
+
+
+def main() -> None:
+    if "restate_identity" in sys.modules:
+        raise RuntimeError("the package under test is loaded already: no trial would see a mutant")
+    os.environ["PYTHONPATH"] = str(HERE)
+    for line in sys.stdin:
+        print(json.dumps(_tried(json.loads(line))), flush=True)
+
+
+def _tried(task: dict[str, Any]) -> dict[str, Any]:
+    """Put ``code`` in the place of ``file``, run ``tests``, and say how it ended."""
+    file = HERE / task["file"]
+    original = file.read_bytes()
+    # Only the run without a mutant keeps bytecode: a mutant's may be as long and as old as the next one's.
+    for stale in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        stale.unlink()
+    sys.dont_write_bytecode = task["code"] is not None
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1" if task["code"] is not None else ""
+    try:
+        if task["code"] is not None:
+            file.write_text(task["code"], "utf-8")
+        started = time.monotonic()
+        outcome, test = _judged(task["tests"], task["timeout"])
+        return {"outcome": outcome, "test": test, "seconds": round(time.monotonic() - started, 1)}
+    finally:
+        file.write_bytes(original)
+
+
+def _judged(tests: list[str], timeout: float) -> tuple[str, str]:
+    read, write = os.pipe()
+    trial = os.fork()
+    if not trial:
+        os.setsid()
+        _run(tests, write)
+    os.close(write)
+    deadline = time.monotonic() + timeout
+    status = None
+    while status is None and time.monotonic() < deadline:
+        process, ended = os.waitpid(trial, os.WNOHANG)
+        status = ended if process else None
+        if status is None:
+            time.sleep(0.02)
+    # Servers that the tests started may have outlived them.
+    try:
+        os.killpg(trial, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    if status is None:
+        os.waitpid(trial, 0)
+    with os.fdopen(read, "rb") as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        failed = (pipe.read() or b"").decode()
+    if status is None:
+        return "hung", failed
+    return ("survived" if status == 0 else "killed"), failed
+
+
+def _run(tests: list[str], report: int) -> None:
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        warnings.simplefilter("ignore")
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={SECONDS_FOR_A_TEST}"]
+        # The worker has imported what pytest would like to rewrite, being also a plugin of its own.
+        loaded = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+        # One file after the other, since to collect all of them takes longer than most mutants live.
+        for name in tests:
+            status = pytest.main([*arguments, "-W", loaded, f"tests/{name}"], plugins=[_FirstFailure(report)])
+            if status:
+                break
+    finally:
+        os._exit(status)
+
+
+class _FirstFailure:
+    """Tells the worker which test noticed the mutant."""
+
+    def __init__(self, report: int) -> None:
+        self._report = report
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            os.write(self._report, report.nodeid.encode()[:512])
+
+
+def prepared(copy: Path, root: Path) -> None:
+    """Copy what git knows of *root*, and what is new there, to *copy*."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (root / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((root / name).read_bytes())
+
+
+if __name__ == "__main__":
+    main()
