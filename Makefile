@@ -9,9 +9,14 @@ CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py
 # A development install is found through a hook that pyright does not know, hence the path.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
 UV := $(shell command -v uv 2>/dev/null)
+# How many tests run side by side. Many wait for a server, so there is room for more than there are cores.
+WORKERS ?= 4
+
+# Each of the hundreds of Python processes would otherwise compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
+.PHONY: help demo quick test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +37,13 @@ endif
 demo: $(INSTALLED)  ## Watch a real Restate server be let in and every forgery be turned away
 	$(RUN) -m demo
 
+quick: $(INSTALLED)  ## Run the tests of the core and of the adapters, offline: on every save
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder tests/core tests/adapters
+
 test: $(INSTALLED)  ## Run every test, with the coverage of the core
-	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage erase
+	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
+	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report
 	$(RUN) -m coverage report --fail-under=100 --include='$(CORE)'
 

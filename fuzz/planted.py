@@ -51,7 +51,7 @@ def slowness(data: bytes, attempt: Attempt) -> Attempt:
 
 def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
     """Every input leaves a trace in memory."""
-    _leaked.append(bytearray(b"x" * 10_000))
+    _leaked.append(bytearray(b"x" * 100_000))
     return attempt
 
 

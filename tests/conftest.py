@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from hypothesis import settings
 from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
+
+# The workers are measured, not the servers that they start: coverage of those would slow them down and prove nothing.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_START", None)
 
 # A machine that does other things for a moment is no failure.
 settings.register_profile("no deadline", settings(), deadline=None)

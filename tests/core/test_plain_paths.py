@@ -56,25 +56,22 @@ def of_python(readers: dict[str, Normaliser], paths: Sequence[str]) -> dict[str,
     return {name: [result(normaliser, path) for path in paths] for name, normaliser in readers.items()}
 
 
-@cache
-def batch(program: str, paths: tuple[str, ...]) -> tuple[dict[str, list[str | None]], dict[str, list[str | None]]]:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed: what its normalisers do is not looked at")
-    return normalised(program, paths)
-
-
 languages = pytest.mark.parametrize("language", ["python", *COMMANDS])
 
 
-def results(language: str, paths: Sequence[str]) -> tuple[dict[str, list[str | None]], dict[str, list[str | None]]]:
+@cache
+def results(language: str) -> tuple[dict[str, list[str | None]], dict[str, list[str | None]]]:
+    """Return what the readers and the writers of a language make of the examples."""
     if language == "python":
-        return of_python(READERS, paths), of_python(WRITERS, paths)
-    return batch(language, tuple(paths))
+        return of_python(READERS, EXAMPLES), of_python(WRITERS, EXAMPLES)
+    if shutil.which(language) is None:
+        pytest.skip(f"{language} is not installed: what its normalisers do is not looked at")
+    return normalised(language, EXAMPLES)
 
 
 @languages
 def test_a_plain_path_is_a_fixed_point_of_every_normaliser(language: str) -> None:
-    readers, _ = results(language, EXAMPLES)
+    readers, _ = results(language)
     changed = {
         name: [(path, result) for path, result in zip(EXAMPLES, of_paths, strict=True) if result != path][:5]
         for name, of_paths in readers.items()
@@ -84,7 +81,7 @@ def test_a_plain_path_is_a_fixed_point_of_every_normaliser(language: str) -> Non
 
 @languages
 def test_a_plain_path_that_is_written_into_a_url_is_read_as_the_same_path(language: str) -> None:
-    _, writers = results(language, EXAMPLES)
+    _, writers = results(language)
     changed = {
         name: [(path, url) for path, url in zip(EXAMPLES, urls, strict=True) if url is None or unquote(url) != path][:5]
         for name, urls in writers.items()

@@ -33,11 +33,11 @@ def test_the_vectors_hold_no_surprise_and_show_every_listed_difference(typescrip
     assert set(comparison.differences) == listed
 
 
-def test_20000_mutations_hold_no_surprise_for_the_python_sdk() -> None:
-    comparison = of_mutations([OURS, PYTHON_SDK, PYJWT], 20_000)
+def test_4000_mutations_hold_no_surprise_for_the_python_sdk() -> None:
+    comparison = of_mutations([OURS, PYTHON_SDK, PYJWT], 4_000)
     assert comparison.surprises == []
     ours = comparison.rows[0]
-    assert 0 < ours.accepted < ours.judged == 20_000
+    assert 0 < ours.accepted < ours.judged == 4_000
 
 
 def test_2000_mutations_hold_no_surprise_for_the_typescript_sdk(typescript: Judge) -> None:

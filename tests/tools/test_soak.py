@@ -23,7 +23,7 @@ def soak(program: Path, seconds: int, *options: str) -> subprocess.CompletedProc
 
 
 def test_a_short_soak_finds_nothing_wrong(restate_program: Path) -> None:
-    done = soak(restate_program, 12)
+    done = soak(restate_program, 8)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n0 violations" in done.stdout

@@ -37,7 +37,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.tools.mutation.worker"],
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy)},
+            env={**_without_coverage(), "PYTHONPATH": str(copy)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -59,6 +59,10 @@ class Worker:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
+
+
+def _without_coverage() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 def main() -> int:

@@ -140,7 +140,10 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 def _is_exported(node: Any) -> bool:
     """Whether *node* stands in a list of names, which Python or `tests/public_api.txt` reads."""
     while node is not None:
-        if isinstance(node, ExprStmt) and node.get_first_leaf().value in ("__all__", "__slots__"):
+        if isinstance(node, ExprStmt) and node.children[0].get_code(include_prefix=False) in (
+            "__all__",
+            "__slots__",
+        ):
             return True
         node = node.parent
     return False
