@@ -18,7 +18,7 @@ from restate_identity._key_list import keys_in
 from restate_identity._regular_file import read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
 from restate_identity.identity import Identity
-from restate_identity.keys import PublicKey
+from restate_identity.keys import PEM_MARK, PREFIX, PublicKey
 from restate_identity.verifier import IdentityVerifier
 
 __all__ = ["KeyFile", "verifier_from_environment"]
@@ -29,6 +29,8 @@ KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"
 KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
 # The two that Restate's own tools set, with a single key each.
 VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY")
+# Easily taken for them. README and examples use the first, in code that reads it by itself.
+_LOOKALIKES = {"RESTATE_IDENTITY_KEY": KEYS_VARIABLE, "RESTATE_IDENTITY_KEY_FILE": KEYS_FILE_VARIABLE}
 
 # About a thousand keys. What is larger is not a file of keys, and is not read at every change.
 MAX_FILE_SIZE = 64 * 1024
@@ -57,13 +59,13 @@ def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options
     if name is None:
         raise ValueError(
             "no identity key is configured: pass identity_keys=['publickeyv1_...'] or verifier=..., "
-            f"or set one of {', '.join(VARIABLES)}"
+            f"or set one of the environment variables {', '.join(VARIABLES)}{_lookalike_in(environ)}"
         )
     words = environ[name].replace(",", " ").split()
     if not words:
         raise ValueError(
-            f"no identity key is configured: {name} is set, but empty. Of {', '.join(VARIABLES)} the first that is set "
-            "must hold the keys, or the path of the file that does"
+            f"no identity key is configured: {name} is set, but empty. Of the environment variables "
+            f"{', '.join(VARIABLES)} the first that is set must hold the keys, or the path of the file that does"
         )
     try:
         if name == KEYS_FILE_VARIABLE:
@@ -71,6 +73,13 @@ def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options
         return IdentityVerifier(words, **options)
     except InvalidKeyError as error:
         raise InvalidKeyError(f"{name}: {error}") from None
+
+
+def _lookalike_in(environ: Mapping[str, str]) -> str:
+    for name, meant in _LOOKALIKES.items():
+        if name in environ:
+            return f". {name} is set, but is read only by code that names it: rename it to {meant}"
+    return ""
 
 
 class KeyFile:
@@ -105,6 +114,7 @@ class KeyFile:
     ) -> None:
         if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
             raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
+        _refuse_what_is_no_path(os.fsdecode(path))
         # The process may change its working directory, and another file of that name may stand there.
         self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every
@@ -190,6 +200,16 @@ class KeyFile:
                 return
             self._problem = (seen, problem)
         logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
+
+
+def _refuse_what_is_no_path(text: str) -> None:
+    if PEM_MARK in text:
+        raise InvalidKeyError("this is a PEM, and not the path of a key file")
+    if text.startswith(PREFIX) and not os.path.exists(text):  # noqa: PTH110 (Path's raises if the name is too long)
+        raise InvalidKeyError(
+            "this is an identity key, and not the path of a key file: "
+            f"pass identity_keys=['{PREFIX}...'], or set {KEYS_VARIABLE} to it"
+        )
 
 
 class _FileVerifier(IdentityVerifier):

@@ -17,6 +17,8 @@ KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 # 32 bytes are at most 44 characters of base58. Decoding costs the square of the length, so the limit comes first.
 MAX_TEXT_LENGTH = len(PREFIX) + 44
+# How every PEM begins, private keys too.
+PEM_MARK = "-----BEGIN"
 
 
 class PublicKey:
@@ -59,17 +61,28 @@ class PublicKey:
         """
         if not isinstance(text, str):
             raise InvalidKeyError(f"an identity key is text that begins with {PREFIX}; this is {_described(text)}")
+        if PEM_MARK in text:
+            raise InvalidKeyError(
+                "this is a PEM, not an identity key. If it is the private key, only the Restate server needs it: give "
+                f"the service the {PREFIX}... that `restate-identity public-key FILE` prints"
+            )
         if text != text.strip():
             raise InvalidKeyError("an identity key has no white space around it; this text has: strip it")
         if not text.startswith(PREFIX):
             # What does not look like a public key may be a private one: it is not repeated.
+            remedy = (
+                "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it, or use KeyFile"
+                if "/" in text or "\\" in text
+                else "It is printed by the Restate server at start-up, and by the Restate Cloud console"
+            )
             raise InvalidKeyError(
-                f"an identity key begins with {PREFIX}; this text of {len(text)} characters does not. "
-                "It is printed by the Restate server at start-up, and by the Restate Cloud console"
+                f"an identity key begins with {PREFIX}; this text of {len(text)} characters does not. {remedy}"
             )
         if len(text) > MAX_TEXT_LENGTH:
+            several = text.count(PREFIX) > 1
             raise InvalidKeyError(
-                f"this text has {len(text)} characters, and an identity key at most {MAX_TEXT_LENGTH}: is it several?"
+                f"this text has {len(text)} characters, and an identity key at most {MAX_TEXT_LENGTH}: "
+                + ("it holds several keys, which must be separated" if several else "something was added to it")
             )
         try:
             raw = base58.b58decode(text[len(PREFIX) :])

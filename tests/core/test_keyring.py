@@ -137,22 +137,51 @@ def test_a_variable_that_is_set_but_empty_is_an_error_and_nothing_else_is_tried(
 
 def test_no_variable_at_all_is_an_error_that_names_all_of_them() -> None:
     with pytest.raises(ValueError, match="no identity key is configured") as refused:
-        verifier_from_environment({"RESTATE_IDENTITY_KEY": str(OLD.public_key)})
+        verifier_from_environment({})
 
-    assert all(name in str(refused.value) for name in VARIABLES)
+    assert str(refused.value).endswith(f"set one of the environment variables {', '.join(VARIABLES)}")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("RESTATE_IDENTITY_KEY", "RESTATE_IDENTITY_KEYS"), ("RESTATE_IDENTITY_KEY_FILE", "RESTATE_IDENTITY_KEYS_FILE")],
+)
+def test_a_variable_whose_name_lacks_the_s_is_not_read_and_the_error_says_so(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match="no identity key is configured") as refused:
+        verifier_from_environment({name: str(OLD.public_key)})
+
+    assert str(refused.value).endswith(f"{name} is set, but is read only by code that names it: rename it to {meant}")
 
 
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({KEYS: f"{OLD.public_key},publickeyv1_x"}, f"^{KEYS}: identity key 2: "),
-        ({SIGNING_KEY: "-----BEGIN PRIVATE KEY-----"}, f"^{SIGNING_KEY}: identity key 1: .*begins with"),
+        ({SIGNING_KEY: "-----BEGIN PRIVATE KEY-----"}, f"^{SIGNING_KEY}: identity key 1: this is a PEM"),
+        ({KEYS: "/etc/restate/keys"}, f"^{KEYS}: .* path of a file with keys, set {KEYS_FILE} to it"),
+        ({KEYS_FILE: f"{OLD.public_key}"}, f"^{KEYS_FILE}: this is an identity key, .*set {KEYS} to it"),
+        ({KEYS_FILE: f"{OLD.public_key},{NEW.public_key}"}, f"^{KEYS_FILE}: this is an identity key, .*set {KEYS}"),
+        ({KEYS_FILE: "-----BEGIN PRIVATE KEY-----\nMC4C"}, f"^{KEYS_FILE}: this is a PEM, and not the path of a key"),
         ({KEYS_FILE: "/no/such/file"}, f"^{KEYS_FILE}: the key file /no/such/file cannot be read: No such file"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_an_error_that_names_the_variable(environ: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidKeyError, match=message):
         verifier_from_environment(environ)
+
+
+def test_a_key_in_the_place_of_the_path_of_a_key_file_is_told_from_one() -> None:
+    for text in (str(OLD.public_key), "publickeyv1_" + "x" * 300):
+        with pytest.raises(InvalidKeyError, match=r"this is an identity key, .*: pass identity_keys=") as refused:
+            KeyFile(text)
+        assert text not in str(refused.value)
+
+
+def test_a_key_file_may_have_the_name_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / str(OLD.public_key)).write_text(lines(NEW))
+    monkeypatch.chdir(tmp_path)
+
+    assert texts(KeyFile(str(OLD.public_key))) == [str(NEW.public_key)]
 
 
 def test_a_file_that_the_environment_names_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +257,7 @@ UNUSABLE: list[tuple[str | bytes, str]] = [
     ("# nothing\n\n", "has no keys in it"),
     (f"{OLD.public_key}\n{NEW.public_key}"[:-5], "line 2: "),
     (f"{OLD.public_key} {NEW.public_key}\n", "line 1: "),
-    (OLD.to_pem(), "line 1: .*begins with publickeyv1_"),
+    (OLD.to_pem(), "line 1: this is a PEM, not an identity key"),
     (b"publickeyv1_\xff\xfe", "not UTF-8"),
     (lines(OLD) + "#" * MAX_FILE_SIZE, "more than 64 KiB"),
     (YAML.replace("RestateCloudEnvironment", "RestateCluster"), "no manifest of the kind RestateCloudEnvironment"),

@@ -114,7 +114,11 @@ def test_a_point_with_a_small_order_component_is_refused() -> None:
         (KEY[:-2], "holds 31 bytes"),
         ("publickeyv1_" + "1" * 31, "holds 31 bytes"),
         ("publickeyv1_" + "z" * 44, "holds 33 bytes"),
-        (KEY + "1" * 20, "characters, and an identity key at most 56"),
+        (KEY + "1" * 20, "characters, and an identity key at most 56: something was added to it"),
+        (KEY + KEY, "at most 56: it holds several keys, which must be separated"),
+        (f"{KEY},{FOREIGN_KEY}", "at most 56: it holds several keys, which must be separated"),
+        ("/etc/restate/keys", "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it"),
+        ("C:\\restate\\keys", "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it"),
     ],
 )
 def test_an_unusable_key_is_refused_with_what_is_wrong(text: str, problem: str) -> None:
@@ -128,11 +132,21 @@ def test_the_error_quotes_the_public_key_that_is_wrong() -> None:
     assert KEY[:-2] in str(error.value)
 
 
-def test_text_that_may_be_a_private_key_is_not_repeated_in_the_error() -> None:
-    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIPe++4ZTPQDF\n-----END PRIVATE KEY-----\n"
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIPe++4ZTPQDF\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("text", [PEM, PEM.strip(), PEM.replace("\n", " "), "-----BEGIN", f" {PEM}"])
+def test_a_pem_is_told_from_an_identity_key_and_the_error_says_how_to_get_that(text: str) -> None:
+    with pytest.raises(InvalidKeyError, match=r"this is a PEM, .*`restate-identity public-key FILE`"):
+        PublicKey.parse(text)
+
+
+@pytest.mark.parametrize("text", [PEM, *PEM.split(), "MC4CAQAwBQYDK2VwBCIEIPe++4ZTPQDF", "/MC4CAQAwBQYDK2VwBCIEIPe/"])
+def test_text_that_may_be_a_private_key_is_not_repeated_in_the_error(text: str) -> None:
     with pytest.raises(InvalidKeyError) as error:
-        PublicKey.parse(pem)
+        PublicKey.parse(text)
     assert "MC4C" not in str(error.value)
+    assert text not in str(error.value)
 
 
 def test_a_megabyte_of_text_is_refused_without_decoding_it() -> None:
