@@ -72,20 +72,29 @@ def require_request_identity(
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
     """
+    if handler is not None:
+        # Before the guard is made, which misses its keys if they were passed as the handler.
+        _check_handler(handler)
     guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer)
 
     def decorate(handler: Handler) -> Handler:
+        _check_handler(handler)
         return _guarded(handler, guard)
 
     return decorate if handler is None else decorate(handler)
 
 
-def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
+def _check_handler(handler: object) -> None:
     if not callable(handler):
-        raise TypeError(f"the handler is a function of an event and a context, not a {type(handler).__name__}")
+        raise TypeError(
+            f"the handler is a function of an event and a context, not a {type(handler).__name__}: "
+            "pass keys by name, identity_keys=[...]"
+        )
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
         raise TypeError("the handler is a coroutine function: Lambda's Python runtime does not await it")
 
+
+def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
     @functools.wraps(handler)
     def guarded_handler(event: Any, context: Any) -> Any:
         request = _request(event)

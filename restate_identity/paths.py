@@ -92,12 +92,12 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
         audience: The token's audience.
         path, raw_path: As for `oddity`.
     """
+    if path is None:
+        return "there is no path, so this is no HTTP request that can be verified"
     odd = oddity(path, raw_path)
-    if path is None or odd is not None:
-        return (
-            f"the path {quoted(path)} {odd}, which not every server and framework reads alike: register the deployment "
-            "with a URL whose path has only letters, digits and -._~ between single slashes"
-        )
+    if odd is not None:
+        remedy = _remedy(path, raw_path)
+        return f"the path {quoted(path)} {odd}, which not every server and framework reads alike: {remedy}"
     if not is_signed_form(audience):
         return f"signed for {quoted(audience)}, which is no path that a Restate server calls"
     if signed_path(path) != audience:
@@ -127,6 +127,19 @@ def is_rewritten(path: str, raw_path: bytes | None) -> bool:
     if is_signed_form(signed_path(path)) or is_signed_form(signed_path(sent)):
         return signed_path(path) != signed_path(sent)
     return not path.endswith(sent) and not sent.endswith(path)
+
+
+def _remedy(path: object, raw_path: object) -> str:
+    """Return what to do about a path that is odd, or was sent in a form that is."""
+    odd = _sent(raw_path) if isinstance(raw_path, bytes) and oddity(path) is None else path  # type: ignore[arg-type]
+    if not isinstance(odd, str) or is_signed_form(signed_path(odd)):
+        return "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes"
+    # A deployment adds nothing behind what is signed: registering it anew changes nothing there.
+    if is_signed_form(signed_path(odd.partition("?")[0])):
+        return "a query is no part of the path, leave it out"
+    if is_signed_form(signed_path(odd.rstrip("/"))):
+        return "the slash at the end was added on the way"
+    return "no Restate server calls a path with such an end"
 
 
 def _sent(raw_path: bytes) -> str:

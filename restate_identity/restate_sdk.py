@@ -115,12 +115,14 @@ class _KeyCheck:
         yield
 
     def _refuse(self, identity: Identity | None, key: str) -> NoReturn:
-        signed = "no key" if identity is None or identity.subject is None else quoted(identity.subject)
-        hint = f"signed for {signed}, but the body is for {quoted(key)}: the token was taken from another request"
+        subject = None if identity is None else identity.subject
+        signed = "no object" if subject is None else f"the object {quoted(subject)}"
+        body = f"the body is for the object {quoted(key)}"
+        hint = f"signed for {signed}, but {body}: the token was taken from another request"
         error = VerificationError(Reason.WRONG_AUDIENCE, hint, kid=identity and identity.key)
         self._log.refused(identity and identity.audience, error)
         # If this should ever happen to a genuine invocation, it must not be lost.
-        raise RetryableError("the request was signed for another key: see the log of the service")
+        raise RetryableError("the request was signed for another object: see the log of the service")
 
 
 class _CheckedHandlers(Mapping[str, Handler[Any, Any]]):

@@ -88,6 +88,10 @@ class TokenAuthenticator:
                 Reason.UNSUPPORTED_ALGORITHM, f"alg is {quoted(members.get('alg'))}; Restate signs with 'EdDSA' only"
             )
         kid = members.get("kid")
+        if kid is None:
+            raise VerificationError(
+                Reason.UNKNOWN_KEY, "the token names no key, in a member 'kid', so no Restate server signed it"
+            )
         if not isinstance(kid, str) or kid not in self._by_kid:
             raise VerificationError(
                 Reason.UNKNOWN_KEY,

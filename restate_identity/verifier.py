@@ -147,7 +147,7 @@ class IdentityVerifier:
             VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
         """
         if scheme != SCHEME or not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_SIZE:
-            raise _header_refusal(scheme, token)
+            raise _header_refusal(scheme, token, path)
         trust = self._trust
         judge = trust.judge_cached if len(token) <= MAX_CACHED_TOKEN_SIZE else trust.judge
         identity, valid_from, valid_until, exact_path, exact_raw_path = judge(token)
@@ -220,13 +220,9 @@ def _combined(values: list[str]) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _header_refusal(scheme: object, token: object) -> VerificationError:
+def _header_refusal(scheme: object, token: object, path: object) -> VerificationError:
     if not scheme:
-        return VerificationError(
-            Reason.MISSING_SCHEME,
-            f"there is no {SCHEME_HEADER} header: not from Restate, or from a server without a request identity key, "
-            "or a proxy dropped the header",
-        )
+        return VerificationError(Reason.MISSING_SCHEME, _about_missing_scheme(scheme, path))
     is_scheme_repeated = isinstance(scheme, str) and "," in scheme
     if scheme == "unsigned":
         return VerificationError(
@@ -240,9 +236,7 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
             Reason.UNSUPPORTED_SCHEME, f"the signature scheme {told}; this version knows {SCHEME!r} only"
         )
     if token is None or token == "":
-        return VerificationError(
-            Reason.MISSING_TOKEN, f"there is no {TOKEN_HEADER} header: a proxy may have dropped it"
-        )
+        return VerificationError(Reason.MISSING_TOKEN, f"{_missing(TOKEN_HEADER, token)}: a proxy may have dropped it")
     if not isinstance(token, str):
         return VerificationError(Reason.MALFORMED_TOKEN, f"the token is not text but {quoted(token)}")
     if is_scheme_repeated or "," in token:
@@ -252,6 +246,19 @@ def _header_refusal(scheme: object, token: object) -> VerificationError:
         f"the token has {len(token)} characters, at most {MAX_TOKEN_SIZE} are read: "
         "the key of the virtual object is too long",
     )
+
+
+def _about_missing_scheme(scheme: object, path: object) -> str:
+    if path is None:
+        return f"there is neither a path nor the header {SCHEME_HEADER}: this is no HTTP request"
+    missing = _missing(SCHEME_HEADER, scheme)
+    causes = "not from Restate, or from a server without a request identity key, or a proxy dropped the header"
+    exact = ". Exempt paths are exact, and this one ends with '/'" if str(path)[1:].endswith("/") else ""
+    return f"{missing}: {causes}{exact}"
+
+
+def _missing(header: str, value: object) -> str:
+    return f"there is no {header} header" if value is None else f"the {header} header is empty"
 
 
 def _repeated(header: str) -> VerificationError:

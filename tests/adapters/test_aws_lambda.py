@@ -237,6 +237,22 @@ def test_an_event_of_unknown_shape_is_refused_whatever_is_exempt(name: str) -> N
     assert (answer, handler.calls) == (PLAIN, [])
 
 
+@pytest.mark.parametrize("name", ["nothing", "an empty event", "a queue", "a schedule"])
+def test_the_log_says_of_an_event_without_a_path_that_it_is_no_http_request(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    call(UNKNOWN_EVENTS[name])
+    assert caplog.messages == [
+        "refused a request to no path: missing_scheme: there is neither a path nor the header "
+        "x-restate-signature-scheme: this is no HTTP request"
+    ]
+
+
+def test_the_log_says_so_of_an_event_with_a_signature_too(caplog: pytest.LogCaptureFixture) -> None:
+    call(UNKNOWN_EVENTS["headers only"])
+    assert "wrong_audience: there is no path, so this is no HTTP request that can be verified" in caplog.text
+
+
 @pytest.mark.parametrize("source", ["rest_api", "http_api", "http_api_v1"])
 @pytest.mark.parametrize("exempt", [[], [PATH], [PATH, "/invoke/Admin/delete"]])
 def test_an_event_whose_request_context_has_another_path_is_refused(source: str, exempt: list[str]) -> None:
@@ -291,6 +307,12 @@ def test_a_verifier_can_be_passed_instead_of_keys() -> None:
 def test_a_guard_without_usable_keys_or_handler_cannot_be_made(decorate: Callable[[], object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         decorate()
+
+
+def test_keys_in_the_place_of_the_handler_are_told_from_one() -> None:
+    for decorate in (require_request_identity, require_request_identity(identity_keys=KEYS)):
+        with pytest.raises(TypeError, match="not a list: pass keys by name, identity_keys="):
+            decorate(KEYS)  # type: ignore[operator]
 
 
 def test_a_coroutine_function_is_no_handler() -> None:

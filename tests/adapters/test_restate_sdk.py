@@ -129,13 +129,14 @@ def test_a_token_for_one_object_runs_no_other_one(
     served = app([counter, signup], identity_keys=[KEY])
     response = invoke(served, path, SIGNER.headers(path, subject=signed), 3, key=run)
     assert calls == []
-    assert b"for" not in response.content.replace(b"signed for another key", b"")
+    assert b"for" not in response.content.replace(b"signed for another object", b"")
     (refusal,) = (record for record in caplog.records if record.name == "restate_identity")
-    said = "no key" if signed is None else ascii(signed)
+    said = "no object" if signed is None else f"the object {signed!a}"
     assert (
-        f"refused a request to '{path}': wrong_audience: signed for {said}, but the body is for {run!a}"
+        f"refused a request to '{path}': wrong_audience: signed for {said}, but the body is for the object {run!a}"
         in refusal.message
     )
+    assert b"the request was signed for another object: see the log of the service" in response.content
     assert invoke(served, path, SIGNER.headers(path, subject=run), 3, key=run).status_code == 200
     assert calls == [run]
 

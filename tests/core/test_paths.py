@@ -50,13 +50,51 @@ def test_a_path_is_plain_or_it_is_not(case: dict[str, Any]) -> None:
             exempt.admit(path, None, None, raw_path)
 
 
-@pytest.mark.parametrize("comment", ["beyond ASCII: written in more than one way", "sent with half an escape"])
-def test_what_is_odd_about_a_path_is_said_and_how_to_register_the_deployment(comment: str) -> None:
-    (case,) = (case for case in PLAIN if case["comment"] == comment)
-    hint = refusal(case["path"], case["raw_path"].encode() if "raw_path" in case else None).hint
-    assert (
-        "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes" in hint
-    )
+REGISTER = "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes"
+LEAVE_OUT = "a query is no part of the path, leave it out"
+SLASH = "the slash at the end was added on the way"
+NEVER = "no Restate server calls a path with such an end"
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "remedy"),
+    [
+        (f"/my services{PATH}", None, REGISTER),
+        (f"/a/../b{PATH}", None, REGISTER),
+        (f"/{PATH}", None, REGISTER),
+        ("/a;b/discover", None, REGISTER),
+        ("x:/discover", None, REGISTER),
+        (f"/a/b{PATH}", f"/a%2Fb{PATH}", REGISTER),
+        (f"/x{PATH}", f"/%zz{PATH}?x", REGISTER),
+        (f"{PATH}?x", None, LEAVE_OUT),
+        ("/a/discover?x=/y", None, LEAVE_OUT),
+        (f"{PATH}/", None, SLASH),
+        (f"/a{PATH}//", None, SLASH),
+        ("/discover/", None, SLASH),
+        (PATH, f"{PATH}/", SLASH),
+        ("/invoke/Gr\xfc\xdf/a", "/invoke/Gr%C3%BC%C3%9F/a", NEVER),
+        (f"{PATH}\x00", f"{PATH}%00", NEVER),
+        (PATH, f"{PATH}%00", NEVER),
+        ("/INVOKE/Greeter/greet", None, NEVER),
+        ("/invoke//greet", None, NEVER),
+        ("/alive/", None, NEVER),
+        ("/alive?x", None, NEVER),
+    ],
+)
+def test_the_remedy_for_an_odd_path_fits_the_place_where_it_is_odd(
+    path: str, raw_path: str | None, remedy: str
+) -> None:
+    hint = refusal(path, raw_path.encode() if raw_path else None).hint
+    assert hint.endswith(f"which not every server and framework reads alike: {remedy}")
+
+
+@pytest.mark.parametrize("path", [PATH.encode(), 5])
+def test_a_path_that_is_no_text_is_refused(path: Any) -> None:
+    assert "is not text, which" in refusal(path).hint
+
+
+def test_a_request_without_a_path_is_called_none() -> None:
+    assert refusal(None).hint == "there is no path, so this is no HTTP request that can be verified"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

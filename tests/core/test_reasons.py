@@ -416,6 +416,34 @@ class TestTheError:
         assert FOREIGN_KEY in refusal.value.hint
         assert KEY in refusal.value.hint
 
+    def test_a_token_that_names_no_key_says_so(self) -> None:
+        with pytest.raises(VerificationError, match="the token names no key, in a"):
+            verifier().verify_signature(PATH, "v1", token(header(kid=None)))
+
+    @pytest.mark.parametrize(
+        ("scheme", "token_", "told"),
+        [
+            (None, None, "there is no x-restate-signature-scheme header: "),
+            ("", None, "the x-restate-signature-scheme header is empty: "),
+            ("v1", None, "there is no x-restate-jwt-v1 header: "),
+            ("v1", "", "the x-restate-jwt-v1 header is empty: "),
+        ],
+    )
+    def test_a_header_that_is_missing_is_told_from_an_empty_one(
+        self, scheme: str | None, token_: str | None, told: str
+    ) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(PATH, scheme, token_)
+        assert refusal.value.hint.startswith(told)
+
+    @pytest.mark.parametrize(("path", "is_told"), [("/a/", True), ("/a", False), ("/", False), (b"/a/", False)])
+    def test_of_an_unsigned_request_for_a_path_with_a_slash_at_the_end_it_says_that_exempt_paths_are_exact(
+        self, path: Any, is_told: bool
+    ) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier().verify_signature(path, None, None)
+        assert refusal.value.hint.endswith("Exempt paths are exact, and this one ends with '/'") is is_told
+
     @pytest.mark.parametrize(("count", "others"), [(2, ""), (3, ""), (4, " and 1 more"), (200, " and 197 more")])
     def test_of_many_configured_keys_three_are_named(self, count: int, others: str) -> None:
         keys = [str(RequestSigner.generate().public_key) for _ in range(count)]

@@ -10,19 +10,23 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import jwt
 import pytest
+import restate
 import uvicorn
 
 from restate_identity import IdentityVerifier, Reason
 from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.aws_lambda import require_request_identity
 from restate_identity.keyring import KeyFile
+from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.restate_server import RestateServer
@@ -63,6 +67,7 @@ class Trouble:
     to: str = PATH
     proxy: Proxy = as_it_came
     service: Verifier = field(default=lambda: IdentityVerifier([KEY]))
+    exempt_paths: list[str] | Callable[[str], bool] = field(default_factory=list)
 
 
 # --- what proxies and gateways do
@@ -98,10 +103,14 @@ def without_what_is_longer_than(size: int) -> Proxy:
     return lambda message: message._replace(headers=[pair for pair in message.headers if len(pair[1]) <= size])
 
 
-def in_lower_case_at_the_end(token: str) -> str:
+def with_another_signature(token: str) -> str:
     signed, _, signature = token.rpartition(".")
-    # A character whose lower case has the same spare bits, so that the token stays well-formed.
-    return f"{signed}.{signature[:-1].lower()}{signature[-1]}"
+    return f"{signed}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+
+def without_the_end_of_the_signature(token: str) -> str:
+    # What is left of it is base64url of whole bytes.
+    return token[:-2]
 
 
 # --- what services and callers do
@@ -128,6 +137,12 @@ def signed_by_hand() -> Headers:
     return {SCHEME: "v1", TOKEN: OURS.sign_jws({"typ": "JWT", "alg": "EdDSA", "kid": KEY}, claims)}
 
 
+def signed_without_a_key_id() -> Headers:
+    now = int(time.time())
+    claims = {"aud": PATH, "exp": now + 60, "iat": now, "nbf": now - 60}
+    return {SCHEME: "v1", TOKEN: OURS.sign_jws({"typ": "JWT", "alg": "EdDSA"}, claims)}
+
+
 def signed_by_a_gateway(_: str) -> str:
     return jwt.encode({"sub": "gateway"}, "a secret of the gateway, long enough for HMAC", algorithm="HS256")
 
@@ -135,6 +150,9 @@ def signed_by_a_gateway(_: str) -> str:
 TROUBLES = {
     "a gateway drops headers that it does not know": Trouble(proxy=without(SCHEME, TOKEN)),
     "the caller is not Restate: a health check, a browser, a scanner": Trouble(sends=dict, to="/healthz"),
+    "a health check asks for `/health/`, and `/health` is exempt": Trouble(
+        sends=dict, to="/health/", exempt_paths=["/health"]
+    ),
     "an old Restate server without a request identity key says so": Trouble(sends=lambda: {SCHEME: "unsigned"}),
     "a gateway mixed the two headers up, or a newer Restate signs in another way": Trouble(proxy=mixed_up),
     "a gateway lets the short header pass, and drops the long one": Trouble(proxy=without_what_is_longer_than(256)),
@@ -144,11 +162,16 @@ TROUBLES = {
     ),
     "a proxy cuts long headers short": Trouble(proxy=with_token(lambda token: token[:256])),
     "a gateway puts `Bearer` in front": Trouble(proxy=with_token(lambda token: f"Bearer {token}")),
+    "a gateway changes headers to lower case, values too": Trouble(proxy=with_token(str.lower)),
     "a gateway puts a token of its own, signed in another way, in place of Restate's": Trouble(
         proxy=with_token(signed_by_a_gateway)
     ),
     "another environment's Restate calls, staging for instance": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
-    "the token was changed on its way": Trouble(proxy=with_token(in_lower_case_at_the_end)),
+    "the token names no key, so no Restate server signed it": Trouble(sends=signed_without_a_key_id),
+    "the token was changed on its way": Trouble(proxy=with_token(with_another_signature)),
+    "a proxy cuts long headers short, and only the end of the signature is missing": Trouble(
+        proxy=with_token(without_the_end_of_the_signature)
+    ),
     "somebody forges tokens in the name of your key": Trouble(sends=forged),
     "the private key signs other tokens too, or a signer of your own does not sign as Restate does": Trouble(
         sends=signed_by_hand
@@ -169,6 +192,9 @@ TROUBLES = {
     ),
     "the deployment is registered with a URL whose path can be read in two ways: "
     "an escape, a double slash, a dot segment": Trouble(to=f"/my%20services{PATH}"),
+    "a function in `exempt_paths` exempts the path, but it can be read in two ways, as `/public/` can": Trouble(
+        sends=dict, to="/public/", exempt_paths=lambda path: path.startswith("/public")
+    ),
     "a test or a tool signs a path that no Restate server calls": Trouble(
         sends=lambda: OURS.headers("/orders"), to="/orders"
     ),
@@ -180,7 +206,12 @@ SPEAKS_HTTP_2 = (
     "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server, such as uvicorn, "
     "that knows HTTP/1.1 only"
 )
+NO_HTTP_REQUEST = (
+    "on AWS Lambda, and the log says `no path`: the event is no HTTP request, but comes from a queue, a schedule or a "
+    "warm-up"
+)
 STORIES = {
+    NO_HTTP_REQUEST,
     DOES_NOT_SIGN,
     SPEAKS_HTTP_2,
     "the Restate server has a new key, and the service was not told",
@@ -292,8 +323,8 @@ class Bench:
         self._proxy = proxy
         self._caplog = caplog
 
-    def guard(self, verifier: IdentityVerifier) -> None:
-        self.service.guard = RequestIdentityMiddleware(application, verifier=verifier)
+    def guard(self, verifier: IdentityVerifier, exempt_paths: Iterable[str] | Callable[[str], bool] = ()) -> None:
+        self.service.guard = RequestIdentityMiddleware(application, verifier=verifier, exempt_paths=exempt_paths)
 
     def request(self, trouble: Trouble) -> tuple[int, bytes]:
         self._proxy.change = trouble.proxy
@@ -329,7 +360,7 @@ def test_every_reason_has_a_row_and_every_row_comes_about_here() -> None:
 @pytest.mark.parametrize(("reason", "cause"), [row for row in ROWS if row[1] in TROUBLES])
 def test_the_log_names_the_reason_of_the_row(reason: str, cause: str, bench: Bench) -> None:
     trouble = TROUBLES[cause]
-    bench.guard(trouble.service())
+    bench.guard(trouble.service(), trouble.exempt_paths)
 
     assert bench.request(trouble) == (401, b'{"error":"unauthorized"}')
 
@@ -396,6 +427,83 @@ def test_a_restate_server_without_a_key_and_one_that_speaks_http_2(restate_progr
         assert "401" in server.register(url, use_http_11=True).text
         assert "refused a request to '/discover'" in bench.log
         assert set(bench.reasons) == {reason_of(DOES_NOT_SIGN)}
+
+
+@pytest.mark.parametrize("event", [{"Records": [{"eventSource": "aws:sqs"}]}, {"source": "aws.events"}, {}, None])
+def test_an_event_that_is_no_http_request_is_refused(event: object, bench: Bench) -> None:
+    guarded = require_request_identity(lambda _event, _context: {"statusCode": 200}, identity_keys=[KEY])
+
+    assert guarded(event, None)["statusCode"] == 401
+    assert "refused a request to no path" in bench.log
+    assert bench.reasons == [reason_of(NO_HTTP_REQUEST)]
+
+
+class FirstToken:
+    """An ASGI application in front of another one, which mixes up requests: all get the token of the first call."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._first: list[tuple[bytes, bytes]] = []
+        self.repaired = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.repaired and "/invoke/" in scope["path"]:
+            ours = [pair for pair in scope["headers"] if pair[0].decode() in (SCHEME, TOKEN)]
+            self._first = self._first or ours
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair not in ours] + self._first}
+        await self._app(scope, receive, send)
+
+
+def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_own_token(
+    restate_program: Path, bench: Bench, tmp_path: Path
+) -> None:
+    counter = restate.VirtualObject("Counter")
+
+    @counter.handler()
+    async def add(ctx: restate.ObjectContext, amount: int) -> str:
+        return f"{amount} for {ctx.key()}"
+
+    (tmp_path / "private.pem").write_bytes(OURS.to_pem())
+    mixing = bench.service.guard = FirstToken(restate_app([counter], identity_keys=[KEY]))
+    with RestateServer(restate_program, identity_key=tmp_path / "private.pem") as server:
+        assert server.register(f"http://127.0.0.1:{bench.service.port}", use_http_11=True).is_success
+        assert server.invoke("Counter/alice/add", 1).json() == "1 for alice"
+
+        sent = server.invoke("Counter/bob/add/send", 2).json()["invocationId"]
+
+        said = " ".join(PAGE.split())
+        failure = re.search("fails with `(.+?)`, and Restate retries it", said)
+        assert failure is not None
+        assert failure[1] in wait_for(lambda: last_failure_of(sent, server))
+        shown = re.search(r"```text\n(refused .*'bob'.*)\n```", PAGE)
+        assert shown is not None
+        assert re.sub(r"publickeyv1_\w+", KEY, shown[1]) in bench.log
+
+        mixing.repaired = True
+        assert wait_for(lambda: output_of(sent, server)) == "2 for bob"
+
+
+def last_failure_of(invocation: str, server: RestateServer) -> str | None:
+    """Return why the last attempt failed; None as long as none has."""
+    sql = f"SELECT last_failure FROM sys_invocation WHERE id = '{invocation}' AND retry_count > 1"
+    accept = {"accept": "application/json"}
+    answer = httpx.post(f"{server.admin_url}/query", json={"query": sql}, headers=accept, trust_env=False)
+    rows = answer.json()["rows"]
+    return str(rows[0]["last_failure"]) if rows and rows[0].get("last_failure") else None
+
+
+def output_of(invocation: str, server: RestateServer) -> str | None:
+    answer = httpx.get(f"{server.ingress_url}/restate/invocation/{invocation}/output", trust_env=False)
+    return answer.json() if answer.status_code == 200 else None
+
+
+def wait_for(look: Callable[[], str | None]) -> str:
+    """Return what *look* returns, as soon as it is not None."""
+    give_up_at = time.monotonic() + DEADLINE
+    while (found := look()) is None:
+        assert time.monotonic() < give_up_at, "it did not come about"
+        time.sleep(0.05)
+    return found
 
 
 def reason_of(cause: str) -> str:
