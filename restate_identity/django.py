@@ -10,6 +10,7 @@ request that is refused, and set:
     (`restate_identity.keyring.verifier_from_environment`).
 ``RESTATE_IDENTITY_EXEMPT_PATHS``
     Paths that are served to anybody: exact decoded paths, or a function that returns True for them. None by default.
+    A path that ends with a slash, as usual ones of Django do, is never exempt: name the view's path without it.
 ``RESTATE_IDENTITY_OBSERVER``
     An object that is told of every request that is judged, see `restate_identity.telemetry`. None by default.
 
@@ -17,7 +18,8 @@ Under ASGI, put `restate_identity.asgi.RequestIdentityMiddleware` around ``get_a
 the body of a request before any of ``MIDDLEWARE`` runs, and writes a large one to disk.
 
 Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well, and Django's system checks report a mistake in these
-settings. Without it the server still does not start with such a mistake: the middleware cannot be built.
+settings, a misspelt name, and a middleware that comes last. Without it the server still does not start with a mistake
+in a setting: the middleware cannot be built.
 """
 
 from __future__ import annotations
@@ -43,6 +45,15 @@ except ImportError as _error:
     ) from _error
 
 __all__ = ["RequestIdentityMiddleware", "check_settings"]
+
+_PREFIX = "RESTATE_IDENTITY_"
+# With the options of `RequestGuard` that they are.
+SETTINGS = {
+    f"{_PREFIX}KEYS": "identity_keys",
+    f"{_PREFIX}VERIFIER": "verifier",
+    f"{_PREFIX}EXEMPT_PATHS": "exempt_paths",
+    f"{_PREFIX}OBSERVER": "observer",
+}
 
 Response = HttpResponseBase | Awaitable[HttpResponseBase]
 
@@ -125,23 +136,28 @@ async def _async_steps(iterable: AsyncIterable[bytes], identity: Identity | None
 
 
 def _guard_from_settings() -> RequestGuard:
+    keys, verifier, exempt_paths, observer = SETTINGS
+    # One after the other, so that an error names the setting that it is about.
+    verifier_in_force = _guard((keys, verifier), **_options(keys, verifier)).verifier
+    _guard((exempt_paths,), verifier=verifier_in_force, **_options(exempt_paths))
+    return _guard((observer,), verifier=verifier_in_force, **_options(exempt_paths, observer))
+
+
+def _options(*names: str) -> dict[str, Any]:
+    return {SETTINGS[name]: getattr(settings, name) for name in names if hasattr(settings, name)}
+
+
+def _guard(about: tuple[str, ...], **options: Any) -> RequestGuard:
     try:
-        return RequestGuard(
-            identity_keys=getattr(settings, "RESTATE_IDENTITY_KEYS", None),
-            verifier=getattr(settings, "RESTATE_IDENTITY_VERIFIER", None),
-            exempt_paths=getattr(settings, "RESTATE_IDENTITY_EXEMPT_PATHS", ()),
-            observer=getattr(settings, "RESTATE_IDENTITY_OBSERVER", None),
-        )
+        return RequestGuard(**options)
     except (TypeError, ValueError) as error:
-        raise ImproperlyConfigured(
-            "the settings RESTATE_IDENTITY_KEYS, RESTATE_IDENTITY_VERIFIER, RESTATE_IDENTITY_EXEMPT_PATHS and "
-            f"RESTATE_IDENTITY_OBSERVER cannot be used: {error}"
-        ) from error
+        which = [name for name in about if getattr(settings, name, None) is not None] or about[:1]
+        raise ImproperlyConfigured(f"{' and '.join(which)} in the settings cannot be used: {error}") from error
 
 
 @checks.register(checks.Tags.security)
 def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
-    """Report settings with which the middleware cannot be built, and a project that does not use the middleware."""
+    """Report settings with which the middleware cannot be built, unknown ones, and a middleware that comes too late."""
     messages: list[checks.CheckMessage] = []
     try:
         _guard_from_settings()
@@ -164,4 +180,21 @@ def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.C
                 id="restate_identity.W001",
             )
         )
+    elif len(settings.MIDDLEWARE) > 1 and settings.MIDDLEWARE[-1] == name:
+        messages.append(
+            checks.Warning(
+                f"{name} is the last of MIDDLEWARE: all the others run for requests that it then refuses.",
+                hint="Make it the first. If the others must come before it, silence this check.",
+                id="restate_identity.W002",
+            )
+        )
+    messages += [
+        checks.Warning(
+            f"{unknown} is no setting of this library, and is not read.",
+            hint=f"The settings are {', '.join(SETTINGS)}. A key file is named by the environment only.",
+            id="restate_identity.W003",
+        )
+        for unknown in dir(settings)
+        if unknown.startswith(_PREFIX) and unknown not in SETTINGS
+    ]
     return messages

@@ -200,15 +200,41 @@ def _sound_observer(observer: Observer | None) -> Observer | None:
 
 def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[[str], bool] | None:
     if callable(exempt_paths):
+        _check_function(exempt_paths)
         return lambda path: exempt_paths(path) is True and not is_call(path)
     if isinstance(exempt_paths, str):
         raise TypeError(f"exempt_paths is a list of paths: put the single path into one, [{exempt_paths!r}]")
+    if not isinstance(exempt_paths, Iterable):
+        raise TypeError(f"exempt_paths is a list of paths, or a function, not {exempt_paths!r}: leave it out for none")
     paths = frozenset(exempt_paths)
     for path in paths:
         odd = oddity(path)
+        if odd is None and ("/*" in path or "*/" in f"{path}/"):
+            raise ValueError(f"the exempt path {path!r} has a '*', which is no wildcard here: pass a function instead")
         if odd is not None:
             raise ValueError(
                 f"the exempt path {path!r} {odd}, and would never be exempt: an exempt path is exact, and has only "
                 "letters, digits and -._~ between single slashes, such as '/health'"
             )
     return paths.__contains__ if paths else None
+
+
+def _check_function(function: Callable[[str], bool]) -> None:
+    # Only here: this module takes a third of the time that importing this library does.
+    import inspect
+
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        raise TypeError(
+            "the function exempt_paths is a coroutine function, which is not awaited and never returns True"
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        # Some functions in C do not tell.
+        return
+    try:
+        signature.bind("/")
+    except TypeError:
+        raise TypeError(
+            f"the function exempt_paths is called with one argument, the path; this one takes {signature}"
+        ) from None

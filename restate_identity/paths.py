@@ -24,6 +24,8 @@ _CHARACTERS = "A-Za-z0-9._~!$&'()*,=:@-"
 _PLAIN = re.compile(rf"/|(?:/(?!\.\.?(?:/|\Z))[{_CHARACTERS}]+)+")
 _NOT_PLAIN = re.compile(f"[^/{_CHARACTERS}]")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+# What an adapter has none for.
+NO_PATH = "no path that can be read: this is no HTTP request, or its path is not UTF-8"
 _TOO_LONG = f"has more than {MAX_PATH_SIZE} characters"
 
 
@@ -93,7 +95,7 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
         path, raw_path: As for `oddity`.
     """
     if path is None:
-        return "there is no path, so this is no HTTP request that can be verified"
+        return f"there is {NO_PATH}"
     odd = oddity(path, raw_path)
     if odd is not None:
         remedy = _remedy(path, raw_path)
@@ -129,9 +131,9 @@ def is_rewritten(path: str, raw_path: bytes | None) -> bool:
     return not path.endswith(sent) and not sent.endswith(path)
 
 
-def _remedy(path: object, raw_path: object) -> str:
+def _remedy(path: str, raw_path: bytes | None) -> str:
     """Return what to do about a path that is odd, or was sent in a form that is."""
-    odd = _sent(raw_path) if isinstance(raw_path, bytes) and oddity(path) is None else path  # type: ignore[arg-type]
+    odd = _sent(raw_path) if isinstance(raw_path, bytes) and oddity(path) is None else path
     if not isinstance(odd, str) or is_signed_form(signed_path(odd)):
         return "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes"
     # A deployment adds nothing behind what is signed: registering it anew changes nothing there.

@@ -16,7 +16,7 @@ from restate_identity._quoting import quoted
 from restate_identity.errors import InvalidKeyError, Reason, VerificationError
 from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
-from restate_identity.paths import is_signed_form, mismatch
+from restate_identity.paths import NO_PATH, is_signed_form, mismatch
 from restate_identity.tokens import TokenAuthenticator
 
 _NAME_LENGTHS = (len(SCHEME_HEADER), len(TOKEN_HEADER))
@@ -65,7 +65,7 @@ class IdentityVerifier:
     Args:
         keys: The identity keys of your Restate, ``publickeyv1_…`` or `PublicKey`. At least one.
         leeway: Seconds of clock skew to allow beyond the token's own window (60 s to each side by default).
-        max_token_age: If given, also refuse tokens that were issued more than this many seconds ago.
+        max_token_age: If given, also refuse tokens that were issued more than this many seconds ago; more than 0.
         cache_size: How many verified tokens to remember, about 1 KiB each; 0 remembers none. Tokens of more than 1 KiB,
             whose object keys are long, are not remembered.
         clock: Returns the time in Unix seconds.
@@ -73,7 +73,7 @@ class IdentityVerifier:
     Raises:
         InvalidKeyError: One of the keys cannot be used; says which.
         ValueError: There is no key, or an option is out of its range.
-        TypeError: *keys* is a single string.
+        TypeError: *keys* is a single string, or *clock* is no function.
     """
 
     def __init__(
@@ -87,9 +87,13 @@ class IdentityVerifier:
     ) -> None:
         self._leeway = _seconds("leeway", leeway)
         self._max_token_age = None if max_token_age is None else _seconds("max_token_age", max_token_age)
+        if self._max_token_age == 0:
+            raise ValueError("max_token_age is more than 0 seconds: 0 would refuse every token that was on its way")
         if type(cache_size) is not int or not 0 <= cache_size < 2**31:
             raise ValueError(f"cache_size is a number of tokens, 0 or more, not {cache_size!r}")
         self._cache_size = cache_size
+        if not callable(clock):
+            raise TypeError(f"clock is a function that returns Unix seconds, not {clock!r}")
         self._clock = clock
         self._trust = self._trust_in(keys)
 
@@ -250,7 +254,7 @@ def _header_refusal(scheme: object, token: object, path: object) -> Verification
 
 def _about_missing_scheme(scheme: object, path: object) -> str:
     if path is None:
-        return f"there is neither a path nor the header {SCHEME_HEADER}: this is no HTTP request"
+        return f"there is no {SCHEME_HEADER} header, and {NO_PATH}"
     missing = _missing(SCHEME_HEADER, scheme)
     causes = "not from Restate, or from a server without a request identity key, or a proxy dropped the header"
     exact = ". Exempt paths are exact, and this one ends with '/'" if str(path)[1:].endswith("/") else ""

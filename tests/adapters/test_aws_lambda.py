@@ -243,14 +243,17 @@ def test_the_log_says_of_an_event_without_a_path_that_it_is_no_http_request(
 ) -> None:
     call(UNKNOWN_EVENTS[name])
     assert caplog.messages == [
-        "refused a request to no path: missing_scheme: there is neither a path nor the header "
-        "x-restate-signature-scheme: this is no HTTP request"
+        "refused a request without a path: missing_scheme: there is no x-restate-signature-scheme header, "
+        "and no path that can be read: this is no HTTP request, or its path is not UTF-8"
     ]
 
 
 def test_the_log_says_so_of_an_event_with_a_signature_too(caplog: pytest.LogCaptureFixture) -> None:
     call(UNKNOWN_EVENTS["headers only"])
-    assert "wrong_audience: there is no path, so this is no HTTP request that can be verified" in caplog.text
+    assert (
+        "wrong_audience: there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize("source", ["rest_api", "http_api", "http_api_v1"])

@@ -298,18 +298,33 @@ def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"RESTATE_IDENTITY_KEYS": []}, "never switched off"),
     ({"RESTATE_IDENTITY_KEYS": None}, "no identity key"),
-    ({"RESTATE_IDENTITY_VERIFIER": IdentityVerifier(KEYS)}, "not both"),
+    ({"RESTATE_IDENTITY_KEYS": None, "RESTATE_IDENTITY_VERIFIER": "a key"}, "verifier is an IdentityVerifier"),
     ({"RESTATE_IDENTITY_OBSERVER": "an observer"}, "methods accepted and refused"),
     ({"RESTATE_IDENTITY_KEYS": ["publickeyv1_"]}, "identity key 1"),
     ({"RESTATE_IDENTITY_KEYS": KEYS[0]}, "put the single key into one"),
     ({"RESTATE_IDENTITY_EXEMPT_PATHS": "/health"}, "put the single path into one"),
     ({"RESTATE_IDENTITY_EXEMPT_PATHS": ["health"]}, "does not begin with '/'"),
+    ({"RESTATE_IDENTITY_EXEMPT_PATHS": ["/health/"]}, "ends with '/'"),
+    ({"RESTATE_IDENTITY_EXEMPT_PATHS": None}, "a list of paths, or a function"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG)
-def test_the_middleware_cannot_be_made_with_wrong_settings(wrong: dict[str, Any], message: str) -> None:
-    with override_settings(**wrong), pytest.raises(ImproperlyConfigured, match=message):
+def test_the_middleware_cannot_be_made_with_a_wrong_setting_and_the_error_names_it(
+    wrong: dict[str, Any], message: str
+) -> None:
+    *_, at_fault = wrong
+    with override_settings(**wrong), pytest.raises(ImproperlyConfigured, match=message) as refused:
+        RequestIdentityMiddleware(lambda _: HttpResponse())
+    assert str(refused.value).startswith(f"{at_fault} in the settings cannot be used: ")
+
+
+def test_of_two_settings_that_exclude_each_other_the_error_names_both() -> None:
+    wrong = override_settings(RESTATE_IDENTITY_VERIFIER=IdentityVerifier(KEYS))
+    with (
+        wrong,
+        pytest.raises(ImproperlyConfigured, match=r"^RESTATE_IDENTITY_KEYS and RESTATE_IDENTITY_VERIFIER .*not b"),
+    ):
         RequestIdentityMiddleware(lambda _: HttpResponse())
 
 
@@ -373,6 +388,10 @@ def manage_check(tmp_path: Path, key: str, extra: str = "") -> subprocess.Comple
         (KEYS[0], "del RESTATE_IDENTITY_KEYS", "restate_identity.E001"),
         (KEYS[0], "RESTATE_IDENTITY_EXEMPT_PATHS = '/health'", "restate_identity.E001"),
         (KEYS[0], "MIDDLEWARE = []", "restate_identity.W001"),
+        (KEYS[0], "MIDDLEWARE.insert(0, 'django.middleware.common.CommonMiddleware')", "restate_identity.W002"),
+        (KEYS[0], "MIDDLEWARE.append('django.middleware.common.CommonMiddleware')", None),
+        (KEYS[0], "RESTATE_IDENTITY_KEYS_FILE = '/etc/restate/keys'", "restate_identity.W003"),
+        (KEYS[0], "RESTATE_IDENTITY_EXEMPT_PATH = ['/alive']", "RESTATE_IDENTITY_EXEMPT_PATH is no setting"),
     ],
 )
 def test_the_system_checks_report_a_mistake(tmp_path: Path, key: str, extra: str, found: str | None) -> None:

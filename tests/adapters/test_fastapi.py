@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from fastapi import (
     Response,
     WebSocket,
 )
+from fastapi.exceptions import FastAPIError
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.routing import APIRoute
@@ -29,6 +31,7 @@ from restate_identity import Identity, IdentityVerifier, current_identity
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.fastapi import RefusedRequest, RequestIdentity
 from restate_identity.signing import RequestSigner
+from tests.support import ROOT
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -466,3 +469,10 @@ def test_a_verifier_can_be_passed_instead_of_keys() -> None:
 def test_a_dependency_without_a_usable_key_cannot_be_made(options: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         RequestIdentity(**options)
+
+
+def test_without_its_parentheses_the_dependency_is_a_mistake_that_fastapi_names_as_the_readme_says() -> None:
+    said = " ".join((ROOT / "integrations" / "fastapi" / "README.md").read_text("utf-8").split())
+    (message,) = re.findall("does not start, and FastAPI says `(.*?)`", said)
+    with pytest.raises(FastAPIError, match=message):
+        FastAPI().get("/", dependencies=[Depends(RequestIdentity)])(lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import json
 import logging
 import threading
@@ -245,6 +246,54 @@ def test_a_single_path_instead_of_a_list_is_a_mistake() -> None:
 def test_a_path_that_no_request_can_have_is_a_mistake(path: Any) -> None:
     with pytest.raises(ValueError, match="would never be exempt"):
         guard(["/ready", path])
+
+
+@pytest.mark.parametrize("path", ["/docs/*", "/*", "/public*", "/docs/**", "/*/docs"])
+def test_a_wildcard_among_exempt_paths_is_a_mistake(path: str) -> None:
+    with pytest.raises(ValueError, match=r"'\*', which is no wildcard here: pass a function"):
+        guard(["/ready", path])
+
+
+@pytest.mark.parametrize("value", [None, True, False, 5])
+def test_what_is_neither_a_list_nor_a_function_exempts_nothing_and_is_a_mistake(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"exempt_paths is a list of paths, or a function, not {value}: leave it out"):
+        guard(value)
+
+
+async def says_later(path: str) -> bool:
+    return bool(path)
+
+
+class SaysLater:
+    async def __call__(self, path: str) -> bool:
+        return bool(path)
+
+
+@pytest.mark.parametrize("function", [says_later, functools.partial(says_later), SaysLater()])
+def test_a_function_that_must_be_awaited_is_a_mistake(function: Any) -> None:
+    with pytest.raises(TypeError, match="a coroutine function, which is not awaited"):
+        guard(function)
+
+
+def test_a_function_that_cannot_be_called_with_a_path_alone_is_a_mistake() -> None:
+    functions: list[tuple[Any, str]] = [(lambda path, method: path == method, "path, method"), (lambda: True, "")]
+    for function, takes in functions:
+        with pytest.raises(TypeError, match=rf"called with one argument, the path; this one takes \({takes}\)"):
+            guard(function)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda path, strict=True: strict and path == "/a",
+        lambda *paths: paths == ("/a",),
+        {"/a": True}.get,
+        frozenset({"/a"}).__contains__,
+    ],
+)
+def test_any_function_that_can_be_called_with_a_path_alone_is_taken(function: Any) -> None:
+    assert guard(function).admit("/a", None, None) is None
+    assert refusal(guard(function), "/b") is Reason.MISSING_SCHEME
 
 
 # --- the log

@@ -19,7 +19,7 @@ SIGNER = RequestSigner.generate()
 PATH = "/invoke/Greeter/greet"
 
 
-def refusal(path: str, raw_path: bytes | None = None, audience: str = PATH) -> VerificationError:
+def refusal(path: str | None, raw_path: bytes | None = None, audience: str = PATH) -> VerificationError:
     with pytest.raises(VerificationError) as refused:
         RequestGuard(identity_keys=[SIGNER.public_key]).admit(path, "v1", SIGNER.token(audience), raw_path)
     assert refused.value.reason is Reason.WRONG_AUDIENCE
@@ -90,11 +90,11 @@ def test_the_remedy_for_an_odd_path_fits_the_place_where_it_is_odd(
 
 @pytest.mark.parametrize("path", [PATH.encode(), 5])
 def test_a_path_that_is_no_text_is_refused(path: Any) -> None:
-    assert "is not text, which" in refusal(path).hint
+    assert "cannot be read as text, which" in refusal(path).hint
 
 
 def test_a_request_without_a_path_is_called_none() -> None:
-    assert refusal(None).hint == "there is no path, so this is no HTTP request that can be verified"  # type: ignore[arg-type]
+    assert refusal(None).hint == "there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
 
 
 @pytest.mark.parametrize(

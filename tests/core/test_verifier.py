@@ -308,7 +308,17 @@ class TestTime:
     @pytest.mark.parametrize("value", [0, 60, 2**52, 2**53 - 1])
     def test_any_other_number_of_seconds_is_taken(self, value: int) -> None:
         assert verifier(leeway=value).verify_signature(PATH, "v1", token()).issued_at == NOW
-        assert verifier(max_token_age=value).verify_signature(PATH, "v1", token()).issued_at == NOW
+        assert verifier(max_token_age=value or 0.001).verify_signature(PATH, "v1", token()).issued_at == NOW
+
+    def test_an_age_that_no_token_can_have_on_arrival_is_a_mistake(self) -> None:
+        for nothing in (0, 0.0):
+            with pytest.raises(ValueError, match="max_token_age is more than 0 seconds"):
+                verifier(max_token_age=nothing)
+
+    @pytest.mark.parametrize("clock", [5, None, "now", 1_700_000_000.0])
+    def test_a_clock_is_a_function(self, clock: Any) -> None:
+        with pytest.raises(TypeError, match=f"clock is a function that returns Unix seconds, not {clock!r}"):
+            IdentityVerifier([KEY], clock=clock)
 
     def test_no_leeway_is_not_none(self) -> None:
         with pytest.raises(ValueError, match="leeway"):

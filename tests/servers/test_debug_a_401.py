@@ -207,8 +207,8 @@ SPEAKS_HTTP_2 = (
     "that knows HTTP/1.1 only"
 )
 NO_HTTP_REQUEST = (
-    "on AWS Lambda, and the log says `no path`: the event is no HTTP request, but comes from a queue, a schedule or a "
-    "warm-up"
+    "on AWS Lambda, and the log says `without a path`: the event is no HTTP request, but comes from a queue, a "
+    "schedule or a warm-up"
 )
 STORIES = {
     NO_HTTP_REQUEST,
@@ -434,7 +434,7 @@ def test_an_event_that_is_no_http_request_is_refused(event: object, bench: Bench
     guarded = require_request_identity(lambda _event, _context: {"statusCode": 200}, identity_keys=[KEY])
 
     assert guarded(event, None)["statusCode"] == 401
-    assert "refused a request to no path" in bench.log
+    assert "refused a request without a path" in bench.log
     assert bench.reasons == [reason_of(NO_HTTP_REQUEST)]
 
 
