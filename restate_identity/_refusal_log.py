@@ -53,8 +53,8 @@ class RefusalLog:
             )
         signed_by = f" (kid {error.kid})" if error.kid is not None and error.kid not in error.hint else ""
         _logger().warning(
-            "refused a request %s: %s%s",
-            "without a path" if path is None else f"to {quoted(path, limit=200)}",
+            "refused a request to %s: %s%s",
+            "no path" if path is None else quoted(path, limit=200),
             error,
             signed_by,
             extra={"restate_reason": str(error.reason), "restate_kid": error.kid},

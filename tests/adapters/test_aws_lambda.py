@@ -243,7 +243,7 @@ def test_the_log_says_of_an_event_without_a_path_that_it_is_no_http_request(
 ) -> None:
     call(UNKNOWN_EVENTS[name])
     assert caplog.messages == [
-        "refused a request without a path: missing_scheme: there is no x-restate-signature-scheme header, "
+        "refused a request to no path: missing_scheme: there is no x-restate-signature-scheme header, "
         "and no path that can be read: this is no HTTP request, or its path is not UTF-8"
     ]
 
@@ -313,9 +313,10 @@ def test_a_guard_without_usable_keys_or_handler_cannot_be_made(decorate: Callabl
 
 
 def test_keys_in_the_place_of_the_handler_are_told_from_one() -> None:
-    for decorate in (require_request_identity, require_request_identity(identity_keys=KEYS)):
+    decorators: list[Any] = [require_request_identity, require_request_identity(identity_keys=KEYS)]
+    for decorate in decorators:
         with pytest.raises(TypeError, match="not a list: pass keys by name, identity_keys="):
-            decorate(KEYS)  # type: ignore[operator]
+            decorate(KEYS)
 
 
 def test_a_coroutine_function_is_no_handler() -> None:
