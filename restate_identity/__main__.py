@@ -10,7 +10,7 @@ _EXTRA = {"click", "cryptography", "h2", "httpx", "jwt", "rich"}
 def main() -> int:
     """Run the command on the arguments of this process and return its exit status."""
     try:
-        from restate_identity.cli import run
+        from restate_identity.cli.main import run
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ except ImportError as _error:
         "the probe needs httpx and the signer: pip install 'restate-identity[cli]'", name=_error.name
     ) from _error
 
-__all__ = ["MAX_SERVICES", "Case", "Finding", "ProbeError", "Report", "Result", "cases", "probe", "seconds_ahead_of"]
+__all__ = ["MAX_SERVICES", "Case", "Finding", "ProbeError", "Report", "Result", "cases", "probe"]
 
 MAX_SERVICES = 10
 NOBODYS_SERVICE = "RestateIdentityProbe"
@@ -158,35 +157,6 @@ def probe(
         )
     left_out = tuple(case for case in everything if signer is None and case.needs_key)
     return Report(url, http_version, results, left_out)
-
-
-def seconds_ahead_of(url: str, *, timeout: float = 10.0) -> float:
-    """Return how many seconds the clock of this machine is ahead of the one that the ``Date`` header of *url* tells.
-
-    It is right to about a second, for that is what the header is (RFC 9110, 5.6.7).
-
-    Raises:
-        ProbeError: There is no answer, or none with a date; or *url* is none, or has a user and a password in it.
-    """
-    if not _is_url(url):
-        raise ProbeError(
-            "this is not the URL of a server: pass one like http://127.0.0.1:9070, without user and password"
-        )
-    server = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
-    try:
-        with _client_with(url, timeout, http1=True, http2=False) as client:
-            before = time.time()
-            # Its body can be anything, and is not read.
-            with client.stream("GET", url) as response:
-                now = (before + time.time()) / 2
-                date = response.headers.get("date", "")
-    except httpx.TransportError as error:
-        raise ProbeError(f"cannot reach {server}: {error or type(error).__name__}; is it running?") from None
-    try:
-        # The header leaves out what is less than a second: in the middle, half of one.
-        return now - (parsedate_to_datetime(date).timestamp() + 0.5)
-    except ValueError:
-        raise ProbeError(f"{server} does not tell its time: it sends no Date that can be read") from None
 
 
 def _is_url(url: str) -> bool:

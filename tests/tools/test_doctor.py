@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from restate_identity.probe import ProbeError, seconds_ahead_of
 from restate_identity.signing import RequestSigner
 from tests.support.processes import free_port
 from tests.support.restate_server import RestateServer
@@ -126,8 +125,7 @@ def test_a_url_that_is_none_is_refused_in_one_line(restate_identity_keys: list[s
     done = doctor("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "password@" not in done.stderr
-    with pytest.raises(ProbeError, match="without user and password"):
-        seconds_ahead_of(url)
+    assert "without user and password" in done.stderr
 
 
 def test_a_server_that_tells_no_time_is_said_to(restate_identity_keys: list[str]) -> None:

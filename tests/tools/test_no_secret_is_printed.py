@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from restate_identity import keyring
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.cli import cli, run
+from restate_identity.cli.main import cli, run
 from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
 from restate_identity.tunnel.connection import Credentials

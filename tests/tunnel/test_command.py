@@ -254,7 +254,7 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_nothing_else_imports_the_tunnel() -> None:
-    rooms = "restate_identity, restate_identity.asgi, restate_identity.cli"
+    rooms = "restate_identity, restate_identity.asgi, restate_identity.cli.main"
     code = f"import sys, {rooms}; print('restate_identity.tunnel' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from restate_identity.cli import cli
+from restate_identity.cli.main import cli
 from restate_identity.tunnel import connect_tunnel, options, serve_tunnel
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.support import ROOT

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from restate_identity.cli import cli
+from restate_identity.cli.main import cli
 from restate_identity.keyring import KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel.health import HEALTH_PATH

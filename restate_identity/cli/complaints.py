@@ -1,0 +1,40 @@
+"""How a command says that it could not do what was asked: one line, in which no secret is repeated."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from restate_identity._redaction import may_be_secret
+
+NAME = "restate-identity"
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with *message*."""
+    raise click.ClickException(message)
+
+
+def warn(message: str) -> None:
+    """Print *message* to standard error, and go on."""
+    click.echo(f"{NAME}: warning: {message}", err=True)
+
+
+def as_line(error: click.ClickException) -> str:
+    """Return what *error* has to say, or the help where no command was named."""
+    message = error.format_message()
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return f"{NAME}: {message}"
+    if not message or isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.ctx.get_help()
+    return f"{error.ctx.command_path}: {_redacted(message)} Try: {error.ctx.command_path} --help"
+
+
+def _redacted(message: str) -> str:
+    """Return the *message* of click, which quotes what it does not understand, without what may be a secret in it."""
+    words = message.split()
+    hidden = [place for place, word in enumerate(words) if may_be_secret(word)]
+    if hidden:
+        words[hidden[0] : hidden[-1] + 1] = ["(not repeated, as it may be a secret)"]
+    return " ".join(words)

@@ -1,0 +1,63 @@
+"""`keygen` and `public-key`: a new private key in a file of its own, and the identity key that belongs to one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from restate_identity._regular_file import shown_path
+from restate_identity.cli.complaints import fail
+from restate_identity.cli.reading import read_signer
+from restate_identity.signing import RequestSigner
+
+
+@click.command()
+@click.option("--out", default="private.pem", show_default=True, help="The file to make. It must not exist.")
+def keygen(out: str) -> None:
+    """Make a private key for the Restate server, and print the identity key for the service.
+
+    The file is readable by its owner only. Tell the server of it with
+    RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE, and the service of the key that is printed.
+
+    \b
+    Examples:
+      restate-identity keygen
+      restate-identity keygen --out secrets/private.pem > identity-key.txt
+    """
+    signer = RequestSigner.generate()
+    _write_new(out, signer.to_pem())
+    click.echo(f"wrote the private key to {shown_path(out)}; the service needs only this:", err=True)
+    click.echo(signer.public_key)
+
+
+@click.command("public-key")
+@click.argument("pem", metavar="private.pem")
+def public_key(pem: str) -> None:
+    """Print the identity key, publickeyv1_..., that belongs to a private key. "-" reads the PEM from standard input.
+
+    \b
+    Examples:
+      restate-identity public-key private.pem
+      openssl genpkey -algorithm ed25519 | restate-identity public-key -
+    """
+    click.echo(read_signer(pem).public_key)
+
+
+def _write_new(out: str, content: bytes) -> None:
+    name = shown_path(out)
+    try:
+        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        fail(f"{name} exists and is not overwritten: remove it, or name another file with --out")
+    except OSError as error:
+        fail(f"cannot make {name}: {error.strerror}; name another file with --out")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        Path(out).unlink()
+        fail(f"cannot write {name}: {error.strerror}; nothing was kept")

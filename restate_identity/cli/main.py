@@ -1,0 +1,96 @@
+"""The group of all commands, and how the process runs one of them: its streams and its exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+import click
+
+import restate_identity
+from restate_identity.cli.complaints import NAME, as_line
+from restate_identity.cli.doctor import doctor
+from restate_identity.cli.exit_status import FAILED, INTERRUPTED, PIPE_CLOSED, YES
+from restate_identity.cli.inspect import inspect
+from restate_identity.cli.keys import keygen, public_key
+from restate_identity.cli.probe import probe_command
+from restate_identity.cli.sign import sign
+from restate_identity.cli.tunnel import tunnel_command
+from restate_identity.cli.verify import verify
+
+
+def run() -> int:
+    """Run the command on the arguments of this process and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a narrow encoding is no reason to fail
+    try:
+        status: int | None = cli.main(prog_name=NAME, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.ClickException as error:
+        return _complain(error)
+    except click.Abort:
+        return INTERRUPTED
+    except (BrokenPipeError, _PipeClosed):
+        return _pipe_closed()
+    except OSError as error:
+        return _complain(click.ClickException(f"cannot write the output: {error.strerror}"))
+    return status or YES
+
+
+def _complain(error: click.ClickException) -> int:
+    try:
+        click.echo(as_line(error), err=True)
+    except OSError:
+        return _pipe_closed()
+    return FAILED
+
+
+def _pipe_closed() -> int:
+    # What is left in the buffers goes nowhere, instead of failing again while Python shuts down.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    return PIPE_CLOSED
+
+
+class _PipeClosed(Exception):  # noqa: N818 (a state of the output, not an error of ours)
+    """Hides a BrokenPipeError from click, which would exit with 1: here that means "refused"."""
+
+
+class _Commands(click.Group):
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **options)
+        except BrokenPipeError:
+            raise _PipeClosed from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _PipeClosed from None
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 yes or done, 1 refused or findings, 2 could not be done.",
+)
+@click.version_option(restate_identity.__version__, prog_name=NAME)
+def cli() -> None:
+    """Make identity keys for Restate, and see why a request is let in or refused.
+
+    \b
+    Examples:
+      restate-identity keygen --out private.pem
+      restate-identity inspect - < token.txt
+      restate-identity probe http://127.0.0.1:9080 --key private.pem
+    """
+
+
+for _command in (keygen, public_key, inspect, verify, sign, probe_command, doctor, tunnel_command):
+    cli.add_command(_command)

@@ -1,0 +1,46 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from restate_identity.errors import InvalidKeyError
+from restate_identity.keys import PublicKey
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def identity_key_option(*, required: bool) -> Callable[[_Command], _Command]:
+    """Return the option for the keys to trust, which a command may require."""
+    return click.option(
+        "--identity-key",
+        "identity_keys",
+        callback=_parsed,
+        multiple=True,
+        required=required,
+        metavar="publickeyv1_...",
+        help="A key to trust; repeat it for several.",
+    )
+
+
+def private_key_option(command: _Command) -> _Command:
+    """Give *command* the option for the private key to sign with."""
+    option = click.option(
+        "--key", "pem", required=True, metavar="private.pem", help="The private key, an unencrypted PKCS#8 PEM."
+    )
+    return option(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Give *command* the option to print JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+
+
+def _parsed(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
+    try:
+        return tuple(PublicKey.parse(text) for text in texts)
+    except InvalidKeyError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from None

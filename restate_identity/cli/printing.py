@@ -1,0 +1,48 @@
+"""Lines for a terminal or a program: colours for the one, no control characters of strangers for either."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def show(*lines: str | Text | Table) -> None:
+    """Print *lines*, in colours if somebody sees them."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=is_terminal,
+        width=None if is_terminal else 200,  # programs read lines, and do not want them folded
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    with console.capture() as capture:
+        for line in lines:
+            console.print(line, soft_wrap=True)
+    click.echo("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()), nl=False, color=True)
+
+
+def printable(text: str) -> str:
+    """Return untrusted *text* without what could steer a terminal: control, bidirectional and half characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown_value(value: Any) -> str:
+    """Return a *value* of a token as one printable line."""
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def words(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return "1 second" if int(seconds) == 1 else f"{int(seconds)} seconds"

@@ -1,0 +1,82 @@
+"""What a command is given: a token, a private key, a path, a URL; from the arguments, a file or standard input."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from restate_identity._regular_file import shown_path
+from restate_identity.cli.complaints import NAME, fail, warn
+from restate_identity.errors import InvalidKeyError
+from restate_identity.signing import RequestSigner
+
+# Four times what a verifier reads of a token, and far more than a PEM has.
+MAX_INPUT = 64 * 1024
+
+
+def require_path(path: str) -> None:
+    """Fail if *path* cannot be the path of a request."""
+    if not path.startswith("/"):
+        fail("--path is the path of the request and begins with /, for instance /invoke/Greeter/greet")
+
+
+def path_of(url: str, what: str) -> str:
+    """Return the decoded path of *url*, or fail and say *what* it is to be. It has no user and no password."""
+    try:
+        address = urlsplit(url)
+        is_valid = address.username is None
+        is_valid &= address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        fail(f"{what} and begins with http:// or https://, without user and password")
+    return unquote(address.path)
+
+
+def read_token(argument: str) -> str:
+    """Return the token that *argument* is; "-" stands for standard input."""
+    text = _read_stdin().decode("ascii", "replace") if argument == "-" else argument
+    if len(text) > MAX_INPUT:
+        fail(f"this is no token: it has more than {MAX_INPUT} characters, Restate's have a few hundred")
+    text = text.strip()
+    if not text:
+        fail("there is no token: pass the value of the header x-restate-jwt-v1")
+    return text
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        fail("there is no standard input to read from")
+    try:
+        return sys.stdin.buffer.read(MAX_INPUT + 1)
+    except OSError as error:
+        fail(f"cannot read standard input: {error.strerror}")
+
+
+def read_signer(pem: str) -> RequestSigner:
+    """Return the signer with the private key in the file *pem*; "-" stands for standard input."""
+    name = "standard input" if pem == "-" else shown_path(pem)
+    try:
+        content = _read_stdin() if pem == "-" else _read_private(pem)
+        if len(content) > MAX_INPUT:
+            fail(f"{name} is no PEM file: it has more than {MAX_INPUT} bytes")
+        return RequestSigner.from_pem(content)
+    except OSError as error:
+        fail(f"cannot read {name}: {error.strerror}; pass the private key's PEM file")
+    except InvalidKeyError as error:
+        fail(f"{name}: {error}; make a new one with: {NAME} keygen")
+
+
+def _read_private(pem: str) -> bytes:
+    with Path(pem).open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+            name = click.format_filename(pem)
+            warn(f"others can use {name}; run: chmod 600 {shlex.quote(name)}")
+        return file.read(MAX_INPUT + 1)

@@ -1,0 +1,41 @@
+"""`sign`: the headers that Restate would send with a request, on their own or in a curl command."""
+
+from __future__ import annotations
+
+import shlex
+from urllib.parse import quote
+
+import click
+
+from restate_identity.cli.complaints import fail
+from restate_identity.cli.options import private_key_option
+from restate_identity.cli.reading import path_of, read_signer, require_path
+
+
+@click.command()
+@private_key_option
+@click.option("--path", required=True, help="The decoded path of the request, without the query.")
+@click.option("--subject", help="The key of the virtual object or workflow.")
+@click.option("--curl", "url", metavar="URL", help="Print a curl command for the service at URL instead.")
+def sign(pem: str, path: str, subject: str | None, url: str | None) -> None:
+    """Print the two headers that Restate would send with a request for PATH, valid for 60 seconds.
+
+    \b
+    Examples:
+      restate-identity sign --key private.pem --path /invoke/Greeter/greet
+      restate-identity sign --key private.pem --path /discover --curl http://127.0.0.1:9080
+      restate-identity sign --key private.pem --path /discover | curl -H @- http://127.0.0.1:9080/discover
+    """
+    require_path(path)
+    try:
+        headers = read_signer(pem).headers(path, subject=subject)
+    except ValueError as error:
+        fail(f"--path and --subject must be text that has a UTF-8 form: {error}")
+    if url is None:
+        for name, value in headers.items():
+            click.echo(f"{name}: {value}")
+        return
+    if not path_of(url, "--curl is the URL of the service").endswith(path):
+        url = url.rstrip("/") + quote(path)
+    flags = (f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items())
+    click.echo(" \\\n  ".join(["curl -i", *flags, shlex.quote(url)]))

@@ -1,0 +1,49 @@
+"""`verify`: would a service accept this token now?"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+from rich.text import Text
+
+from restate_identity.cli.exit_status import NO, YES
+from restate_identity.cli.options import identity_key_option, json_option
+from restate_identity.cli.printing import show, shown_value, words
+from restate_identity.cli.reading import read_token, require_path
+from restate_identity.errors import VerificationError
+from restate_identity.keys import PublicKey
+from restate_identity.verifier import IdentityVerifier
+
+
+@click.command()
+@identity_key_option(required=True)
+@click.option("--path", required=True, help="The decoded path of the request, without the query.")
+@click.option("--scheme", default="v1", show_default=True, help="The value of x-restate-signature-scheme.")
+@json_option
+@click.argument("token", metavar="TOKEN|-")
+def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: str, as_json: bool) -> int:
+    """Judge a token as a service would, now: exit status 0 if it is accepted, 1 if it is refused. "-" reads it from
+    standard input.
+
+    \b
+    Example:
+      restate-identity verify --identity-key publickeyv1_... --path /invoke/Greeter/greet - < token.txt
+    """
+    require_path(path)
+    try:
+        identity = IdentityVerifier(identity_keys).verify_signature(path, scheme, read_token(token))
+    except VerificationError as error:
+        if as_json:
+            click.echo(json.dumps({"accepted": False, "reason": error.reason, "hint": error.hint}))
+        else:
+            show(Text(f"refused: {error}", style="red"))
+        return NO
+    if as_json:
+        click.echo(json.dumps({"accepted": True, "identity": identity._asdict()}))
+        return YES
+    of_subject = "" if identity.subject is None else f", object {shown_value(identity.subject)}"
+    left = identity.expires_at - time.time()
+    show(Text(f"accepted: {shown_value(identity.audience)}{of_subject}, for {words(left)} more", style="green"))
+    return YES
