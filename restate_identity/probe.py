@@ -28,6 +28,8 @@ except ImportError as _error:
 __all__ = ["MAX_SERVICES", "Case", "Finding", "ProbeError", "Report", "Result", "cases", "probe"]
 
 MAX_SERVICES = 10
+# In seconds. What is larger does not fit into what sockets take.
+MAX_TIMEOUT = 3600.0
 NOBODYS_SERVICE = "RestateIdentityProbe"
 REFUSALS = (401, 403)
 # Far beyond what clocks differ by, and what a server may be configured to.
@@ -130,13 +132,18 @@ def probe(
         signer: With the private key that the endpoint trusts. Without it, several cases are left out, and an endpoint
             that refuses everybody looks sound.
         services: Names of services to try, at most `MAX_SERVICES`; one that does not exist by default.
-        timeout: How many seconds to wait for an answer.
+        timeout: How many seconds to wait for an answer; above 0, and at most 3,600.
 
     Raises:
         ProbeError: There is no endpoint at *url*, it stopped answering, or an argument cannot be used.
     """
     if not _is_base_url(url):
-        raise ProbeError("this is not the URL of an endpoint: pass one like http://127.0.0.1:9080")
+        raise ProbeError(
+            "this is not the URL of an endpoint: pass one like http://127.0.0.1:9080, "
+            "without user and password, query and fragment"
+        )
+    if not 0 < timeout <= MAX_TIMEOUT:  # NaN is not, either
+        raise ProbeError(f"the timeout is above 0 and at most {MAX_TIMEOUT:g} seconds, and not {timeout:g}")
     if len(services) > MAX_SERVICES:
         raise ProbeError(f"at most {MAX_SERVICES} services are probed at once, these are {len(services)}")
     for service in services:
@@ -157,6 +164,12 @@ def probe(
         )
     left_out = tuple(case for case in everything if signer is None and case.needs_key)
     return Report(url, http_version, results, left_out)
+
+
+def origin(url: str) -> str:
+    """Return the scheme, the host and the port of *url*, which has no user and no password."""
+    address = urlsplit(url)
+    return f"{address.scheme}://{address.netloc}"
 
 
 def _is_url(url: str) -> bool:
@@ -258,6 +271,8 @@ class _Endpoint:
     def __init__(self, client: httpx.Client, url: str) -> None:
         self._client = client
         self._url = url
+        # The path may hold a key of a gateway: it stands in no message.
+        self._shown = origin(url)
         self._silences = 0
 
     def version(self) -> str:
@@ -268,12 +283,12 @@ class _Endpoint:
         try:
             answer = self._send("/discover", ())
         except httpx.TransportError as error:
-            raise ProbeError(f"cannot reach {self._url}: {error or type(error).__name__}; is it running?") from None
+            raise ProbeError(f"cannot reach {self._shown}: {error or type(error).__name__}; is it running?") from None
         status = answer.status_code
         if status == 404 or status >= 500 or answer.is_redirect:
             raise ProbeError(
-                f"{self._url}/discover answers {status}: this is no endpoint; pass the URL "
-                "that is registered with Restate"
+                f"{self._shown} answers {status} to discovery: this is no endpoint; "
+                "pass the URL that is registered with Restate"
             )
         return answer.http_version
 
@@ -291,7 +306,7 @@ class _Endpoint:
             return status
         self._silences += 1
         if self._silences == MAX_SILENCES:
-            raise ProbeError(f"{self._url} stopped answering: look into its log, and try again")
+            raise ProbeError(f"{self._shown} stopped answering: look into its log, and try again")
         return None
 
     def _send(self, path: str, headers: Headers) -> httpx.Response:

@@ -28,6 +28,10 @@ def as_line(error: click.ClickException) -> str:
         return f"{NAME}: {message}"
     if not message or isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.ctx.get_help()
+    if isinstance(error, click.NoSuchOption) and "-----BEGIN" in message:
+        message = (
+            "this is a PEM, which a command reads from a file: pass the name of the file, or - for standard input."
+        )
     return f"{error.ctx.command_path}: {_redacted(message)} Try: {error.ctx.command_path} --help"
 
 

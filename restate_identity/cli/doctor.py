@@ -16,6 +16,9 @@ from restate_identity.errors import Reason
 from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
 from restate_identity.signing import DEFAULT_LEEWAY
 
+# Easily taken for the first variable. Only code that names it reads it.
+NEVER_READ = ("RESTATE_IDENTITY_KEY",)
+
 
 @click.command()
 @click.option("--url", help="A URL of your Restate server: the clocks are compared.")
@@ -49,8 +52,9 @@ def _diagnose_keys() -> int:
         origin += f", the file {shown_path(os.environ[origin].strip())}"
     show(f"Keys    from {origin}")
     show(*(Text(f"        {key}  sound", style="green") for key in verifier.keys))
-    if len(present) > 1:
-        show(Text(f"        also set, and not read: {', '.join(present[1:])}", style="yellow"))
+    unread = [*present[1:], *(name for name in NEVER_READ if name in os.environ)]
+    if unread:
+        show(Text(f"        also set, and not read: {', '.join(unread)}", style="yellow"))
     return YES
 
 

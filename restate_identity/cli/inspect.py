@@ -25,7 +25,7 @@ from restate_identity.tokens import TokenAuthenticator
 @identity_key_option(required=False)
 @click.argument("token", metavar="TOKEN|-")
 def inspect(token: str, identity_keys: tuple[PublicKey, ...]) -> int:
-    """Show what a token says: JOSE header, claims, times. "-" reads it from standard input.
+    """Show what a token says: JOSE header, claims, times. "-" reads it from standard input. Header lines are fine, too.
 
     Without --identity-key nothing of it is proven: anybody can write a token. With it, the exit status is 1 if none of
     the keys signed the token.
@@ -35,7 +35,7 @@ def inspect(token: str, identity_keys: tuple[PublicKey, ...]) -> int:
       restate-identity inspect - < token.txt
       restate-identity inspect --identity-key publickeyv1_... - < token.txt
     """
-    text = read_token(token)
+    text = read_token(token).token
     parts = text.split(".")
     if len(parts) != 3:
         fail(f"a token has three parts joined by dots, this text has {len(parts)}: pass the value of x-restate-jwt-v1")

@@ -26,6 +26,8 @@ def keygen(out: str) -> None:
       restate-identity keygen
       restate-identity keygen --out secrets/private.pem > identity-key.txt
     """
+    if out in ("", "-"):
+        fail("--out is the name of a new file: a private key is never printed")
     signer = RequestSigner.generate()
     _write_new(out, signer.to_pem())
     click.echo(f"wrote the private key to {shown_path(out)}; the service needs only this:", err=True)

@@ -22,7 +22,7 @@ def identity_key_option(*, required: bool) -> Callable[[_Command], _Command]:
         multiple=True,
         required=required,
         metavar="publickeyv1_...",
-        help="A key to trust; repeat it for several.",
+        help="A key to trust, or several, separated by commas; it may be repeated.",
     )
 
 
@@ -41,6 +41,7 @@ def json_option(command: _Command) -> _Command:
 
 def _parsed(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[PublicKey, ...]:
     try:
-        return tuple(PublicKey.parse(text) for text in texts)
+        return tuple(PublicKey.parse(word) for text in texts for word in text.replace(",", " ").split() or [text])
     except InvalidKeyError as error:
-        raise click.BadParameter(f"{error}.", ctx, param) from None
+        message = str(error)
+        raise click.BadParameter(message if message.endswith(("?", ".")) else f"{message}.", ctx, param) from None

@@ -14,7 +14,7 @@ from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import json_option
 from restate_identity.cli.printing import show
 from restate_identity.cli.reading import read_signer
-from restate_identity.probe import Finding, ProbeError, Report, probe
+from restate_identity.probe import Finding, ProbeError, Report, origin, probe
 
 
 @click.command("probe")
@@ -26,8 +26,8 @@ from restate_identity.probe import Finding, ProbeError, Report, probe
 def probe_command(url: str, pem: str | None, services: str, timeout: float, as_json: bool) -> int:
     """Audit a running endpoint, in any language: send it what a sound verifier refuses, and see.
 
-    It is harmless: it asks for discovery and for a handler that does not exist, without a body, at most some 160 times.
-    The exit status is 0 if the endpoint is sound, 1 if there are findings, 2 if it could not be probed.
+    It is harmless: it sends 15 requests without a body for discovery, and 15 to a handler that does not exist in each
+    service. The exit status is 0 if the endpoint is sound, 1 if there are findings, 2 if it could not be probed.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def _show_report(report: Report) -> None:
         answer = "no answer" if result.status is None else str(result.status)
         verdict = Text(f"FINDING: {result.finding}", style="red") if result.finding else Text("ok", style="green")
         table.add_row(result.case.sends, to, "let in" if result.case.accepted else "401", answer, verdict)
-    show(f"{report.url} over {report.http_version}", "", table, "")
+    show(f"{origin(report.url)} over {report.http_version}", "", table, "")
     for finding, meaning in FINDINGS.items():
         if any(result.finding is finding for result in report.findings):
             show(Text(f"{finding}: {meaning}", style="red"))
@@ -82,7 +82,7 @@ FINDINGS = {
 
 def _report_as_json(report: Report) -> dict[str, Any]:
     return {
-        "url": report.url,
+        "url": origin(report.url),
         "http_version": report.http_version,
         "sound": not report.findings,
         "results": [

@@ -11,9 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from restate_identity._headers import TOKEN_HEADER
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import NAME, fail, warn
+from restate_identity.cli.pasted import Pasted, pasted
 from restate_identity.errors import InvalidKeyError
+from restate_identity.paths import mismatch, signed_path
 from restate_identity.signing import RequestSigner
 
 # Four times what a verifier reads of a token, and far more than a PEM has.
@@ -24,6 +27,16 @@ def require_path(path: str) -> None:
     """Fail if *path* cannot be the path of a request."""
     if not path.startswith("/"):
         fail("--path is the path of the request and begins with /, for instance /invoke/Greeter/greet")
+
+
+def warn_of_unusable(path: str) -> None:
+    """Print a warning if every guard refuses a token for *path*."""
+    problem = mismatch(signed_path(path), path)
+    if problem is None:
+        return
+    if "?" in path:
+        problem = "a query is never signed, leave it out of --path"
+    warn(f"every guard refuses this token: {problem}")
 
 
 def path_of(url: str, what: str) -> str:
@@ -39,15 +52,15 @@ def path_of(url: str, what: str) -> str:
     return unquote(address.path)
 
 
-def read_token(argument: str) -> str:
-    """Return the token that *argument* is; "-" stands for standard input."""
+def read_token(argument: str) -> Pasted:
+    """Return the token in *argument*, and the signature scheme if it stands beside it; "-" is standard input."""
     text = _read_stdin().decode("ascii", "replace") if argument == "-" else argument
     if len(text) > MAX_INPUT:
         fail(f"this is no token: it has more than {MAX_INPUT} characters, Restate's have a few hundred")
     text = text.strip()
     if not text:
-        fail("there is no token: pass the value of the header x-restate-jwt-v1")
-    return text
+        fail(f"there is no token: pass the value of the header {TOKEN_HEADER}")
+    return pasted(text)
 
 
 def _read_stdin() -> bytes:
@@ -63,20 +76,22 @@ def read_signer(pem: str) -> RequestSigner:
     """Return the signer with the private key in the file *pem*; "-" stands for standard input."""
     name = "standard input" if pem == "-" else shown_path(pem)
     try:
-        content = _read_stdin() if pem == "-" else _read_private(pem)
+        content, may_others_use_it = (_read_stdin(), False) if pem == "-" else _read_file(pem)
         if len(content) > MAX_INPUT:
             fail(f"{name} is no PEM file: it has more than {MAX_INPUT} bytes")
-        return RequestSigner.from_pem(content)
+        signer = RequestSigner.from_pem(content)
     except OSError as error:
         fail(f"cannot read {name}: {error.strerror}; pass the private key's PEM file")
     except InvalidKeyError as error:
         fail(f"{name}: {error}; make a new one with: {NAME} keygen")
+    if may_others_use_it:
+        shown_name = click.format_filename(pem)
+        warn(f"others can use {shown_name}; run: chmod 600 {shlex.quote(shown_name)}")
+    return signer
 
 
-def _read_private(pem: str) -> bytes:
-    with Path(pem).open("rb") as file:
+def _read_file(path: str) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, and whether others than its owner may use it."""
+    with Path(path).open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
-        if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
-            name = click.format_filename(pem)
-            warn(f"others can use {name}; run: chmod 600 {shlex.quote(name)}")
-        return file.read(MAX_INPUT + 1)
+        return file.read(MAX_INPUT + 1), os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077 != 0

@@ -9,7 +9,7 @@ import click
 
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.options import private_key_option
-from restate_identity.cli.reading import path_of, read_signer, require_path
+from restate_identity.cli.reading import path_of, read_signer, require_path, warn_of_unusable
 
 
 @click.command()
@@ -31,6 +31,7 @@ def sign(pem: str, path: str, subject: str | None, url: str | None) -> None:
         headers = read_signer(pem).headers(path, subject=subject)
     except ValueError as error:
         fail(f"--path and --subject must be text that has a UTF-8 form: {error}")
+    warn_of_unusable(path)
     if url is None:
         for name, value in headers.items():
             click.echo(f"{name}: {value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 from typing import Any
 
 import click
@@ -68,11 +70,44 @@ def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: 
         from restate_identity.tunnel import TunnelError, TunnelTimings, serve_tunnel
     except ImportError as error:
         fail(str(error))
+    _require(options, servers)
     application = find_application(app)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(serve_tunnel(application, servers=servers or None, timings=TunnelTimings(grace=grace), **options))
     except (TunnelError, ValueError) as error:
-        fail(str(error))
+        fail(_as_options(str(error)))
     except OSError as error:
         fail(f"cannot listen on --health-port {options['health_port']}: {error.strerror}")
+
+
+# What has no default: the option, and the variables that stand for it.
+_REQUIRED = {
+    "tunnel_name": ("--tunnel-name", "RESTATE_INPROC_TUNNEL_NAME"),
+    "environment_id": ("--environment-id", "RESTATE_INPROC_ENVIRONMENT_ID"),
+    "region": ("--region", "RESTATE_INPROC_CLOUD_REGION", "RESTATE_TUNNEL_SERVERS_SRV"),
+    "signing_public_key": ("--signing-public-key", "RESTATE_INPROC_SIGNING_PUBLIC_KEY"),
+    "auth_token_file": ("--auth-token-file", "RESTATE_AUTH_TOKEN", "RESTATE_INPROC_AUTH_TOKEN_FILE"),
+}
+
+
+def _require(options: dict[str, Any], servers: tuple[str, ...]) -> None:
+    """Fail if something is neither an option nor a variable, and name all of it."""
+    given = {name for name, value in options.items() if value is not None}
+    if servers or "servers_srv" in given:
+        given.add("region")
+    missing = [
+        f"{option} (or {' or '.join(variables)})"
+        for name, (option, *variables) in _REQUIRED.items()
+        if name not in given and not any(variable in os.environ for variable in variables)
+    ]
+    if missing:
+        fail(f"the tunnel needs {', '.join(missing)}")
+
+
+def _as_options(message: str) -> str:
+    """Return a *message* about arguments with the options in their place, `tunnel_name=...` as `--tunnel-name`."""
+    names = {str(param.name): param.opts[0] for param in tunnel_command.params if isinstance(param, click.Option)}
+    # Some arguments are ordinary words as well: then only their place tells.
+    spoken = re.compile(rf"(?:(?<=^)|(?<=pass )|(?<= or )|(?<=\())({'|'.join(names)})\b(?:=\.\.\.)?")
+    return spoken.sub(lambda found: names[found[1]], message)

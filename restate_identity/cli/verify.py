@@ -8,6 +8,7 @@ import time
 import click
 from rich.text import Text
 
+from restate_identity._headers import SCHEME
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import identity_key_option, json_option
 from restate_identity.cli.printing import show, shown_value, words
@@ -20,20 +21,25 @@ from restate_identity.verifier import IdentityVerifier
 @click.command()
 @identity_key_option(required=True)
 @click.option("--path", required=True, help="The decoded path of the request, without the query.")
-@click.option("--scheme", default="v1", show_default=True, help="The value of x-restate-signature-scheme.")
+@click.option("--scheme", help="The value of x-restate-signature-scheme.  [default: as in the headers, or v1]")
 @json_option
 @click.argument("token", metavar="TOKEN|-")
-def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: str, as_json: bool) -> int:
-    """Judge a token as a service would, now: exit status 0 if it is accepted, 1 if it is refused. "-" reads it from
-    standard input.
+def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: str | None, as_json: bool) -> int:
+    """Judge a token as a service would, now.
+
+    TOKEN is the token, or the header lines with it; "-" reads it from standard input. The exit status is 0 if the token
+    is accepted, 1 if it is refused.
 
     \b
-    Example:
+    Examples:
       restate-identity verify --identity-key publickeyv1_... --path /invoke/Greeter/greet - < token.txt
+      restate-identity sign --key private.pem --path /discover | restate-identity verify ... --path /discover -
     """
     require_path(path)
+    given = read_token(token)
+    scheme = scheme if scheme is not None else given.scheme or SCHEME
     try:
-        identity = IdentityVerifier(identity_keys).verify_signature(path, scheme, read_token(token))
+        identity = IdentityVerifier(identity_keys).verify_signature(path, scheme, given.token)
     except VerificationError as error:
         if as_json:
             click.echo(json.dumps({"accepted": False, "reason": error.reason, "hint": error.hint}))

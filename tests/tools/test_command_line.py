@@ -97,6 +97,12 @@ class TestKeygen:
         assert "exists and is not overwritten" in complaint(run("keygen"))
         assert not (tmp_path / "elsewhere").exists()
 
+    @pytest.mark.parametrize("out", ["-", ""])
+    def test_a_private_key_is_never_printed(self, tmp_path: Path, out: str) -> None:
+        told = complaint(run("keygen", "--out", out))
+        assert told == "restate-identity: --out is the name of a new file: a private key is never printed"
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_folder_that_is_not_there_is_named(self) -> None:
         assert "cannot make no/such.pem: No such file or directory" in complaint(run("keygen", "--out", "no/such.pem"))
 
@@ -160,8 +166,16 @@ class TestPublicKey:
 
     def test_a_pem_that_is_taken_for_an_option_is_not_repeated(self) -> None:
         told = complaint(run("public-key", SIGNER.to_pem().decode()))
-        assert told.startswith("restate-identity public-key: No such option")
-        assert told.endswith("(not repeated, as it may be a secret) Try: restate-identity public-key --help")
+        assert told == (
+            "restate-identity public-key: this is a PEM, which a command reads from a file: "
+            "pass the name of the file, or - for standard input. Try: restate-identity public-key --help"
+        )
+
+    @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+    def test_the_permissions_of_a_file_without_a_private_key_are_not_warned_of(self, pem: str) -> None:
+        Path(pem).write_text("something else")
+        Path(pem).chmod(0o644)
+        assert "PEM" in complaint(run("public-key", pem))
 
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path, pem: str) -> None:
         assert "cannot read none.pem: No such file or directory" in complaint(run("public-key", "none.pem"))
@@ -198,6 +212,21 @@ class TestSign:
         claims = jwt.decode(dict(fields)["x-restate-jwt-v1"], options={"verify_signature": False})
         assert claims["aud"] == path
 
+    @pytest.mark.parametrize(
+        ("path", "problem"),
+        [
+            ("/foo", "no path that a Restate server calls"),
+            ("/discover?x", "a query is never signed, leave it out of --path"),
+            ("/a//invoke/A/b", "has an empty segment"),
+            ("/a%20b/discover", "contains '%'"),
+        ],
+    )
+    def test_a_path_that_every_guard_refuses_is_signed_with_a_warning(self, pem: str, path: str, problem: str) -> None:
+        done = run("sign", "--key", pem, "--path", path)
+        assert (done.returncode, done.stdout.count("\n"), done.stderr.count("\n")) == (0, 2, 1)
+        assert done.stderr.startswith("restate-identity: warning: every guard refuses this token: ")
+        assert problem in done.stderr
+
     def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
         assert "begins with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
         for url in ("a.example", "http://["):
@@ -217,6 +246,51 @@ class TestVerify:
     def test_it_is_taken_from_the_argument_too_and_one_of_several_keys_is_enough(self) -> None:
         keys = ["--identity-key", str(STRANGER.public_key), "--identity-key", KEY]
         assert run("verify", *keys, "--path", PATH, SIGNER.token(PATH)).returncode == 0
+
+    @pytest.mark.parametrize("separator", [",", " ", ", "])
+    def test_the_keys_of_a_rotation_can_be_in_one_argument(self, separator: str) -> None:
+        keys = f"{STRANGER.public_key}{separator}{KEY}"
+        assert run("verify", "--identity-key", keys, "--path", PATH, SIGNER.token(PATH)).returncode == 0
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            "{scheme}: v1\n{name}: {token}\n",
+            "{name}: {token}",
+            "GET / HTTP/1.1\r\nHost: a.example\r\nX-Restate-Signature-Scheme: v1\r\nX-Restate-Jwt-V1: {token}\r\n",
+            "curl -i \\\n  -H '{scheme}: v1' \\\n  -H '{name}: {token}' \\\n  http://127.0.0.1:9080/discover\n",
+            '{{"{scheme}": "v1", "{name}": "{token}"}}',
+        ],
+        ids=["sign", "one line", "a request", "curl", "JSON"],
+    )
+    def test_a_token_can_be_pasted_with_its_headers(self, form: str) -> None:
+        text = form.format(scheme="x-restate-signature-scheme", name="x-restate-jwt-v1", token=SIGNER.token(PATH))
+        assert self.verify(text).stdout.startswith(f"accepted: {PATH}, ")
+        assert f"aud        {PATH}\n" in run("inspect", "-", stdin=text).stdout
+
+    def test_what_sign_prints_can_be_piped_to_it(self, pem: str) -> None:
+        signed = run("sign", "--key", pem, "--path", PATH).stdout
+        assert self.verify(signed).returncode == 0
+
+    def test_the_scheme_among_the_headers_is_judged_unless_another_is_given(self) -> None:
+        headers = f"x-restate-signature-scheme: unsigned\nx-restate-jwt-v1: {SIGNER.token(PATH)}\n"
+        assert self.verify(headers).stdout.startswith("refused: unsigned: ")
+        assert self.verify(headers, "--scheme", "v1").returncode == 0
+
+    @pytest.mark.parametrize("form", ["Bearer {}", "x-restate-jwt-v1: bearer {}"])
+    def test_a_token_with_bearer_in_front_is_judged_and_it_is_said_that_a_service_refuses_that(self, form: str) -> None:
+        done = self.verify(form.format(SIGNER.token(PATH)))
+        assert done.returncode == 0
+        assert done.stderr == (
+            "restate-identity: warning: 'Bearer' is left out here, but a service refuses it: "
+            "x-restate-jwt-v1 is the token alone\n"
+        )
+
+    def test_the_headers_of_no_request_or_of_several_are_not_judged(self) -> None:
+        one = f"x-restate-jwt-v1: {LASTING}\n"
+        assert "several requests, or one header is repeated" in complaint(self.verify(one * 2))
+        scheme = "x-restate-signature-scheme: v1\n"
+        assert "there is no x-restate-jwt-v1 among these headers" in complaint(self.verify(scheme))
 
     def test_a_refusal_has_its_reason_and_its_hint(self) -> None:
         done = self.verify(SIGNER.token(PATH, now=time.time() - 600))
@@ -253,6 +327,7 @@ class TestVerify:
         assert "more than 65536 characters" in complaint(self.verify("A" * 70_000))
         weak = str(PublicKey.parse(KEY))[:-5]
         assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
+        assert "copying? Try:" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "Missing option '--path'" in complaint(run("verify", "--identity-key", KEY, "-"))
         assert "Missing option '--identity-key'" in complaint(run("verify", "--path", PATH, "-"))
 

@@ -212,7 +212,8 @@ def test_what_it_sends_can_do_no_harm(restate_signer: RequestSigner) -> None:
     services = [f"Service{number}" for number in range(MAX_SERVICES)]
     with answering(401) as server:
         probe(f"{server.url}/mounted/", signer=restate_signer, services=services)
-    assert len(server.requests) <= 180
+    # One more says which version of HTTP it is.
+    assert len(server.requests) == len(list(cases(None))) * (MAX_SERVICES + 1) + 1 == 166
     for method, path, headers in server.requests:
         if path != "/mounted/discover":
             _, mounted, invoke, service, handler = path.split("/")
@@ -227,7 +228,23 @@ def test_where_there_is_no_endpoint_nothing_is_probed(status: int) -> None:
     with answering(status) as server:
         done = run(server.url)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"/discover answers {status}: this is no endpoint" in done.stderr
+    assert f"{server.url} answers {status} to discovery: this is no endpoint" in done.stderr
+
+
+def test_the_path_of_the_url_is_not_printed_for_it_may_hold_a_secret() -> None:
+    secret = "key_1KaWp2nSSvSuMbL5sxn4Jk"
+    with answering(401) as refusing, answering(404) as missing, answering(401, 401, 0) as silent:
+        silence = f"http://127.0.0.1:{free_port()}"
+        for url, more in (
+            (refusing.url, []),
+            (refusing.url, ["--json"]),
+            (missing.url, []),
+            (silent.url, []),
+            (silence, []),
+        ):
+            done = run(f"{url}/{secret}", *more)
+            assert url in done.stdout + done.stderr
+            assert secret not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("status", [500, 302, 400])
@@ -264,8 +281,8 @@ def test_where_nothing_listens_one_line_says_so() -> None:
         ("ftp://127.0.0.1", [], "not the URL of an endpoint"),
         ("http://127.0.0.1:99999", [], "not the URL of an endpoint"),
         ("http://[", [], "not the URL of an endpoint"),
-        ("http://user:secret@127.0.0.1", [], "not the URL of an endpoint"),
-        ("http://127.0.0.1/?query", [], "not the URL of an endpoint"),
+        ("http://user:secret@127.0.0.1", [], "not the URL of an endpoint.* without user and password"),
+        ("http://127.0.0.1/?query", [], "not the URL of an endpoint.* query"),
         ("http://127.0.0.1", ["../admin"], "not the name of a service"),
         ("http://127.0.0.1", [".."], "not the name of a service"),
         ("http://127.0.0.1", ["a"] * 11, "at most 10 services"),
@@ -275,3 +292,16 @@ def test_what_cannot_be_probed_is_refused(url: str, services: list[str], problem
     with pytest.raises(ProbeError, match=problem) as error:
         probe(url, services=services)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "1e300"])
+def test_a_timeout_that_is_none_is_refused_in_one_line(timeout: str) -> None:
+    done = run("--timeout", timeout, "http://127.0.0.1:1")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "the timeout is above 0 and at most 3600 seconds" in done.stderr
+
+
+def test_the_help_and_the_page_say_how_many_requests_it_sends() -> None:
+    number = len(list(cases(None)))
+    assert f"{number} requests" in run("--help").stdout
+    assert f"{number} requests" in PAGE.read_text("utf-8")

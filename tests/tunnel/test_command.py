@@ -35,10 +35,10 @@ def complete(*leave_out: str) -> list[str]:
     return [word for option, value in NAMES.items() if option not in leave_out for word in (option, value)]
 
 
-def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "restate_identity", "tunnel", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment(**variables),
         capture_output=True,
         text=True,
@@ -168,10 +168,10 @@ def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--servers-srv", "a b"), "servers_srv is of the form the name of an SRV record"),
-        (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass servers or servers_srv"),
-        (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass region or servers"),
-        (("--server", "http://127.0.0.1:1", "--grace", "inf"), "grace is a finite number of seconds"),
+        (("--servers-srv", "a b"), "--servers-srv is of the form the name of an SRV record"),
+        (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass --server or --servers-srv"),
+        (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass --region or --server"),
+        (("--server", "http://127.0.0.1:1", "--grace", "inf"), "--grace is a finite number of seconds"),
     ],
 )
 def test_what_contradicts_itself_is_said(arguments: tuple[str, ...], complaint: str) -> None:
@@ -211,7 +211,7 @@ def test_what_is_missing_is_said_and_nothing_is_started(left_out: str, variable:
     done = command(*arguments, "tests.tunnel.served_app:app")
     assert done.returncode == 2
     assert variable in done.stderr
-    assert left_out == "--server" or left_out[2:].replace("-", "_") in done.stderr
+    assert f"the tunnel needs {'--region' if left_out == '--server' else left_out} (or " in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -228,11 +228,76 @@ def test_an_application_that_is_not_there_is_said(app: str, complaint: str) -> N
     assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False)
 
 
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' (bad.py, line 1)"),
+        ("x = 1\n1 / 0", "ZeroDivisionError: division by zero (bad.py, line 2)"),
+        ("x = (", "SyntaxError: '(' was never closed (bad.py, line 1)"),
+        ("raise SystemExit", "SystemExit (bad.py, line 1)"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines (bad.py, line 1)"),
+        (
+            f"raise ValueError('key_{'1KaWp2nSSvSu' * 2}')",
+            "ValueError: (28 characters that may be a secret) (bad.py, l",
+        ),
+    ],
+)
+def test_an_application_that_cannot_be_imported_is_said_in_one_line(
+    tmp_path: Path, source: str, complaint: str
+) -> None:
+    (tmp_path / "bad.py").write_text(source)
+    done = command(*complete(), "--server", "http://127.0.0.1:1", "bad:app", cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"cannot import bad: {complaint}" in done.stderr.replace(f"{tmp_path}{os.sep}", "")
+
+
+def test_the_installed_command_finds_an_application_in_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "served.py").write_text("app = 'no application'\n")
+    script = Path(sys.executable).with_name("restate-identity")
+    arguments = ["tunnel", *complete(), "--server", "http://127.0.0.1:1"]
+    for app, complaint in (
+        ("served:app", "served has no ASGI application 'app'"),
+        ("missing:app", "there is no module"),
+    ):
+        done = subprocess.run(
+            [script, *arguments, app],
+            cwd=tmp_path,
+            env=environment(RESTATE_AUTH_TOKEN=TOKEN),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
+
+
+def test_everything_that_is_missing_is_said_at_once() -> None:
+    done = command("tests.tunnel.served_app:app")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    for option in ("--tunnel-name", "--environment-id", "--region", "--signing-public-key", "--auth-token-file"):
+        assert f"{option} (or RESTATE_" in done.stderr
+
+
+def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python() -> None:
+    arguments = ["--tunnel-name", "a b", "--server", "http://127.0.0.1:1", "tests.tunnel.served_app:app"]
+    done = command(*complete("--tunnel-name"), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
+    assert "--tunnel-name is of the form " in done.stderr
+    assert "(--tunnel-name, RESTATE_INPROC_TUNNEL_NAME)" in done.stderr
+    assert "tunnel_name" not in done.stderr
+
+
+def test_a_server_with_a_password_is_refused_and_not_repeated() -> None:
+    arguments = ["--server", "http://user:password@127.0.0.1:1", "tests.tunnel.served_app:app"]
+    done = command(*complete(), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
+    assert (done.returncode, "without user, password and path" in done.stderr) == (2, True)
+    assert "password@" not in done.stderr
+
+
 def test_a_token_file_that_is_not_there_ends_the_command(tmp_path: Path) -> None:
     arguments = [*complete(), "--server", "http://127.0.0.1:1", "--auth-token-file", str(tmp_path / "missing")]
     done = command(*arguments, "tests.tunnel.served_app:app")
     assert done.returncode == 2
-    assert "auth_token_file, or RESTATE_INPROC_AUTH_TOKEN_FILE: the file cannot be read: No such file" in done.stderr
+    assert "--auth-token-file, or RESTATE_INPROC_AUTH_TOKEN_FILE: the file cannot be read: No such file" in done.stderr
     assert "Traceback" not in done.stderr
 
 
