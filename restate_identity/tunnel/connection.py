@@ -30,11 +30,12 @@ from restate_identity.tunnel.handshake import (
     Serving,
     outcome,
 )
-from restate_identity.tunnel.stream import ForwardedStream, Request, asgi_scope, request_head
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
+from restate_identity.tunnel.stream import ForwardedStream, Request, asgi_scope, request_head, trailers_are_malformed
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.ulids import new_ulid
-from restate_identity.tunnel.wire import MAX_HEADER_LIST_SIZE, Wire
+from restate_identity.tunnel.wire import RequestReceived, StreamFault, TrailersReceived, Wire, WireEvent
 
 __all__ = ["Connection", "ConnectionState", "Credentials", "Ending", "EndingKind", "Serving", "TunnelTimings"]
 
@@ -238,22 +239,21 @@ class Connection:
 
     # What the wire reports.
 
-    def _event(self, event: h2.events.Event) -> None:
+    def _event(self, event: WireEvent) -> None:
         if self.state is ConnectionState.CLOSED:
             return
         if isinstance(event, h2.events.DataReceived):
             self._data(event)
-        elif isinstance(event, h2.events.RequestReceived):
-            headers: list[tuple[bytes, bytes]] = event.headers
-            self._request(event.stream_id, request_head(headers, ended=event.stream_ended is not None))
+        elif isinstance(event, RequestReceived):
+            self._request(event.stream_id, request_head(event.headers, ended=event.ended))
         elif isinstance(event, h2.events.StreamEnded):
             self._stream_ended(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self._reset(event.stream_id)
-        elif isinstance(event, h2.events.TrailersReceived):
-            if event.stream_id == self._start_stream and self.state is ConnectionState.HANDSHAKE:
-                trailers: list[tuple[bytes, bytes]] = event.headers
-                self._handshaken(outcome(trailers, self._identity.tunnel_name, self._token))
+        elif isinstance(event, StreamFault):
+            self._break_off(*event)
+        elif isinstance(event, TrailersReceived):
+            self._trailers(event)
         elif isinstance(event, h2.events.PingAckReceived):
             self._pong(event.ping_data)
 
@@ -265,11 +265,20 @@ class Connection:
             self._wire.credit(event.stream_id, length)
         else:
             stream.received(event.data or b"", length)
+            self._check_length(stream)
+
+    def _trailers(self, event: TrailersReceived) -> None:
+        if event.stream_id == self._start_stream:
+            if self.state is ConnectionState.HANDSHAKE:
+                self._handshaken(outcome(event.headers.fields, self._identity.tunnel_name, self._token))
+        elif trailers_are_malformed(event.headers):
+            self._break_off(event.stream_id, ErrorCodes.PROTOCOL_ERROR, "its trailers are malformed")
 
     def _stream_ended(self, stream_id: int) -> None:
         stream = self._streams.get(stream_id)
         if stream is not None:
             stream.ended()
+            self._check_length(stream)
         elif stream_id == self._start_stream and self.state is ConnectionState.HANDSHAKE:
             self._handshaken(outcome((), self._identity.tunnel_name))
 
@@ -278,8 +287,27 @@ class Connection:
             self._end(EndingKind.RETRY, "the server reset the stream of the handshake")
             return
         stream = self._streams.get(stream_id)
-        if stream is None:
+        if stream is not None:
+            self._drop(stream)
+
+    def _check_length(self, stream: ForwardedStream) -> None:
+        if stream.has_another_length:
+            reason = "its body has another length than its content-length"
+            self._break_off(stream.stream_id, ErrorCodes.PROTOCOL_ERROR, reason)
+
+    def _break_off(self, stream_id: int, code: ErrorCodes, reason: str) -> None:
+        """End a stream because of what came on it; the others go on (RFC 9113, 5.4.2)."""
+        assert self._wire is not None
+        if stream_id == self._start_stream and self.state is ConnectionState.HANDSHAKE:
+            self._end(EndingKind.RETRY, f"the stream of the handshake is malformed: {reason}")
             return
+        self._wire.reset(stream_id, code)
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.is_gone:
+            self._log(logging.INFO, "resets a request: %s", reason)
+            self._drop(stream)
+
+    def _drop(self, stream: ForwardedStream) -> None:
         stream.disconnected()
         if not stream.started:
             # Nobody has to be told, and nothing is left of it.

@@ -1,8 +1,9 @@
 """The frames in a stream of bytes, as far as they must be known before h2 sees them (RFC 9113, 4.1).
 
 h2 takes a GOAWAY, sent or received, as the end of the connection, while HTTP/2 lets the streams that are open go on
-(RFC 9113, 6.8), and a drain depends on it. So GOAWAY is taken out of what h2 reads, and written past it. And frames are
-counted here, before h2 has spent any time on them.
+(RFC 9113, 6.8), and a drain depends on it. So GOAWAY is taken out of what h2 reads, and written past it. Header blocks
+are taken out, too; `restate_identity.tunnel.header_blocks` says why. And frames are counted here, before h2 has spent
+any time on them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from h2.errors import ErrorCodes
 
 PREFACE_SIZE = 24
 HEAD_SIZE = 9
+END_STREAM = 0x1
 END_HEADERS = 0x4
+_PADDED = 0x8
+_PRIORITY = 0x20
+_PRIORITY_SIZE = 5
 
 _head = struct.Struct(">BHBBI").unpack_from
 _goaway = struct.Struct(">II")
@@ -35,6 +40,9 @@ class FrameType(IntEnum):
     GOAWAY = 7
     WINDOW_UPDATE = 8
     CONTINUATION = 9
+
+
+_NOT_FOR_H2 = frozenset((FrameType.GOAWAY, FrameType.HEADERS, FrameType.CONTINUATION))
 
 
 class FrameHead(NamedTuple):
@@ -62,57 +70,113 @@ GRACEFUL_GOAWAY = GoAway(ALL_STREAMS, ErrorCodes.NO_ERROR)
 """The warning before the real one: what is on its way still arrives (RFC 9113, 6.8)."""
 
 
+class HeaderBlock(NamedTuple):
+    """A HEADERS frame and the CONTINUATION frames that belong to it."""
+
+    stream_id: int
+    ends_stream: bool
+    data: bytes
+    """Still encoded."""
+
+
+class FrameError(Exception):
+    """The connection must end (PROTOCOL_ERROR). The message says why; it is safe to log."""
+
+
 class FrameReader:
-    """Cuts GOAWAY frames out of what a client sends, and shows the head of every frame to *observe*."""
+    """Cuts GOAWAY frames and header blocks out of what a client sends, and shows every frame's head to *observe*."""
 
     def __init__(self, observe: Callable[[FrameHead], None]) -> None:
         self._observe = observe
         self._left = PREFACE_SIZE
         self._part_of_head = b""
-        self._part_of_goaway: bytearray | None = None
+        # The frame that is read now, if h2 is not to see it; and what there is of a header block.
+        self._taken: FrameHead | None = None
+        self._payload = bytearray()
+        self._block: HeaderBlock | None = None
+        self._fragments: list[bytes] = []
 
-    def split(self, data: bytes) -> Iterator[bytes | GoAway]:
-        """Yield *data* in order: bytes for h2, and each GOAWAY.
+    def split(self, data: bytes) -> Iterator[bytes | GoAway | HeaderBlock]:
+        """Yield *data* in order: bytes for h2, each GOAWAY, and each header block that is complete.
 
         Raises:
+            FrameError: The frames do not fit together.
             Whatever *observe* raises.
         """
         begin = position = 0
         end = len(data)
         while position < end:
             if self._left:
-                taken = min(self._left, end - position)
-                if self._part_of_goaway is not None:
-                    self._part_of_goaway += data[position : position + taken]
-                    begin = position + taken
-                position += taken
-                self._left -= taken
-                if self._part_of_goaway is not None and not self._left:
-                    yield GoAway(*_goaway.unpack_from(self._part_of_goaway.ljust(8, b"\0")))
-                    self._part_of_goaway = None
-                continue
-            held = self._part_of_head
-            if len(held) + end - position < HEAD_SIZE:
-                # Whether h2 may see it is known only when it is complete.
-                self._part_of_head = held + data[position:]
-                if begin < position:
-                    yield data[begin:position]
-                return
-            start, position = position, position + HEAD_SIZE - len(held)
-            raw = held + data[start:position]
-            self._part_of_head = b""
-            high, low, kind, flags, stream_id = _head(raw)
-            self._left = high << 16 | low
-            self._observe(FrameHead(kind, flags, stream_id & ALL_STREAMS, self._left))
-            if kind == FrameType.GOAWAY:
-                if begin < start:
-                    yield data[begin:start]
-                begin = position
-                if self._left:
-                    self._part_of_goaway = bytearray()
-                else:
-                    yield GoAway(0, ErrorCodes.FRAME_SIZE_ERROR)
-            elif held:
-                yield held
+                size = min(self._left, end - position)
+                if self._taken is not None:
+                    self._payload += data[position : position + size]
+                    begin = position + size
+                position += size
+                self._left -= size
+            else:
+                held = self._part_of_head
+                if len(held) + end - position < HEAD_SIZE:
+                    # Whether h2 may see it is known only when it is complete.
+                    self._part_of_head = held + data[position:]
+                    if begin < position:
+                        yield data[begin:position]
+                    return
+                start, position = position, position + HEAD_SIZE - len(held)
+                self._part_of_head = b""
+                self._begin(held + data[start:position])
+                if self._taken is not None:
+                    if begin < start:
+                        yield data[begin:start]
+                    begin = position
+                elif held:
+                    yield held
+            if self._taken is not None and not self._left:
+                part = self._complete(self._taken, bytes(self._payload))
+                self._taken = None
+                self._payload.clear()
+                if part is not None:
+                    yield part
         if begin < end:
             yield data[begin:end] if begin else data
+
+    def _begin(self, raw: bytes) -> None:
+        high, low, kind, flags, stream_id = _head(raw)
+        head = FrameHead(kind, flags, stream_id & ALL_STREAMS, high << 16 | low)
+        block = self._block
+        if block is not None and (kind != FrameType.CONTINUATION or head.stream_id != block.stream_id):
+            raise FrameError("another frame before the end of a header block")
+        if block is None and kind == FrameType.CONTINUATION:
+            raise FrameError("a CONTINUATION frame of no header block")
+        self._observe(head)
+        self._left = head.length
+        if kind in _NOT_FOR_H2:
+            self._taken = head
+
+    def _complete(self, head: FrameHead, payload: bytes) -> GoAway | HeaderBlock | None:
+        if head.kind == FrameType.GOAWAY:
+            if len(payload) < _goaway.size:
+                return GoAway(0, ErrorCodes.FRAME_SIZE_ERROR)
+            return GoAway(*_goaway.unpack_from(payload))
+        if self._block is None:
+            self._block = HeaderBlock(head.stream_id, bool(head.flags & END_STREAM), b"")
+            payload = _fragment(head.flags, payload)
+        self._fragments.append(payload)
+        if not head.flags & END_HEADERS:
+            return None
+        block = self._block._replace(data=b"".join(self._fragments))
+        self._block = None
+        self._fragments.clear()
+        return block
+
+
+def _fragment(flags: int, payload: bytes) -> bytes:
+    """Return the payload of a HEADERS frame without padding and priority, which nobody needs to know."""
+    begin, padding = 0, 0
+    if flags & _PADDED:
+        begin, padding = 1, payload[0] if payload else 0
+    if flags & _PRIORITY:
+        begin += _PRIORITY_SIZE
+    end = len(payload) - padding
+    if end < begin:
+        raise FrameError("a HEADERS frame that has less in it than it says")
+    return payload[begin:end]

@@ -14,6 +14,7 @@ from h2.errors import ErrorCodes
 from restate_identity._quoting import quoted
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Scope
 from restate_identity.tunnel.forwarded_path import ForwardedPath
+from restate_identity.tunnel.header_blocks import HeaderList
 from restate_identity.tunnel.wire import Wire
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
@@ -21,6 +22,7 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _NOT_IN_A_VALUE = re.compile(rb"[\0\r\n]").search
+_LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 # They are about the connection that an HTTP/1.1 server would have, and forbidden here (RFC 9113, 8.2.2).
 _OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
@@ -37,36 +39,64 @@ class Request(NamedTuple):
     """Without those of the protocol; the authority is ``host``."""
     size: int
     """Of the header list, as RFC 9113, 6.5.2 counts it."""
+    length: int | None
+    """What the body must come to (content-length); None if that is not said."""
     ended: bool
     """There is no body."""
     malformed: bool
     """It must not be served (RFC 9113, 8.1.1)."""
 
 
-def request_head(fields: list[tuple[bytes, bytes]], *, ended: bool) -> Request:
-    """Return the request with these header *fields*.
+def request_head(received: HeaderList, *, ended: bool) -> Request:
+    """Return the request with the header fields that were *received*.
 
     They are checked here and not by h2, which ends the whole connection over a field that it does not like, a ``host``
     beside another ``:authority`` for instance, as a proxy in between may well send it.
     """
     pseudo: dict[bytes, bytes] = {}
     headers: list[tuple[bytes, bytes]] = []
-    size, malformed, has_host = 0, False, False
-    for name, value in fields:
-        size += len(name) + len(value) + 32
+    cookies: list[bytes] = []
+    lengths: set[bytes] = set()
+    malformed, has_host = False, False
+    for name, value in received.fields:
         if name[:1] == b":":
-            malformed = malformed or bool(headers) or name in pseudo
+            malformed = malformed or bool(headers or cookies) or name in pseudo or _NOT_IN_A_VALUE(value) is not None
             pseudo[name] = value
-        else:
-            malformed = malformed or _NAME(name) is None or name in _OF_THE_CONNECTION
-            has_host = has_host or name == b"host"
-            headers.append((name, value))
-        malformed = malformed or _NOT_IN_A_VALUE(value) is not None
+            continue
+        malformed = malformed or not _is_field(name, value)
+        has_host = has_host or name == b"host"
+        if name == b"cookie":
+            cookies.append(value)
+            continue
+        if name == b"content-length":
+            # The same once more is left out (RFC 9110, 8.6).
+            if value in lengths:
+                continue
+            lengths.add(value)
+        headers.append((name, value))
     method = pseudo.get(b":method", b"")
     malformed = malformed or _METHOD(method) is None or not _PSEUDO.issuperset(pseudo)
     if not has_host and (authority := pseudo.get(b":authority")):
         headers.insert(0, (b"host", authority))
-    return Request(method.decode("latin-1"), pseudo.get(b":path", b""), headers, size, ended, malformed)
+    if cookies:
+        # HTTP/2 may cut it into pieces, which nobody else expects (RFC 9113, 8.2.3).
+        headers.append((b"cookie", b"; ".join(cookies)))
+    length: int | None = None
+    if lengths:
+        malformed = malformed or len(lengths) > 1 or not all(map(_LENGTH, lengths))
+        length = None if malformed else int(lengths.pop())
+        malformed = malformed or (ended and length != 0)
+    path = pseudo.get(b":path", b"")
+    return Request(method.decode("latin-1"), path, headers, received.size, length, ended, malformed)
+
+
+def trailers_are_malformed(received: HeaderList) -> bool:
+    """Return whether the trailers of a request are such as no client may send (RFC 9113, 8.1)."""
+    return not all(_is_field(name, value) for name, value in received.fields)
+
+
+def _is_field(name: bytes, value: bytes) -> bool:
+    return _NAME(name) is not None and name not in _OF_THE_CONNECTION and _NOT_IN_A_VALUE(value) is None
 
 
 def asgi_scope(request: Request, forwarded: ForwardedPath) -> Scope:
@@ -102,6 +132,7 @@ class ForwardedStream:
         "_gone",
         "_has_body",
         "_last_taken",
+        "_length",
         "_news",
         "_owed",
         "_wire",
@@ -121,6 +152,7 @@ class ForwardedStream:
         # One buffer: as a list of chunks, single bytes would take a hundred times their size.
         self._body = bytearray()
         self._owed = 0  # of the window, for what is in the buffer
+        self._length = 0  # of all that came
         self._news = asyncio.Event()
         self._ended = request.ended
         self._last_taken = False
@@ -133,6 +165,7 @@ class ForwardedStream:
 
     def received(self, data: bytes, flow_controlled: int) -> None:
         """Keep a part of the request's body."""
+        self._length += len(data)
         if self._gone or self._finished:
             self._wire.credit(self.stream_id, flow_controlled)
             return
@@ -146,6 +179,17 @@ class ForwardedStream:
         """The request is complete."""
         self._ended = True
         self._news.set()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the stream was reset, or the connection is gone."""
+        return self._gone
+
+    @property
+    def has_another_length(self) -> bool:
+        """Whether the body is longer than the request said, or has ended and is shorter."""
+        said = self.request.length
+        return said is not None and (self._length > said or (self._ended and self._length < said))
 
     def refuse(self) -> None:
         """Turn the request down: it may be sent again (RFC 9113, 8.7)."""

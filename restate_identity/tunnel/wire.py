@@ -3,6 +3,9 @@
 What the streams mean is not known here. Both directions are bounded: what arrives by the windows, which are opened
 again only when somebody takes the data (`Wire.credit`); what leaves by `Wire.write`, which takes only as much as the
 other side's windows and the socket have room for.
+
+h2 keeps the states of the streams and the windows. Header blocks are decoded here, see
+`restate_identity.tunnel.header_blocks`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import h2.config
 import h2.connection
@@ -18,15 +22,14 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+from hpack import HPACKError, OversizedHeaderListError
 
 from restate_identity._quoting import quoted
 from restate_identity.tunnel.floods import MAX_FRAME_SIZE, FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameReader, GoAway
+from restate_identity.tunnel.frames import FrameError, FrameReader, GoAway, HeaderBlock
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, HeaderList, stand_in
 from restate_identity.tunnel.timings import TunnelTimings
 
-MAX_HEADER_LIST_SIZE = 64 * 1024
-# Beyond the size that we ask for, a request is answered with 431; beyond this one it ends the connection.
-HARD_HEADER_LIST_SIZE = 4 * MAX_HEADER_LIST_SIZE
 # So much may wait in the socket's buffer before nothing more is added to it.
 SOCKET_BUFFER = 256 * 1024
 # What is not held back by that, answers to pings for instance, ends the connection when it comes to this.
@@ -41,12 +44,42 @@ for _hpack_logger in (logging.getLogger("hpack.hpack"), logging.getLogger("hpack
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+class RequestReceived(NamedTuple):
+    """A stream was opened."""
+
+    stream_id: int
+    headers: HeaderList
+    ended: bool
+    """There is no body."""
+
+
+class TrailersReceived(NamedTuple):
+    """The last that the client sends on a stream; h2's StreamEnded follows."""
+
+    stream_id: int
+    headers: HeaderList
+
+
+class StreamFault(NamedTuple):
+    """What the client sent on a stream must cost it the stream, and no other one."""
+
+    stream_id: int
+    code: h2.errors.ErrorCodes
+    """To reset it with."""
+    reason: str
+    """Safe to log."""
+
+
+WireEvent = h2.events.Event | RequestReceived | TrailersReceived | StreamFault
+
+
 class Wire(asyncio.Protocol):
     """The protocol of one connection.
 
     Args:
         on_made: Is told when the connection stands, TLS and HTTP/2 agreed upon.
-        on_event: Is given what h2 reports, except for windows and settings, which are seen to here.
+        on_event: Is given what h2 reports, except for windows and settings, which are seen to here. Headers come as
+            `RequestReceived` and `TrailersReceived`.
         on_goaway: Is given each GOAWAY of the other side.
         on_lost: Is told, once, why nothing more can be sent or received. Safe to log.
         timings: ``max_streams`` and the windows.
@@ -56,7 +89,7 @@ class Wire(asyncio.Protocol):
         self,
         *,
         on_made: Callable[[], None],
-        on_event: Callable[[h2.events.Event], None],
+        on_event: Callable[[WireEvent], None],
         on_goaway: Callable[[GoAway], None],
         on_lost: Callable[[str], None],
         timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
@@ -69,6 +102,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.floods: FloodGauge = FloodGauge()
         self._reader = FrameReader(self.floods.frame)
+        self._header_decoder = HeaderDecoder()
         # What comes and what the application sends is checked in `restate_identity.tunnel.stream`.
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(
@@ -88,7 +122,6 @@ class Wire(asyncio.Protocol):
         self._h2.local_settings = h2.settings.Settings(client=False, initial_values=settings)
         self._connection_window = timings.connection_window
         self._h2.max_inbound_frame_size = MAX_FRAME_SIZE
-        self._h2.decoder.max_header_list_size = HARD_HEADER_LIST_SIZE
         self._paused = False
         self._flushing = False
         self._unflushed = 0
@@ -133,6 +166,8 @@ class Wire(asyncio.Protocol):
             for part in self._reader.split(data):
                 if isinstance(part, GoAway):
                     self._on_goaway(part)
+                elif isinstance(part, HeaderBlock):
+                    self._headers_received(part)
                 else:
                     for event in self._h2.receive_data(part):
                         if isinstance(event, h2.events.WindowUpdated):
@@ -143,6 +178,12 @@ class Wire(asyncio.Protocol):
                             self._on_event(event)
         except FloodError as flood:
             self.end(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, f"the server sent {flood}")
+        except OversizedHeaderListError:
+            self.end(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, "the server sent a header list that is far too large")
+        except HPACKError:
+            self.end(h2.errors.ErrorCodes.COMPRESSION_ERROR, "the server sent a header block that cannot be read")
+        except FrameError as error:
+            self.end(h2.errors.ErrorCodes.PROTOCOL_ERROR, f"the server broke the rules of HTTP/2: {error}")
         except h2.exceptions.ProtocolError as error:
             # h2 has prepared the GOAWAY that says so.
             self._lose(f"the server broke the rules of HTTP/2: {quoted(str(error))}")
@@ -152,6 +193,22 @@ class Wire(asyncio.Protocol):
             reason = f"what the server sent could not be handled ({type(error).__name__})"
             self.end(h2.errors.ErrorCodes.INTERNAL_ERROR, reason)
         self._flush_soon()
+
+    def _headers_received(self, block: HeaderBlock) -> None:
+        # Each block is decoded, whatever becomes of it: those that follow refer to it.
+        headers = self._header_decoder.decode(block.data)
+        stream_id = block.stream_id
+        opens = stream_id > self._h2.highest_inbound_stream_id
+        for event in self._h2.receive_data(stand_in(stream_id, ends_stream=block.ends_stream or not opens)):
+            if isinstance(event, h2.events.RequestReceived):
+                self._on_event(RequestReceived(stream_id, headers, block.ends_stream))
+            elif not isinstance(event, h2.events.TrailersReceived):
+                self._on_event(event)
+            elif block.ends_stream:
+                self._on_event(TrailersReceived(stream_id, headers))
+            else:
+                code = h2.errors.ErrorCodes.PROTOCOL_ERROR
+                self._on_event(StreamFault(stream_id, code, "its trailers are not its end"))
 
     def pause_writing(self) -> None:  # noqa: D102
         self._paused = True

@@ -1,0 +1,379 @@
+"""What is wrong with one request costs that request, and no other one on the connection (RFC 9113, 8.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from h2.errors import ErrorCodes
+from hpack import Encoder
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
+
+from restate_identity.asgi import Message, Receive, Scope, Send
+from restate_identity.tunnel.connection import EndingKind
+from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock
+from restate_identity.tunnel.header_blocks import HeaderDecoder
+from tests.tunnel.cloud import PREFIX, Cloud, Exchange, Line, StreamResetError
+from tests.tunnel.dialling import QUICK, Dialled, Held, dialled, run, serving, until
+
+SLOW = f"{PREFIX}/slow"
+OTHER = f"{PREFIX}/other"
+PSEUDO = [(":method", "POST"), (":scheme", "https"), (":authority", "tunnel.test"), (":path", OTHER)]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Neighbours:
+    """Holds ``/slow`` until it is told to answer. Of what else is called it keeps all that it is told."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.scopes: list[Scope] = []
+        self.messages: list[Message] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await self.held(scope, receive, send)
+            return
+        self.scopes.append(scope)
+        while True:
+            message = await receive()
+            self.messages.append(message)
+            if message["type"] == "http.disconnect":
+                return
+            if not message["more_body"]:
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+
+@asynccontextmanager
+async def beside_a_neighbour() -> AsyncIterator[tuple[Dialled, Line, Neighbours]]:
+    """Give a connection with a request in flight. At the end of the block it is answered, and so is a new one."""
+    app = Neighbours()
+    async with serving(app) as (here, line):
+        line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
+        neighbour = line.open(SLOW, end=True)
+        await until(lambda: app.held.entered == 1)
+        yield here, line, app
+        app.held.let_go()
+        assert (await neighbour.whole()).body == b"late"
+        await until(lambda: here.connection.in_flight == 0)
+        assert (await line.request(OTHER)).status == 200
+        assert (line.goaways, here.task.done()) == ([], False)
+
+
+def opened_with(line: Line, fields: list[tuple[str, str]]) -> Exchange:
+    """Open a stream with fields that h2 would not send."""
+    stream_id = line.h2.get_next_available_stream_id()
+    exchange = line.exchanges[stream_id] = Exchange(line, stream_id)
+    # It has to know that there is such a stream.
+    line.h2.send_headers(stream_id, [(":method", "GET")])
+    line.h2.clear_outbound_data_buffer()
+    line.raw(HeadersFrame(stream_id, line.h2.encoder.encode(fields), flags=["END_HEADERS"]))
+    return exchange
+
+
+async def is_reset(exchange: Exchange) -> None:
+    with pytest.raises(StreamResetError) as error:
+        await exchange.whole()
+    assert error.value.args == (ErrorCodes.PROTOCOL_ERROR,)
+
+
+def lengths(*values: str) -> list[tuple[str, str]]:
+    return [("content-length", value) for value in values]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *(lengths(text) for text in ("abc", "+3", "-3", "", " 3", "3, 3", "3,4", "0x3", "٣", "9" * 19, "9" * 5000)),
+        lengths("3", "4"),
+        lengths("3", "03"),
+    ],
+    ids=lambda fields: ",".join(value[:20] for _, value in fields),
+)
+def test_a_content_length_that_is_none_is_a_bad_request(fields: Any) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = line.open(OTHER, fields)
+            assert (await exchange.response())[":status"] == "400"
+            assert app.scopes == []
+
+    run(test())
+
+
+@pytest.mark.parametrize("length", ["3", "0"])
+def test_a_content_length_without_a_body_is_a_bad_request_unless_it_is_0(length: str) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, _app):
+            exchange = line.open(OTHER, lengths(length), end=True)
+            assert (await exchange.whole()).status == (200 if length == "0" else 400)
+
+    run(test())
+
+
+@pytest.mark.parametrize("fields", [lengths("6"), lengths("6", "6"), lengths("06")])
+def test_a_content_length_that_is_right_is_passed_on_once(fields: Any) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = line.open(OTHER, fields)
+            await exchange.send(b"abc")
+            await exchange.send(b"def", end=True)
+            assert (await exchange.whole()).status == 200
+            assert app.body == b"abcdef"
+            sent = [field for field in app.scopes[0]["headers"] if field[0] == b"content-length"]
+            assert sent == [(b"content-length", fields[0][1].encode())]
+
+    run(test())
+
+
+async def ends_with_data(exchange: Exchange) -> None:
+    await exchange.send(b"def", end=True)
+
+
+async def ends_without_data(exchange: Exchange) -> None:
+    exchange.end()
+
+
+async def ends_with_trailers(exchange: Exchange) -> None:
+    exchange.trailers([("checksum", "1")])
+
+
+async def goes_on(exchange: Exchange) -> None:
+    await exchange.send(b"def")
+
+
+@pytest.mark.parametrize(
+    ("length", "go_on"),
+    [
+        ("5", goes_on),
+        ("5", ends_with_data),
+        ("7", ends_with_data),
+        ("4", ends_without_data),
+        ("4", ends_with_trailers),
+    ],
+)
+@pytest.mark.parametrize("called", [True, False], ids=["called", "not called yet"])
+def test_a_body_of_another_length_than_was_said_is_reset(
+    length: str, go_on: Callable[[Exchange], Awaitable[None]], called: bool
+) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (here, line, app):
+            if not called:
+                line.hold_back()
+            exchange = line.open(OTHER, lengths(length))
+            await exchange.send(b"abc")
+            if called:
+                await until(lambda: app.body == b"abc")
+            await go_on(exchange)
+            line.let_go()
+            await is_reset(exchange)
+            await until(lambda: here.connection.in_flight == 1)
+            if called:
+                # Nothing that looks like the end of it, and no byte too many.
+                assert [message["type"] for message in app.messages] == ["http.request", "http.disconnect"]
+            else:
+                assert (app.scopes, app.messages) == ([], [])
+
+    run(test())
+
+
+def test_a_body_of_another_length_is_reset_while_the_response_is_on_its_way() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not seen or seen[-1] != "http.disconnect":
+            seen.append((await receive())["type"])
+
+    async def test() -> None:
+        async with serving(app) as (here, line):
+            exchange = line.open(OTHER, lengths("2"))
+            assert (await exchange.response())[":status"] == "200"
+            await exchange.send(b"abc")
+            await is_reset(exchange)
+            await until(lambda: here.connection.in_flight == 0)
+            assert seen == ["http.disconnect"]
+
+    run(test())
+
+
+def test_a_request_that_waits_for_the_handshake_is_reset_for_its_length_too() -> None:
+    async def test() -> None:
+        app = Neighbours()
+        async with Cloud(script=None) as cloud, dialled(cloud.target, app, timings=QUICK):
+            line = await cloud.line(0)
+            handshake = await line.opened_handshake()
+            exchange = line.open(OTHER, lengths("2"))
+            await exchange.send(b"abc", end=True)
+            await is_reset(exchange)
+            handshake.trailers(line.outcome())
+            assert (await line.request(OTHER)).status == 200
+            assert len(app.scopes) == 1
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("field", "fine"),
+    [
+        (("checksum", "1"), True),
+        (("content-length", "7"), True),  # of no meaning there
+        ((":status", "103"), False),
+        ((":path", "/"), False),
+        (("X-Upper", "case"), False),
+        (("connection", "close"), False),
+        (("x-a", "a\r\nx-b: b"), False),
+    ],
+)
+def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str], fine: bool) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = line.open(OTHER)
+            await exchange.send(b"abc")
+            await until(lambda: app.body == b"abc")
+            line.raw(
+                HeadersFrame(exchange.stream_id, line.h2.encoder.encode([field]), flags=["END_HEADERS", "END_STREAM"])
+            )
+            if fine:
+                assert (await exchange.whole()).status == 200
+            else:
+                await is_reset(exchange)
+                assert app.messages[-1] == {"type": "http.disconnect"}
+
+    run(test())
+
+
+def test_a_request_whose_trailers_are_not_its_end_is_reset() -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = line.open(OTHER)
+            await exchange.send(b"abc")
+            await until(lambda: app.body == b"abc")
+            line.raw(HeadersFrame(exchange.stream_id, line.h2.encoder.encode([("a", "b")]), flags=["END_HEADERS"]))
+            line.raw(DataFrame(exchange.stream_id, b"def"))
+            await is_reset(exchange)
+            assert app.messages[1:] == [{"type": "http.disconnect"}]
+
+    run(test())
+
+
+@pytest.mark.parametrize("field", [(":status", "103"), (":protocol", "websocket"), (":method", "GET")])
+def test_a_request_with_a_pseudo_header_that_is_not_its_own_is_a_bad_request(field: tuple[str, str]) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = opened_with(line, [*PSEUDO, field])
+            assert (await exchange.response())[":status"] == "400"
+            assert app.scopes == []
+
+    run(test())
+
+
+@pytest.mark.parametrize("between", [("x-a", "b"), ("cookie", "a=b")])
+def test_a_pseudo_header_after_another_field_is_a_bad_request(between: tuple[str, str]) -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            exchange = opened_with(line, [*PSEUDO[:-1], between, PSEUDO[-1]])
+            assert (await exchange.response())[":status"] == "400"
+            assert app.scopes == []
+
+    run(test())
+
+
+def test_a_cookie_that_came_in_pieces_reaches_the_application_in_one() -> None:
+    async def test() -> None:
+        async with beside_a_neighbour() as (_, line, app):
+            await line.request(OTHER, [("cookie", "a=1"), ("x-a", "b"), ("cookie", "c=2"), ("cookie", "d=3")])
+            headers = app.scopes[0]["headers"]
+            assert headers == [(b"host", b"tunnel.test"), (b"x-a", b"b"), (b"cookie", b"a=1; c=2; d=3")]
+
+    run(test())
+
+
+# How header blocks are cut, and which of them no connection survives.
+
+FIELDS = [(":method", "GET"), (":path", "/a"), ("x-long", "~" * 3000)]
+
+
+def blocks(*frames: Frame, size: int = 1000) -> list[HeaderBlock]:
+    """Return the header blocks that a reader finds in *frames*, which come in pieces of *size* bytes."""
+    reader = FrameReader(lambda _: None)
+    stream = PREFACE + b"".join(frame.serialize() for frame in frames)
+    parts = [part for start in range(0, len(stream), size) for part in reader.split(stream[start : start + size])]
+    assert not any(isinstance(part, GoAway) for part in parts)
+    return [part for part in parts if isinstance(part, HeaderBlock)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 9, 10, 1000])
+def test_a_header_block_is_put_together_without_padding_and_priority(size: int) -> None:
+    block = Encoder().encode(FIELDS)
+    first = HeadersFrame(1, block[:10], pad_length=5, depends_on=0, stream_weight=7, exclusive=True)
+    for flag in ("PADDED", "PRIORITY", "END_STREAM"):
+        first.flags.add(flag)
+    frames: list[Frame] = [first, ContinuationFrame(1, block[10:20]), ContinuationFrame(1, b"")]
+    frames += [ContinuationFrame(1, block[20:], flags=["END_HEADERS"]), DataFrame(3, b"x")]
+    frames += [HeadersFrame(5, block, flags=["END_HEADERS"])]
+    assert blocks(*frames, size=size) == [HeaderBlock(1, True, block), HeaderBlock(5, False, block)]
+    fields = HeaderDecoder().decode(block).fields
+    assert fields == [(name.encode(), value.encode()) for name, value in FIELDS]
+
+
+def padded_too_far() -> list[Frame]:
+    frame = HeadersFrame(3, b"\x82", flags=["END_HEADERS", "PADDED"], pad_length=0)
+    raw = bytearray(frame.serialize())
+    raw[9] = 200
+    return [_Raw(bytes(raw))]
+
+
+class _Raw(Frame):
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(3)
+        self._raw = raw
+
+    def serialize(self) -> bytes:
+        return self._raw
+
+
+BLOCK = Encoder().encode(PSEUDO)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([HeadersFrame(3, BLOCK), DataFrame(3, b"a")], ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, BLOCK), HeadersFrame(5, BLOCK)], ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, BLOCK), ContinuationFrame(5, b"", flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
+        ([ContinuationFrame(3, BLOCK, flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
+        (padded_too_far(), ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, b"\xff\xff", flags=["END_HEADERS"])], ErrorCodes.COMPRESSION_ERROR),
+        ([HeadersFrame(3, b"\xfe", flags=["END_HEADERS"])], ErrorCodes.COMPRESSION_ERROR),
+        ([HeadersFrame(2, BLOCK, flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
+    ],
+    ids=[
+        "data within a block",
+        "headers within a block",
+        "a continuation of another stream",
+        "a continuation of nothing",
+        "padding",
+        "a broken integer",
+        "an index that is not there",
+        "a stream that is not the client's",
+    ],
+)
+def test_frames_that_do_not_fit_together_end_the_connection(frames: list[Frame], code: ErrorCodes) -> None:
+    async def test() -> None:
+        async with serving() as (here, line):
+            for frame in frames:
+                line.raw(frame)
+            ending = await here.ending()
+            assert ending.kind is EndingKind.RETRY
+            await line.ended()
+            assert [error for _, error in line.goaways] == [code]
+
+    run(test())
