@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from h2.errors import ErrorCodes
@@ -83,25 +83,42 @@ class FrameError(Exception):
     """The connection must end (PROTOCOL_ERROR). The message says why; it is safe to log."""
 
 
-class FrameReader:
-    """Cuts GOAWAY frames and header blocks out of what a client sends, and shows every frame's head to *observe*."""
+class Verdict(Enum):
+    """What is to become of a frame."""
 
-    def __init__(self, observe: Callable[[FrameHead], None]) -> None:
-        self._observe = observe
+    PASS = "pass"
+    DROP = "drop"
+    """Nobody needs it; it has no payload."""
+    RESET = "reset"
+    """The same, and it is one too many for its stream."""
+
+
+class StreamFlood(NamedTuple):
+    """A stream on which there was too much of something."""
+
+    stream_id: int
+
+
+class FrameReader:
+    """Cuts GOAWAY frames and header blocks out of what a client sends, and shows *judge* the head of each frame."""
+
+    def __init__(self, judge: Callable[[FrameHead], Verdict]) -> None:
+        self._judge = judge
         self._left = PREFACE_SIZE
         self._part_of_head = b""
         # The frame that is read now, if h2 is not to see it; and what there is of a header block.
         self._taken: FrameHead | None = None
+        self._verdict = Verdict.PASS
         self._payload = bytearray()
         self._block: HeaderBlock | None = None
         self._fragments: list[bytes] = []
 
-    def split(self, data: bytes) -> Iterator[bytes | GoAway | HeaderBlock]:
-        """Yield *data* in order: bytes for h2, each GOAWAY, and each header block that is complete.
+    def split(self, data: bytes) -> Iterator[bytes | GoAway | HeaderBlock | StreamFlood]:
+        """Yield *data* in order: bytes for h2, each GOAWAY, each header block that is complete, and each flood.
 
         Raises:
             FrameError: The frames do not fit together.
-            Whatever *observe* raises.
+            Whatever *judge* raises.
         """
         begin = position = 0
         end = len(data)
@@ -147,12 +164,14 @@ class FrameReader:
             raise FrameError("another frame before the end of a header block")
         if block is None and kind == FrameType.CONTINUATION:
             raise FrameError("a CONTINUATION frame of no header block")
-        self._observe(head)
+        self._verdict = self._judge(head)
         self._left = head.length
-        if kind in _NOT_FOR_H2:
+        if kind in _NOT_FOR_H2 or self._verdict is not Verdict.PASS:
             self._taken = head
 
-    def _complete(self, head: FrameHead, payload: bytes) -> GoAway | HeaderBlock | None:
+    def _complete(self, head: FrameHead, payload: bytes) -> GoAway | HeaderBlock | StreamFlood | None:
+        if self._verdict is not Verdict.PASS:
+            return StreamFlood(head.stream_id) if self._verdict is Verdict.RESET else None
         if head.kind == FrameType.GOAWAY:
             if len(payload) < _goaway.size:
                 return GoAway(0, ErrorCodes.FRAME_SIZE_ERROR)

@@ -22,11 +22,11 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
-from hpack import HPACKError, OversizedHeaderListError
+from hpack import HPACKError
 
 from restate_identity._quoting import quoted
-from restate_identity.tunnel.floods import MAX_FRAME_SIZE, FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameError, FrameReader, GoAway, HeaderBlock
+from restate_identity.tunnel.floods import MAX_EMPTY_DATA, MAX_FRAME_SIZE, FloodError, FloodGauge
+from restate_identity.tunnel.frames import FrameError, FrameReader, GoAway, HeaderBlock, StreamFlood
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, HeaderList, stand_in
 from restate_identity.tunnel.timings import TunnelTimings
 
@@ -168,6 +168,9 @@ class Wire(asyncio.Protocol):
                     self._on_goaway(part)
                 elif isinstance(part, HeaderBlock):
                     self._headers_received(part)
+                elif isinstance(part, StreamFlood):
+                    reason = f"more than {MAX_EMPTY_DATA} empty DATA frames in a second"
+                    self._on_event(StreamFault(part.stream_id, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, reason))
                 else:
                     for event in self._h2.receive_data(part):
                         if isinstance(event, h2.events.WindowUpdated):
@@ -178,8 +181,6 @@ class Wire(asyncio.Protocol):
                             self._on_event(event)
         except FloodError as flood:
             self.end(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, f"the server sent {flood}")
-        except OversizedHeaderListError:
-            self.end(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM, "the server sent a header list that is far too large")
         except HPACKError:
             self.end(h2.errors.ErrorCodes.COMPRESSION_ERROR, "the server sent a header block that cannot be read")
         except FrameError as error:

@@ -2,87 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
-from hpack import Encoder
+from hpack import Encoder, HPACKError
 from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
-from restate_identity.asgi import Message, Receive, Scope, Send
+from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.connection import EndingKind
-from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock
+from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Verdict
 from restate_identity.tunnel.header_blocks import HeaderDecoder
-from tests.tunnel.cloud import PREFIX, Cloud, Exchange, Line, StreamResetError
-from tests.tunnel.dialling import QUICK, Dialled, Held, dialled, run, serving, until
+from tests.tunnel.cloud import Cloud, Exchange
+from tests.tunnel.dialling import QUICK, dialled, run, serving, until
+from tests.tunnel.neighbours import OTHER, PSEUDO, Neighbours, beside_a_neighbour, is_reset, opened_with
 
-SLOW = f"{PREFIX}/slow"
-OTHER = f"{PREFIX}/other"
-PSEUDO = [(":method", "POST"), (":scheme", "https"), (":authority", "tunnel.test"), (":path", OTHER)]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-class Neighbours:
-    """Holds ``/slow`` until it is told to answer. Of what else is called it keeps all that it is told."""
-
-    def __init__(self) -> None:
-        self.held = Held()
-        self.scopes: list[Scope] = []
-        self.messages: list[Message] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/slow":
-            await self.held(scope, receive, send)
-            return
-        self.scopes.append(scope)
-        while True:
-            message = await receive()
-            self.messages.append(message)
-            if message["type"] == "http.disconnect":
-                return
-            if not message["more_body"]:
-                break
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body"})
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.messages)
-
-
-@asynccontextmanager
-async def beside_a_neighbour() -> AsyncIterator[tuple[Dialled, Line, Neighbours]]:
-    """Give a connection with a request in flight. At the end of the block it is answered, and so is a new one."""
-    app = Neighbours()
-    async with serving(app) as (here, line):
-        line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
-        neighbour = line.open(SLOW, end=True)
-        await until(lambda: app.held.entered == 1)
-        yield here, line, app
-        app.held.let_go()
-        assert (await neighbour.whole()).body == b"late"
-        await until(lambda: here.connection.in_flight == 0)
-        assert (await line.request(OTHER)).status == 200
-        assert (line.goaways, here.task.done()) == ([], False)
-
-
-def opened_with(line: Line, fields: list[tuple[str, str]]) -> Exchange:
-    """Open a stream with fields that h2 would not send."""
-    stream_id = line.h2.get_next_available_stream_id()
-    exchange = line.exchanges[stream_id] = Exchange(line, stream_id)
-    # It has to know that there is such a stream.
-    line.h2.send_headers(stream_id, [(":method", "GET")])
-    line.h2.clear_outbound_data_buffer()
-    line.raw(HeadersFrame(stream_id, line.h2.encoder.encode(fields), flags=["END_HEADERS"]))
-    return exchange
-
-
-async def is_reset(exchange: Exchange) -> None:
-    with pytest.raises(StreamResetError) as error:
-        await exchange.whole()
-    assert error.value.args == (ErrorCodes.PROTOCOL_ERROR,)
 
 
 def lengths(*values: str) -> list[tuple[str, str]]:
@@ -303,7 +239,7 @@ FIELDS = [(":method", "GET"), (":path", "/a"), ("x-long", "~" * 3000)]
 
 def blocks(*frames: Frame, size: int = 1000) -> list[HeaderBlock]:
     """Return the header blocks that a reader finds in *frames*, which come in pieces of *size* bytes."""
-    reader = FrameReader(lambda _: None)
+    reader = FrameReader(lambda _: Verdict.PASS)
     stream = PREFACE + b"".join(frame.serialize() for frame in frames)
     parts = [part for start in range(0, len(stream), size) for part in reader.split(stream[start : start + size])]
     assert not any(isinstance(part, GoAway) for part in parts)
@@ -377,3 +313,25 @@ def test_frames_that_do_not_fit_together_end_the_connection(frames: list[Frame],
             assert [error for _, error in line.goaways] == [code]
 
     run(test())
+
+
+@pytest.mark.parametrize("huffman", [True, False])
+@pytest.mark.parametrize("size", [1, 5, 200, 40_000])
+def test_a_large_header_block_is_read_as_a_small_one(size: int, huffman: bool) -> None:
+    # With and without indexing, with names of the tables and new ones, and a change of the table's size.
+    encoder = Encoder()
+    count = min(900, 40_000 // size)
+    fields = [(f"x-{number % 50}", "~" * (size + number % 3)) for number in range(count)]
+    encoder.header_table_size = 100
+    block = b"".join(encoder.encode([(name, value, len(value) % 2 == 0)], huffman=huffman) for name, value in fields)
+    decoded = HeaderDecoder().decode(block)
+    assert decoded.fields == [(name.encode(), value.encode()) for name, value in fields]
+    assert decoded.size == sum(len(name) + len(value) + 32 for name, value in fields)
+
+
+@pytest.mark.parametrize("tail", [b"\x00\x01", b"\x00\x7f\xff", b"\x0f\xff\xff\xff\xff\xff\xff\x01"])
+def test_a_large_header_block_that_ends_within_a_field_cannot_be_read(tail: bytes) -> None:
+    block = Encoder().encode([(f"x-{number}", "~" * 90) for number in range(100)], huffman=False) + tail
+    assert len(block) > 8 * 1024
+    with pytest.raises(HPACKError):
+        HeaderDecoder().decode(block)
