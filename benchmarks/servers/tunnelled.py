@@ -14,6 +14,7 @@ import sys
 from benchmarks.flood import resident
 from benchmarks.servers.served import app
 from restate_identity.tunnel.connection import Connection, Credentials
+from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.targets import Target
 
 CREDENTIALS = Credentials("env_benchmark", "benchmark", "worker", lambda: "token")
@@ -32,6 +33,7 @@ async def main(port: int, connections: int, certificate: str | None = None) -> N
                 app,
                 identity=CREDENTIALS,
                 tls=tls,
+                leftovers=Leftovers(),
                 on_serving=lambda _, serves=serves: serves.set(),  # type: ignore[misc]  # mypy does not see the type
                 on_drain=lambda _: None,
             )

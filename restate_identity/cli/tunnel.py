@@ -75,7 +75,7 @@ def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(serve_tunnel(application, servers=servers or None, timings=TunnelTimings(grace=grace), **options))
-    except (TunnelError, ValueError) as error:
+    except (TunnelError, ValueError, TypeError) as error:
         fail(_as_options(str(error)))
     except OSError as error:
         fail(f"cannot listen on --health-port {options['health_port']}: {error.strerror}")

@@ -31,6 +31,8 @@ from restate_identity.tunnel.handshake import (
     outcome,
 )
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
+from restate_identity.tunnel.leftovers import Leftovers
+from restate_identity.tunnel.names import addresses
 from restate_identity.tunnel.stream import ForwardedStream, Request, asgi_scope, request_head, trailers_are_malformed
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
@@ -41,6 +43,7 @@ __all__ = ["Connection", "ConnectionState", "Credentials", "Ending", "EndingKind
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
+_REACH = "check the name of the server, and that this machine may open connections to it"
 _WATCHDOG_PING = b"alive?.."
 _LAST_PING = b"goodbye."
 
@@ -89,6 +92,8 @@ class Connection:
         identity: What to introduce ourselves with.
         timings: How long things may take, and how much may be in flight.
         tls: A context to use in place of the system's certificate authorities; its ALPN is set to ``h2``.
+        leftovers: Takes over the calls of the application that outlive the connection.
+        warns: Whether to log it as a WARNING if the connection fails before it has served well.
         on_serving: Called once, when the server has accepted us.
         on_drain: Called at most once, when the server wants to be rid of this connection: dial another.
 
@@ -106,6 +111,8 @@ class Connection:
         identity: Credentials,
         timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
         tls: ssl.SSLContext | None = None,
+        leftovers: Leftovers,
+        warns: bool = False,
         on_serving: Callable[[Connection], None],
         on_drain: Callable[[Connection], None],
     ) -> None:
@@ -117,6 +124,8 @@ class Connection:
         self._identity = identity
         self._timings = timings
         self._tls = tls
+        self._leftovers = leftovers
+        self._warns = warns
         self._on_serving = on_serving
         self._on_drain = on_drain
         self._token = ""
@@ -194,7 +203,7 @@ class Connection:
         try:
             await asyncio.wait({dialling, ended}, timeout=self._timings.connect, return_when=asyncio.FIRST_COMPLETED)
             if not dialling.done():
-                self._end(EndingKind.RETRY, f"no connection within {self._timings.connect:g} s")
+                self._end(EndingKind.RETRY, f"no connection within {self._timings.connect:g} s: {_REACH}")
             elif (failure := dialling.exception()) is not None:
                 self._end(EndingKind.RETRY, self._dial_failure(failure))
         finally:
@@ -208,18 +217,29 @@ class Connection:
         if self.target.tls:
             tls = tls or ssl.create_default_context()
             tls.set_alpn_protocols(["h2"])
-        await asyncio.get_running_loop().create_connection(
-            self._connected,
-            self.target.host,
-            self.target.port,
-            ssl=tls if self.target.tls else None,
-            server_hostname=self.target.server_name if self.target.tls else None,
-        )
+        failure: OSError | None = None
+        for address in await addresses(self.target.host):
+            try:
+                await self._loop.create_connection(
+                    self._connected,
+                    address,
+                    self.target.port,
+                    ssl=tls if self.target.tls else None,
+                    server_hostname=self.target.server_name if self.target.tls else None,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = failure or error
+            else:
+                return
+        assert failure is not None
+        raise failure
 
     def _dial_failure(self, error: BaseException) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"the server is not {quoted(self.target.server_name)}: {error.verify_message}"
-        return f"cannot connect: {error or type(error).__name__}"
+        return f"cannot connect: {error or type(error).__name__}: {_REACH}"
 
     def _connected(self) -> Wire:
         self._wire = Wire(
@@ -366,7 +386,10 @@ class Connection:
 
     def _handshake_overdue(self) -> None:
         missing = "open the stream of the handshake" if self._start_stream is None else "say whether it accepts us"
-        self._end(EndingKind.RETRY, f"the server did not {missing} within {self._timings.handshake:g} s")
+        self._end(
+            EndingKind.RETRY,
+            f"the server did not {missing} within {self._timings.handshake:g} s: is it a tunnel server?",
+        )
 
     # Requests.
 
@@ -515,7 +538,11 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         self._timer = self._grace_timer = self._goodbye_timer = None
-        self._log(logging.WARNING if kind is EndingKind.FATAL else level, "ended: %s", reason)
+        if kind is EndingKind.FATAL or (
+            kind is EndingKind.RETRY and self._warns and self._served_for < self._timings.steady
+        ):
+            level = logging.WARNING
+        self._log(level, "ended: %s", reason)
         self._ended.set()
 
     def _give_up(self, kind: EndingKind, reason: str) -> None:
@@ -534,15 +561,15 @@ class Connection:
             stream.disconnected()
         tasks = {stream.task for stream in streams if stream.task is not None}
         if tasks and ending.kind is not EndingKind.STOPPED:
-            # The next dial need not wait for them. They have been told; what does not listen is ended by and by.
-            self._loop.call_later(self._timings.grace, _cancel_all, tasks)
+            # The next dial need not wait for them.
+            self._leftovers.adopt(tasks, within=self._timings.grace)
             tasks = set()
         self._wire.end(ErrorCodes.NO_ERROR, ending.reason)
         closed = asyncio.ensure_future(self._wire.closed.wait())
         try:
             await asyncio.wait({closed, *tasks}, timeout=self._timings.farewell / 2)
             self._wire.abort()
-            _cancel_all(tasks)
+            self._leftovers.adopt(tasks, within=0)
             await asyncio.wait({closed, *tasks}, timeout=self._timings.farewell / 2)
         finally:
             closed.cancel()
@@ -552,8 +579,7 @@ class Connection:
             self._wire.abort()
         for stream in list(self._streams.values()):
             stream.disconnected()
-            if stream.task is not None:
-                stream.task.cancel()
+        self._leftovers.adopt((stream.task for stream in self._streams.values() if stream.task is not None), within=0)
 
     def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -576,8 +602,3 @@ class Connection:
             self.target,
             *arguments,
         )
-
-
-def _cancel_all(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import ssl
@@ -50,6 +51,7 @@ class Tunnel:
         observer: Observer | None = None,
     ) -> None:
         self.options = options
+        self._timings = timings
         self._lifespan = Lifespan(app, limit=timings.start_limit)
         verifier = IdentityVerifier(options.signing_public_keys)
         guarded = RequestIdentityMiddleware(self._lifespan.serve, verifier=verifier, observer=observer)
@@ -163,6 +165,9 @@ class Tunnel:
     async def aclose(self) -> None:
         """Stop, wait for what is in flight to finish, for up to ``timings.grace``, then shut the application down.
 
+        The shutdown has ``timings.start_limit`` seconds. A call of the application whose connection was lost is waited
+        for, too; what has not ended when the grace is over is cancelled.
+
         Cancelling it ends what is in flight at once. It raises nothing of the tunnel's own; see `wait_closed`.
         """
         if self._running is None:
@@ -192,7 +197,7 @@ class Tunnel:
         try:
             self.options.auth_token.read()
         except OSError as error:
-            raise ValueError(f"{origin}: the file cannot be read: {error.strerror}") from None
+            raise ValueError(f"{origin}: the file {error.filename!r} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise ValueError(f"{origin}: {error}") from None
 
@@ -201,8 +206,11 @@ class Tunnel:
             # The supervisor has logged what it was, and keeps it: `ready` and `wait_closed` raise it.
             with suppress(Exception):
                 await self._supervisor.run()
-        finally:
-            await self._lifespan.stop()
+        except asyncio.CancelledError:
+            # Somebody wants an end at once.
+            await self._lifespan.stop(within=self._timings.farewell)
+            raise
+        await self._lifespan.stop()
 
     def _raise_failure(self) -> None:
         if self._supervisor.failure is not None:
@@ -274,6 +282,9 @@ def connect_tunnel(
             the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
         TunnelError: On entry: the application did not start up.
     """
+    _check_application(app)
+    if timings is not None and not isinstance(timings, TunnelTimings):
+        raise TypeError("timings is a TunnelTimings(...), with the parentheses, or None for the defaults")
     if isinstance(tls, ssl.SSLContext) and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
         raise ValueError("tls must verify: leave its verify_mode at ssl.CERT_REQUIRED and its check_hostname at True")
     options = tunnel_options(
@@ -291,6 +302,22 @@ def connect_tunnel(
     )
     context = tls if isinstance(tls, ssl.SSLContext) else None
     return open_tunnel(app, options, timings=timings or TunnelTimings(), tls=context, observer=observer)
+
+
+def _check_application(app: object) -> None:
+    if not callable(app):
+        raise TypeError(f"app is an ASGI application, and not a {type(app).__name__}")
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return  # compiled code does not tell
+    try:
+        signature.bind("scope", "receive", "send")
+    except TypeError:
+        raise TypeError(
+            "app does not take (scope, receive, send): pass the ASGI application itself, and not a function or class "
+            "that makes it"
+        ) from None
 
 
 @asynccontextmanager
@@ -344,6 +371,7 @@ async def serve_tunnel(
         OSError: The health port is taken.
         RuntimeError: This is not the main thread.
     """
+    _check_application(app)
     signals: StopSignals
     forced = False
 

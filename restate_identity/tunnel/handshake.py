@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from hpack import NeverIndexedHeaderTuple
 START_PATH = b"/_/start-tunnel"
 DRAIN_PATH = b"/_/drain-tunnel"
 HEALTH_PATH = b"/_/health"
+
+# Shorter texts may be in a URL by chance.
+_SURELY_A_SECRET = 12
 
 # What a server sees when a stream did not reach the application: it may send the request again, elsewhere.
 DRAINING_HEADER = (b"x-restate-tunnel-draining", b"true")
@@ -79,6 +83,13 @@ _FATAL = {
 }
 
 
+def _has(token: str, text: str) -> bool:
+    """Return whether *token* is in *text*; a short one, which may be there by chance, only as a word of its own."""
+    if len(token) >= _SURELY_A_SECRET:
+        return token in text
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(token)}(?![A-Za-z0-9])", text) is not None
+
+
 def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Serving | Refusal:
     """Return what the *trailers* of the first stream say to somebody who asked for *tunnel_name* with *token*.
 
@@ -90,7 +101,7 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
         if name in values and name.startswith("tunnel-"):
             return Refusal(False, "the tunnel server sent a trailer twice")
         values[name] = raw_value.decode("latin-1")
-    if token and any(token in value for value in values.values()):
+    if token and any(_has(token, values.get(name, "")) for name in ("proxy-url", "tunnel-url")):
         return Refusal(False, "the tunnel server sent the auth token back")
     status = values.get("tunnel-status")
     if status is None:

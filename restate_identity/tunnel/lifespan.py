@@ -54,17 +54,19 @@ class Lifespan:
             await self._cancel()
             raise TunnelError(f"the application failed to start up: {self._failure or 'see its own log'}")
 
-    async def stop(self) -> None:
-        """Let the application shut down. Whatever comes of it is logged only."""
+    async def stop(self, *, within: float | None = None) -> None:
+        """Let the application shut down, within so many seconds or else the limit. What comes of it is only logged."""
+        limit = self._limit if within is None else min(within, self._limit)
         if self._task is None:
             return
-        if self._supported and not self._task.done():
-            self._to_app.put_nowait({"type": "lifespan.shutdown"})
-            try:
-                await asyncio.wait_for(self._stopped.wait(), self._limit)
-            except asyncio.TimeoutError:
-                logger.warning("tunnel: the application did not shut down within %g s", self._limit)
-        await self._cancel()
+        try:
+            if self._supported and not self._task.done():
+                self._to_app.put_nowait({"type": "lifespan.shutdown"})
+                await asyncio.wait_for(self._stopped.wait(), limit)
+        except asyncio.TimeoutError:
+            logger.warning("tunnel: the application did not shut down within %g s", limit)
+        finally:
+            await self._cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the application (ASGI), with the state that its start-up left."""

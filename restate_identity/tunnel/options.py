@@ -5,6 +5,7 @@ Nothing here does I/O: the environment is an argument, and the token's file is n
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,8 @@ from restate_identity.keys import PublicKey
 from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
 from restate_identity.tunnel.token import AuthToken, is_header_safe
 from restate_identity.tunnel.ulids import new_ulid
+
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 TUNNEL_NAME_VARIABLE = "RESTATE_INPROC_TUNNEL_NAME"
 ENVIRONMENT_ID_VARIABLE = "RESTATE_INPROC_ENVIRONMENT_ID"
@@ -162,6 +165,12 @@ def _auth_token(environ: Mapping[str, str], text: str | None, file: str | os.Pat
         raise ValueError("pass auth_token or auth_token_file, not both")
     if text is None and file is None:
         if AUTH_TOKEN_VARIABLE in environ:
+            if AUTH_TOKEN_FILE_VARIABLE in environ:
+                logger.warning(
+                    "tunnel: %s and %s are both set. The first has the auth token, and the file is not read: unset one",
+                    AUTH_TOKEN_VARIABLE,
+                    AUTH_TOKEN_FILE_VARIABLE,
+                )
             return _token_of(AUTH_TOKEN_VARIABLE, environ[AUTH_TOKEN_VARIABLE])
         file = environ.get(AUTH_TOKEN_FILE_VARIABLE)
         if file is None:
@@ -205,7 +214,12 @@ def _servers(
         record = _checked(environ, "servers_srv", SERVERS_SRV_VARIABLE, record, is_record_name, form)
     else:
         form = "DNS labels in lower case, such as eu"
-        record = f"tunnel.{_checked(environ, 'region', REGION_VARIABLE, region, is_region, form)}.restate.cloud"
+        name = _checked(environ, "region", REGION_VARIABLE, region, is_region, form)
+        if name.endswith("restate.cloud"):
+            raise ValueError(
+                f"the region is a name such as eu, and not that of a host, {name} (region, {REGION_VARIABLE})"
+            )
+        record = f"tunnel.{name}.restate.cloud"
     return (), record
 
 

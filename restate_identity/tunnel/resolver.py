@@ -54,6 +54,7 @@ class SrvResolver:
         patience: float = _PATIENCE,
     ) -> None:
         self.name: str = name.rstrip(".")
+        self._said_by = "the region" if name.rstrip(".").endswith(".restate.cloud") else "the name of the record"
         self._tls = tls
         self._nameservers = list(nameservers)
         self._port = port
@@ -88,7 +89,7 @@ class SrvResolver:
         try:
             records = await self._ask(resolver, self.name, "SRV")
         except _NoneError as error:
-            raise ResolutionError(f"DNS knows no SRV {self.name}: {error}") from None
+            raise ResolutionError(f"DNS knows no SRV {self.name}: {error}; is {self._said_by} right?") from None
         # The root means "the service is decidedly not available at this domain" (RFC 2782).
         records = [record for record in records if record.target != dns.name.root]
         if not records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -311,6 +312,10 @@ def _checked(status: int, headers: Any) -> list[tuple[bytes, bytes]]:
     Raises:
         ValueError, TypeError: One of them is invalid; nothing was sent, and something else still can be.
     """
+    status = operator.index(status)
+    if not 200 <= status <= 999:
+        # A lower one does not end a request (RFC 9110, 15), and HTTP/2 has no other form.
+        raise ValueError(f"the status of the response is between 200 and 999, and not {status}")
     fields = [(b":status", b"%d" % status)]
     for name, value in headers:
         lower = bytes(name).lower()

@@ -12,11 +12,16 @@ from restate_identity.asgi import ASGIApp
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.connection import Connection, Credentials, Ending, EndingKind, Serving
 from restate_identity.tunnel.errors import TunnelError
+from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
+
+
+# A server that cannot be served is in the log as a WARNING when that begins, and then so often, in seconds.
+_WARN_EVERY = 60.0
 
 
 class TargetSource(Protocol):
@@ -58,7 +63,9 @@ class Supervisor:
         self._source = source
         self._on_serving = on_serving
         self._stopping = asyncio.Event()
+        self._stopped_at = 0.0
         self._failure: BaseException | None = None
+        self._leftovers = Leftovers()
         self._lanes: dict[Target, _Lane] = {}
         # Also of lanes whose target has gone, and which finish what is in flight.
         self._tasks: dict[asyncio.Task[None], _Lane] = {}
@@ -91,6 +98,9 @@ class Supervisor:
                 self._fail(error)
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
+            timings = self._outlet.timings
+            within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()
+            await self._leftovers.end(within=within, farewell=timings.farewell)
         finally:
             await self._abandon()
         if self._failure is not None:
@@ -98,7 +108,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let every connection finish what is in flight and end, for up to ``timings.grace`` seconds."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._stopped_at = asyncio.get_running_loop().time()
         for lane in self._tasks.values():
             lane.stop()
 
@@ -143,7 +155,7 @@ class Supervisor:
             self._log(logging.INFO, "%s is no longer one of the servers", target)
             self._lanes.pop(target).stop()
         for target in sorted(targets - self._lanes.keys()):
-            lane = _Lane(target, self._outlet, on_serving=self._on_serving, on_fatal=self._fail)
+            lane = _Lane(target, self._outlet, self._leftovers, on_serving=self._on_serving, on_fatal=self._fail)
             task = asyncio.ensure_future(lane.run())
             self._lanes[target] = lane
             self._tasks[task] = lane
@@ -171,6 +183,7 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._leftovers.end(within=0, farewell=self._outlet.timings.farewell)
 
     def _log(self, level: int, message: str, *arguments: object, exc_info: BaseException | None = None) -> None:
         worker_id = self._outlet.credentials.worker_id
@@ -184,16 +197,19 @@ class _Lane:
         self,
         target: Target,
         outlet: Outlet,
+        leftovers: Leftovers,
         *,
         on_serving: Callable[[Serving], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._target = target
         self._outlet = outlet
+        self._leftovers = leftovers
         self._on_serving = on_serving
         self._on_fatal = on_fatal
         self._stopping = asyncio.Event()
         self._backoff = Backoff(outlet.timings)
+        self._warned_at: float | None = None
         self._connections: dict[asyncio.Task[Ending], Connection] = {}
 
     @property
@@ -221,6 +237,8 @@ class _Lane:
 
     async def _serve_once(self) -> float:
         """Serve until the connection has ended, or is to be replaced; return how long to wait before the next dial."""
+        loop = asyncio.get_running_loop()
+        warns = self._warned_at is None or loop.time() - self._warned_at >= _WARN_EVERY
         drained = asyncio.Event()
         connection = Connection(
             self._target,
@@ -228,6 +246,8 @@ class _Lane:
             identity=self._outlet.credentials,
             timings=self._outlet.timings,
             tls=self._outlet.tls,
+            leftovers=self._leftovers,
+            warns=warns,
             on_serving=self._serves,
             on_drain=lambda _: drained.set(),
         )
@@ -244,6 +264,10 @@ class _Lane:
             running.add_done_callback(self._drained)
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
+        if ending.served_for >= self._outlet.timings.steady:
+            self._warned_at = None
+        elif warns:
+            self._warned_at = loop.time()
         if ending.kind is EndingKind.FATAL:
             self._on_fatal(TunnelError(ending.reason))
         return self._backoff.after_failure(ending.served_for)

@@ -47,7 +47,7 @@ class TunnelTimings:
     resolve_every: float = 30.0
     """Between two looks at the SRV record."""
     start_limit: float = 60.0
-    """For the application's lifespan to start up."""
+    """For the application's lifespan to start up; and, after the grace, to shut down."""
     max_streams: int = 4096
     """So many requests a server may have open on a connection."""
     stream_window: int = 1024 * 1024
@@ -79,4 +79,5 @@ def _check_seconds(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} is a number of seconds, not a {type(value).__name__}")
     if not math.isfinite(value) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
-        raise ValueError(f"{name} is a finite number of seconds above 0, and not {value}")
+        least = "0 or more" if name in _MAY_BE_ZERO else "more than 0"
+        raise ValueError(f"{name} is a finite number of seconds, {least}, and not {value}")

@@ -28,7 +28,8 @@ class AuthToken:
     def __init__(self, text: str | None = None, *, file: str | os.PathLike[str] | None = None) -> None:
         if (text is None) == (file is None):
             raise ValueError("an auth token is either a text or a file")
-        self._file = None if file is None else Path(file)
+        # The working directory may be another one at the next dial.
+        self._file = None if file is None else Path(file).absolute()
         self._text = "" if text is None else _checked(text, "the auth token")
 
     def read(self) -> str:
@@ -45,7 +46,7 @@ class AuthToken:
 
 def _read(path: Path) -> str:
     content = read_regular_file(path, limit=MAX_FILE_SIZE).content
-    return _checked(content.decode("latin-1"), f"the content of the auth token file {shown_path(path)}")
+    return _checked(content.decode("latin-1"), f"the auth token file {shown_path(path)!r}")
 
 
 def _checked(text: str, what: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connection import Connection, Credentials, Ending, TunnelTimings
+from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line
 from tests.tunnel.echoing import echo as echo
@@ -43,6 +44,7 @@ class Dialled:
             identity=identity,
             timings=timings,
             tls=tls,
+            leftovers=Leftovers(),
             on_serving=self._on_serving,
             on_drain=self._on_drain,
         )

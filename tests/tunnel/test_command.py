@@ -297,7 +297,8 @@ def test_a_token_file_that_is_not_there_ends_the_command(tmp_path: Path) -> None
     arguments = [*complete(), "--server", "http://127.0.0.1:1", "--auth-token-file", str(tmp_path / "missing")]
     done = command(*arguments, "tests.tunnel.served_app:app")
     assert done.returncode == 2
-    assert "--auth-token-file, or RESTATE_INPROC_AUTH_TOKEN_FILE: the file cannot be read: No such file" in done.stderr
+    said = f"the file '{tmp_path / 'missing'}' cannot be read: No such file"
+    assert f"--auth-token-file, or RESTATE_INPROC_AUTH_TOKEN_FILE: {said}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -323,3 +324,13 @@ def test_nothing_else_imports_the_tunnel() -> None:
     code = f"import sys, {rooms}; print('restate_identity.tunnel' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_function_that_makes_the_application_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text("def factory():\n    raise AssertionError\n")
+    done = command(
+        *complete(), "--server", "http://127.0.0.1:1", "made:factory", cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN
+    )
+    assert done.returncode == 2
+    assert "app does not take (scope, receive, send)" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -308,3 +309,26 @@ def test_an_application_that_goes_on_after_its_answer_is_told(message: dict[str,
 
     assert answered(app, ECHO).body == b"all"
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("status", [-5, 0, 99, 100, 101, 103, 199, 1000, "200", None, 200.5])
+def test_a_status_that_cannot_end_a_request_is_a_500_beside_its_neighbours(status: Any) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": status if scope["path"] == "/odd" else 200})
+        await send({"type": "http.response.body", "body": b"all"})
+
+    async def test() -> None:
+        async with serving(app) as (_, line):
+            assert (await line.request(f"{PREFIX}/odd")).status == 500
+            assert (await line.request(ECHO)).body == b"all"
+
+    run(test())
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.OK, 299, 999])
+def test_a_status_of_three_digits_is_passed_on(status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body"})
+
+    assert answered(app, ECHO).status == status

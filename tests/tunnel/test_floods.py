@@ -329,3 +329,14 @@ def test_goaway_is_cut_out_wherever_the_pieces_break(size: int) -> None:
     assert [part for part in parts if isinstance(part, GoAway)] == [GoAway(7, 3)] * 3
     assert [head.kind for head in heads] == [4, 7, 0, 0, 7, 7, 6, 0]
     assert [head.length for head in heads] == [0, 8, 3, 0, 12, 8, 8, 1]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 7])
+def test_a_goaway_that_is_too_short_ends_the_connection(size: int) -> None:
+    async def test() -> None:
+        async with serving() as (here, line):
+            line.raw(bytes([0, 0, size, FrameType.GOAWAY, 0, 0, 0, 0, 0]) + bytes(size))
+            ending = await here.ending()
+            assert (ending.kind, "GOAWAY, error code 6" in ending.reason) == (EndingKind.RETRY, True)
+
+    run(test())

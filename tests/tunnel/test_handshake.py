@@ -9,6 +9,7 @@ import pytest
 from hpack import NeverIndexedHeaderTuple
 
 from restate_identity.tunnel.connection import ConnectionState, Credentials, Ending, EndingKind, TunnelTimings
+from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.handshake import Refusal, Serving, outcome
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line
 from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, run, serving, until
@@ -352,3 +353,25 @@ def test_the_handshake_happens_once() -> None:
             assert "authorization" not in response.headers
 
     run(test())
+
+
+@pytest.mark.parametrize("token", ["t", "greeter", "https", "tunnel.test"])
+def test_a_short_token_that_a_url_has_in_it_by_chance_is_no_obstacle(token: str) -> None:
+    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
+    fields += [(b"proxy-url", b"xhttpsx://atunnel.testa:9080/greeters"), (b"tunnel-url", b"y")]
+    assert isinstance(outcome(fields, "greeter", token), Serving)
+
+
+@pytest.mark.parametrize("token", ["t", "abc", "abcdefghijkl"])
+def test_a_token_that_is_sent_back_in_a_url_is_not_believed(token: str) -> None:
+    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
+    fields += [(b"proxy-url", f"https://a.test/{token}/x".encode()), (b"tunnel-url", b"y")]
+    result = outcome(fields, "greeter", token)
+    assert isinstance(result, Refusal)
+    assert result.reason == "the tunnel server sent the auth token back"
+
+
+@pytest.mark.parametrize("odd", ["\x1b[2J", "\x85forged", "\xff", " b"])
+def test_a_url_with_characters_that_no_url_has_is_in_no_log(odd: str) -> None:
+    with pytest.raises(ValueError, match=r"^the tunnel server sent a proxy URL that is none"):
+        deployment_url(f"https://tunnel.test:9080/a{odd}")

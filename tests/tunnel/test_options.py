@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 
 from restate_identity import InvalidKeyError
 from restate_identity.signing import RequestSigner
+from restate_identity.tunnel import TunnelTimings, connect_tunnel, serve_tunnel
 from restate_identity.tunnel.options import TunnelOptions, tunnel_options
 from restate_identity.tunnel.targets import Target, parse_target
 from restate_identity.tunnel.token import MAX_FILE_SIZE, AuthToken
+from tests.tunnel.dialling import echo
 
 SECRET = "key_secret-of-the-tests"
 KEY = RequestSigner.generate().public_key
@@ -246,3 +250,62 @@ def test_a_named_pipe_is_no_token_file(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path(os.devnull)):
         with pytest.raises(OSError, match="is not a regular file"):
             AuthToken(file=path).read()
+
+
+def test_a_token_file_is_found_from_wherever_the_process_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    monkeypatch.chdir(tmp_path)
+    token = options({**OPERATOR, "RESTATE_AUTH_TOKEN": ""}, auth_token_file="token").auth_token
+    monkeypatch.chdir("/")
+    assert token.read() == SECRET
+
+
+def test_an_empty_token_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "empty"
+    file.touch()
+    with pytest.raises(ValueError, match=re.escape(f"the auth token file '{file}' is empty")):
+        AuthToken(file=file).read()
+
+
+def test_when_both_variables_of_the_token_are_set_the_log_says_which_one_is_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options()
+    assert caplog.text == ""
+    options({**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": "/no/such/file"})
+    assert "RESTATE_AUTH_TOKEN and RESTATE_INPROC_AUTH_TOKEN_FILE are both set" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("region", ["tunnel.eu.restate.cloud", "eu.restate.cloud"])
+def test_a_host_is_no_region(region: str) -> None:
+    for arguments in ({"region": region}, {"environ": {**OPERATOR, "RESTATE_INPROC_CLOUD_REGION": region}}):
+        with pytest.raises(ValueError, match=r"the region is a name such as eu.*RESTATE_INPROC_CLOUD_REGION"):
+            options(**arguments)
+
+
+COMPLETE: dict[str, Any] = {
+    "tunnel_name": "greeter",
+    "environment_id": "env_123",
+    "signing_public_key": KEY,
+    "auth_token": SECRET,
+    "servers": ["http://127.0.0.1:1"],
+}
+
+
+def a_factory() -> Any:
+    raise AssertionError("nobody calls it")
+
+
+@pytest.mark.parametrize("app", [None, "module:app", a_factory, type("Empty", (), {})])
+def test_what_is_no_application_is_refused_at_the_call(app: Any) -> None:
+    with pytest.raises(TypeError, match=r"^app "):
+        connect_tunnel(app, **COMPLETE)
+    with pytest.raises(TypeError, match=r"^app "):
+        asyncio.run(serve_tunnel(app, **COMPLETE))
+
+
+@pytest.mark.parametrize("timings", [TunnelTimings, {"grace": 3}, 3, False])
+def test_what_is_no_timings_is_refused_at_the_call(timings: Any) -> None:
+    with pytest.raises(TypeError, match=r"timings is a TunnelTimings\(\.\.\.\)"):
+        connect_tunnel(echo, timings=timings, **COMPLETE)

@@ -464,3 +464,26 @@ def test_trailers_of_a_request_are_its_end() -> None:
             assert (await exchange.whole()).body == b"body"
 
     run(test())
+
+
+def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns() -> None:
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x" * MEBIBYTE})
+
+        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
+            exchanges = [line.open(ECHO, end=True) for _ in range(4)]
+            for exchange in exchanges:
+                exchange.hold = True
+            # The first one has taken all of it.
+            await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
+            before = [exchange.total for exchange in exchanges]
+            for turn in range(1, 9):
+                line.h2.increment_flow_control_window(16 * 1024)
+                line.flush()
+                goal = 65_535 + turn * 16 * 1024
+                await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
+            assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4
+
+    run(test())

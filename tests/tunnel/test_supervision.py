@@ -541,7 +541,7 @@ def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(
             await asyncio.sleep(A_MOMENT)
             assert len(cloud.lines) == 1  # nothing to introduce itself with
             warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-            assert "the auth token cannot be read" in warnings[0].getMessage()
+            assert "the auth token cannot be read" in warnings[-1].getMessage()
             file.write_text("second\n")
             rotated = await (await cloud.line(1)).accepted()
             tokens = [line.hello["authorization"], rotated.hello["authorization"]]
@@ -630,3 +630,51 @@ def test_an_application_that_fails_to_start_up_is_fatal() -> None:
             assert cloud.lines == []
 
     run(test())
+
+
+def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_in_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud):
+            await cloud.line(5)
+
+    run(test())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("(too-many-tunnels): stop some, or raise the quota")
+
+
+def test_after_a_connection_that_served_well_the_next_failure_is_heard_of_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        outcomes = script("too-many-tunnels", "too-many-tunnels", "ok", "too-many-tunnels")
+        async with Cloud(outcomes) as cloud, opened(cloud, timings=replace(SOON, steady=0.1)):
+            line = await (await cloud.line(2)).accepted()
+            await asyncio.sleep(0.3)
+            line.kill()
+            await cloud.line(6)
+
+    run(test())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 2
+
+
+def test_a_server_that_cannot_be_reached_is_heard_of_with_what_to_check(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud:
+            address = cloud.target
+        connecting = connect_tunnel(
+            echo,
+            tunnel_name="greeter",
+            environment_id="env_123",
+            signing_public_key=SIGNER.public_key,
+            auth_token=TOKEN,
+            servers=[str(address)],
+        )
+        async with connecting:
+            await until(lambda: "cannot connect" in caplog.text)
+
+    run(test())
+    assert "check the name of the server, and that this machine may open connections to it" in caplog.text

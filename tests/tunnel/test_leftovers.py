@@ -1,0 +1,161 @@
+"""When a tunnel has closed, no call of the application runs any more, whatever became of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.tunnel import TunnelTimings
+from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.dialling import run, until
+from tests.tunnel.tunnels import PATH, SIGNER, SOON, opened
+
+
+class Deaf:
+    """An application that goes on when its request is gone, until it is let go or cancelled."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.events: list[str] = []
+        self.running = 0
+        self.let_go = asyncio.Event()
+        self._stubborn = stubborn
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.events.append(f"shuts down while {self.running} run")
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self.running += 1
+        try:
+            await self.let_go.wait()
+            self.events.append("finished")
+        except asyncio.CancelledError:
+            self.events.append("cancelled")
+            if self._stubborn:
+                await self.let_go.wait()
+            raise
+        finally:
+            self.running -= 1
+
+
+async def lose_a_request(cloud: Cloud, app: Deaf) -> None:
+    """Send a request, and lose its connection while the application works on it."""
+    line = await (await cloud.line(0)).accepted()
+    line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+    await until(lambda: app.running == 1)
+    line.kill()
+    await (await cloud.line(1)).accepted()
+
+
+def test_a_call_whose_connection_was_lost_is_waited_for() -> None:
+    async def test() -> None:
+        app = Deaf()
+        async with Cloud() as cloud:
+            async with opened(cloud, app=app) as tunnel:
+                await lose_a_request(cloud, app)
+                closing = asyncio.ensure_future(tunnel.aclose())
+                await cloud.lines[1].ended()
+                await asyncio.sleep(0.1)
+                assert not closing.done()
+                app.let_go.set()
+                await closing
+            assert app.events == ["finished", "shuts down while 0 run"]
+
+    run(test())
+
+
+def test_a_call_whose_connection_was_lost_is_cancelled_when_the_grace_is_over() -> None:
+    async def test() -> None:
+        app = Deaf()
+        async with Cloud() as cloud:
+            async with opened(cloud, app=app, timings=replace(SOON, grace=0.5)):
+                await lose_a_request(cloud, app)
+            assert app.events == ["cancelled", "shuts down while 0 run"]
+
+    run(test())
+
+
+def test_a_call_whose_connection_was_lost_is_cancelled_in_time_also_while_the_tunnel_goes_on() -> None:
+    async def test() -> None:
+        app = Deaf()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=0.2)):
+            await lose_a_request(cloud, app)
+            await until(lambda: app.events == ["cancelled"])
+
+    run(test())
+
+
+def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        app = Deaf(stubborn=True)
+        async with Cloud() as cloud:
+            async with opened(cloud, app=app, timings=replace(SOON, grace=0.2, farewell=0.2)):
+                await lose_a_request(cloud, app)
+            assert app.events == ["cancelled", "shuts down while 1 run"]
+            app.let_go.set()
+            await until(lambda: app.running == 0)
+
+    with caplog.at_level(logging.WARNING):
+        run(test())
+    assert "calls of the application go on although they were cancelled: 1" in caplog.text
+
+
+def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
+    async def test() -> None:
+        app = Deaf()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=600)) as tunnel:
+            await lose_a_request(cloud, app)
+            closing = asyncio.ensure_future(tunnel.aclose())
+            await cloud.lines[1].ended()
+            closing.cancel()
+            await asyncio.wait({closing})
+            assert app.events == ["cancelled", "shuts down while 0 run"]
+
+    run(test())
+
+
+class Endless:
+    """An application whose shutdown never ends."""
+
+    def __init__(self) -> None:
+        self.shutting_down = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.shutting_down = True
+            await asyncio.Event().wait()
+
+
+def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        app = Endless()
+        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, start_limit=0.2)) as tunnel:
+            await tunnel.ready()
+        assert app.shutting_down
+
+    run(asyncio.wait_for(test(), 60))
+    assert "the application did not shut down within 0.2 s" in caplog.text
+
+
+def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application() -> None:
+    async def test() -> None:
+        app = Endless()
+        timings: TunnelTimings = replace(SOON, start_limit=600, farewell=0.2)
+        async with Cloud() as cloud, opened(cloud, app=app, timings=timings) as tunnel:
+            await tunnel.ready()
+            closing = asyncio.ensure_future(tunnel.aclose())
+            await until(lambda: app.shutting_down)
+            closing.cancel()
+            await asyncio.wait({closing})
+
+    run(asyncio.wait_for(test(), 60))

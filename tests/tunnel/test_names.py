@@ -1,0 +1,106 @@
+"""A name server that does not answer costs the application no thread, and keeps nothing from ending."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from restate_identity.tunnel.handle import open_tunnel
+from restate_identity.tunnel.options import tunnel_options
+from tests.tunnel.cloud import PATIENCE, Cloud
+from tests.tunnel.dialling import TOKEN, dialled, echo, run, until
+from tests.tunnel.tunnels import SIGNER, SOON, call
+
+HANGS = "hangs.test"
+
+
+class Hanging:
+    """A resolver of this machine that never answers for one name."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.let_go = threading.Event()
+        self._real = socket.getaddrinfo
+
+    def __call__(self, host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == HANGS:
+            self.asked += 1
+            self.let_go.wait()
+            raise socket.gaierror("no answer")
+        return self._real(host, *arguments, **options)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    hanging = Hanging()
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    yield hanging
+    hanging.let_go.set()
+
+
+def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(hanging: Hanging) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        executor = ThreadPoolExecutor(1)
+        loop.set_default_executor(executor)
+        async with Cloud() as cloud:
+            options = tunnel_options(
+                {},
+                tunnel_name="greeter",
+                environment_id="env_123",
+                signing_public_key=SIGNER.public_key,
+                auth_token=TOKEN,
+                worker_id="worker-1",
+                servers=[f"http://{HANGS}:1", str(cloud.target)],
+            )
+            async with open_tunnel(echo, options, timings=replace(SOON, connect=0.05)):
+                line = await (await cloud.line(0)).accepted()
+                await until(lambda: hanging.asked > 0)
+                # It is dialled many times meanwhile.
+                await asyncio.sleep(0.5)
+                assert await asyncio.wait_for(asyncio.to_thread(lambda: "ran"), PATIENCE) == "ran"
+                assert (await call(line)).status == 200
+        assert hanging.asked == 1
+        # As asyncio.run does at the end.
+        await asyncio.wait_for(loop.shutdown_default_executor(), PATIENCE)
+
+    run(test())
+
+
+def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def two(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "two.test":
+            return [*real("127.0.0.9", *arguments, **options), *real("127.0.0.1", *arguments, **options)]
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+
+    async def test() -> None:
+        async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
+            await (await cloud.line(0)).accepted()
+
+    run(test())
+
+
+def test_a_name_that_does_not_exist_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", none)
+
+    async def test() -> None:
+        async with Cloud() as cloud, dialled(cloud.target._replace(host="nowhere.test")) as here:
+            ending = await here.ending()
+            assert "Name or service not known" in ending.reason
+            assert "check the name of the server" in ending.reason
+
+    run(test())
