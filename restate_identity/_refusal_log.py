@@ -65,11 +65,8 @@ class RefusalLog:
         with self._lock:
             left_out = self._failures.take(self._clock())
         if left_out is not None:
-            _logger().error(
-                "the observer failed, which changes nothing for the request; %d more failures were left out before",
-                left_out.lines,
-                exc_info=error,
-            )
+            more = f"; {left_out.lines} more failures were left out before" if left_out.lines else ""
+            _logger().error("the observer failed, which changes nothing for the request%s", more, exc_info=error)
 
 
 def _logger() -> Logger:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from restate_identity import Reason, VerificationError
-from restate_identity._refusal_log import BURST, INTERVAL, RefusalLog
+from restate_identity._refusal_log import RefusalLog
 from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
 from tests.support import forge
@@ -18,6 +18,9 @@ from tests.support import forge
 PATH = "/invoke/Greeter/greet"
 UNSIGNED = VerificationError(Reason.UNSIGNED, "the server does not sign")
 EXPIRED = VerificationError(Reason.EXPIRED, "too late")
+# What docs/operating.md promises.
+BURST = 100
+INTERVAL = 10
 
 
 class Clock:
@@ -60,20 +63,54 @@ def test_a_flood_is_logged_up_to_the_burst_and_then_once_in_an_interval(caplog: 
 def test_what_was_left_out_is_said_with_the_next_line(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     log = RefusalLog(clock=clock)
-    for _ in range(BURST + 7):
-        log.refused(PATH, UNSIGNED)
+    clock.now += 3600
+    for second in range(7):
+        clock.now += second > 0
+        for _ in range(BURST + 1 if second == 0 else 1):
+            log.refused(PATH, UNSIGNED)
     lines(caplog)
 
     clock.now += INTERVAL
     log.refused(PATH, UNSIGNED)
     assert lines(caplog) == [
-        f"left out 7 more refusals for the reason unsigned in the last {INTERVAL:.0f} s",
+        "left out 7 more refusals for the reason unsigned in the last 16 s",
         f"refused a request to '{PATH}': unsigned: the server does not sign",
     ]
 
     clock.now += INTERVAL
     log.refused(PATH, UNSIGNED)
     assert len(lines(caplog)) == 1, "nothing was left out in between"
+
+
+def test_a_long_path_is_cut_and_a_missing_one_is_called_that(caplog: pytest.LogCaptureFixture) -> None:
+    log = RefusalLog()
+
+    log.refused("/" + "x" * 199, UNSIGNED)
+    log.refused("/" + "x" * 200, UNSIGNED)
+    log.refused(None, UNSIGNED)
+
+    whole, cut, none = lines(caplog)
+    assert whole.startswith(f"refused a request to '/{'x' * 199}': ")
+    assert cut.startswith(f"refused a request to '/{'x' * 199}'... (201 characters): ")
+    assert none.startswith("refused a request to no path: ")
+
+
+def test_what_an_observer_raises_is_logged_once_in_ten_minutes(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = RefusalLog(clock=clock)
+
+    def logged_after(seconds: float) -> list[str]:
+        clock.now += seconds
+        caplog.clear()
+        log.observer_failed(ValueError("the collector is down"))
+        assert {record.name for record in caplog.records} <= {"restate_identity"}
+        return [record.getMessage() for record in caplog.records]
+
+    assert logged_after(0) == ["the observer failed, which changes nothing for the request"]
+    assert [logged_after(0), logged_after(599.9)] == [[], []]
+    assert logged_after(0.1) == [
+        "the observer failed, which changes nothing for the request; 2 more failures were left out before"
+    ]
 
 
 def test_a_flood_of_one_reason_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:

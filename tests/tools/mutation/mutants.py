@@ -103,8 +103,9 @@ def mutants(module: str) -> Iterator[Mutant]:
                     + ("" if changed is None else changed.get_code())
                     + _between(lines, node.end_pos, (len(lines) + 1, 0))
                 )
-                if _compiles(mutated):
-                    yield Mutant(module, mutated, *_changed_lines(code, mutated))
+                old, new = _changed_lines(code, mutated)
+                if old != "if TYPE_CHECKING:" and _compiles(mutated):
+                    yield Mutant(module, mutated, old, new)
 
 
 def _compiles(code: str) -> bool:
