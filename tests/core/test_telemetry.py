@@ -94,6 +94,15 @@ def test_a_refused_request_is_told_with_its_error() -> None:
     assert notes.accepted_requests == []
 
 
+def test_a_refused_request_without_a_path_is_told_with_an_empty_one() -> None:
+    notes = Notes()
+
+    with pytest.raises(VerificationError):
+        guarded(notes).admit(None, "v1", SIGNER.token(PATH))
+
+    assert [path for _, path, _ in notes.refused_requests] == [""]
+
+
 def test_an_exempt_request_is_not_judged_and_not_told() -> None:
     notes = Notes()
 
