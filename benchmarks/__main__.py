@@ -21,13 +21,13 @@ from rich.progress import (
 )
 
 from benchmarks import budgets, report, results
-from benchmarks.plots import PLOTS, draw
+from benchmarks.plots import draw
 from benchmarks.scale import FULL, QUICK, TINY, Scale
 from benchmarks.session import Outcome, Session
 from benchmarks.workloads import WORKLOADS
 
 EXAMPLES = """examples:
-  python -m benchmarks                          everything, under 10 minutes; keeps the numbers and redraws the plots
+  python -m benchmarks                          everything, under 10 minutes; keeps the numbers
   python -m benchmarks --quick                  everything, under a minute; keeps nothing
   python -m benchmarks --only new --only seen   two workloads, at full length; keeps nothing
   python -m benchmarks --quick --output out     everything, quickly; numbers and plots go to the folder out
@@ -49,10 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdicts = budgets.judge(outcomes)
     report.show_budgets(console, verdicts)
     complete = scale == FULL and not options.only and not options.no_node
+    result = results.as_json(outcomes, verdicts, scale)
     if complete or options.output:
-        result = results.as_json(outcomes, verdicts, scale)
         console.print(f"numbers: {results.write(result, options.output or results.RESULTS)}", highlight=False)
-        for plot in draw(result, options.output or PLOTS):
+    if options.output:
+        for plot in draw(result, options.output):
             console.print(f"plot: {plot}", highlight=False)
     return 0
 

@@ -13,8 +13,6 @@ from benchmarks.workloads.refusals import BEFORE_CRYPTOGRAPHY, LARGE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PLOTS = Path(__file__).parent.parent / "docs" / "performance"
-
 OURS_COLOUR = "#2a6f97"
 PEER_COLOUR = "#adb5bd"
 FLOOR_COLOUR = "#e9c46a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -97,8 +98,17 @@ def show_colons(app: Sphinx, what: str, name: str, obj: object, options: object,
     lines[:] = [line.replace(HIDDEN_COLON, ":") for line in lines]
 
 
+def draw_the_plots(app: Sphinx) -> None:
+    """Draw what the newest run of `make bench` measured."""
+    from benchmarks.plots import draw
+
+    newest = max((ROOT / "benchmarks" / "results").glob("*.json"))  # a name begins with the date
+    draw(json.loads(newest.read_text("utf-8")), Path(app.srcdir, "performance"))
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("builder-inited", draw_the_plots)
     app.connect("source-read", lead_to_the_page)
     app.connect("missing-reference", find_by_last_name)
     app.connect("autodoc-process-docstring", hide_colons, priority=400)
