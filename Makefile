@@ -22,14 +22,14 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is newer than both files exactly when what they ask for is installed.
-$(INSTALLED): pyproject.toml requirements-dev.txt
+$(INSTALLED): pyproject.toml requirements/dev.txt
 ifdef UV
 	test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(RUN) --require-hashes requirements-dev.txt
+	$(UV) pip sync --quiet --python $(RUN) --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
 else
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 	@touch $@
@@ -70,7 +70,7 @@ dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
 pythons: dist  ## Try the wheel on each supported Python that is here; the others are skipped by name
 	$(RUN) -m nox --session wheel
 
-bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers and redraws the plots
+bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers, which make docs draws
 	$(RUN) -m benchmarks
 
 format: $(INSTALLED)  ## Format the code
@@ -97,12 +97,12 @@ soak: $(INSTALLED)  ## Real servers and the tunnel under genuine and hostile tra
 
 # Strict: what cannot be looked up is a failure, not a line in a table.
 audit: $(INSTALLED)  ## Look up what is locked among the known vulnerabilities
-	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements-dev.txt
+	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt
 
 # The lock names exact versions and hashes, for every supported Python and platform, and no registry.
-lock:  ## Renew requirements-dev.txt (needs uv)
+lock:  ## Renew requirements/dev.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
-		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements-dev.txt
+		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 
 clean:  ## Remove what the other targets made
 	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist

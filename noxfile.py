@@ -32,6 +32,6 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests, or those that are named after two dashes, with the locked versions."""
-    session.install("--require-hashes", "--requirement", "requirements-dev.txt")
+    session.install("--require-hashes", "--requirement", "requirements/dev.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
     session.run("python", "-m", "pytest", *session.posargs)

@@ -1,4 +1,4 @@
-"""The runtime dependencies with what they need, as requirements-dev.txt locks them."""
+"""The runtime dependencies with what they need, as requirements/dev.txt locks them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ NAMES = {"base58", "cffi", "pycparser", "pynacl"}
 
 def runtime_requirements() -> str:
     """Return the lines of the lock, hashes included, for `NAMES` and nothing else."""
-    lock = (ROOT / "requirements-dev.txt").read_text("utf-8")
+    lock = (ROOT / "requirements" / "dev.txt").read_text("utf-8")
     blocks = re.findall(r"^[\w.-]+==.*(?:\n    --hash=.*)+", lock, flags=re.MULTILINE)
     return "\n".join(block for block in blocks if block.partition("==")[0] in NAMES) + "\n"
