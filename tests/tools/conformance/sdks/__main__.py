@@ -1,5 +1,7 @@
 """``make conformance-sdks``: start a service of each official SDK and send it every vector over HTTP.
 
+It fails when an SDK differs from this project in another way than `known.json` lists; ``--write`` lists what it found.
+
 ``python -m tests.tools.conformance.sdks --only Rust`` does so for one SDK.
 
 What is sent is written to the socket as it is, since HTTP clients tidy headers up; HTTP/2, which the Rust SDK asks for,
@@ -10,12 +12,13 @@ key, so the vectors with other keys are left out, and those that need a clock or
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +28,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tests.support import ROOT
+from tests.support.processes import accepts_connections, free_port, running
 from tests.support.wire import Http2Exchange
 from tests.tools.conformance.judges import node_modules, present
 from tests.vectors.forge import OWN
@@ -32,6 +36,7 @@ from tests.vectors.generate import suite
 
 HERE = Path(__file__).parent
 CACHE = ROOT / ".cache"
+KNOWN = HERE / "known.json"
 HOST = "127.0.0.1"
 
 
@@ -48,6 +53,11 @@ class Sdk(NamedTuple):
     tool: str
     command: Callable[[int, str], Sequence[str]]
     http2: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name without the version."""
+        return self.name.partition(" SDK")[0] + " SDK"
 
 
 def _python(port: int, key: str) -> Sequence[str]:
@@ -93,30 +103,14 @@ SDKS = (
 
 
 @contextmanager
-def running(sdk: Sdk) -> Iterator[int]:
+def served(sdk: Sdk) -> Iterator[int]:
     """Run the service of *sdk* for the time of a ``with`` block; gives its port."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
+    port = free_port()
     command = sdk.command(port, OWN.text)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
-        try:
-            deadline = time.monotonic() + 60
-            while not _answers(port):
-                if service.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the service of the {sdk.name} did not start")
-                time.sleep(0.1)
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        log = Path(folder, "log")
+        with running(command, log=log, ready=lambda: accepts_connections(port), deadline=300.0, patience=0.0):
             yield port
-        finally:
-            service.kill()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def status(port: int, case: dict[str, Any], http2: bool = False) -> int | None:
@@ -164,10 +158,13 @@ def verdict(answer: int | None) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.conformance.sdks")
     parser.add_argument("--only", metavar="NAME", default="", help="the SDKs whose name begins so, as Rust")
-    only = parser.parse_args().only
+    parser.add_argument("--write", action="store_true", help="list the differences that are found as known")
+    arguments = parser.parse_args()
+    only = arguments.only
     rows: dict[str, list[str]] = {}
     left_out: dict[str, str] = {}
-    names, differences = [], []
+    names: list[str] = []
+    found: dict[str, dict[str, str]] = {}
     for sdk in SDKS:
         if not sdk.name.startswith(only):
             left_out[sdk.name] = f"only {only} is asked for"
@@ -176,28 +173,43 @@ def main() -> int:
             left_out[sdk.name] = f"{sdk.tool} is not installed"
             continue
         names.append(sdk.name)
-        with running(sdk) as port:
+        with served(sdk) as port:
             for group, file in suite(present()).items():
-                counts, found = _send(sdk, port, [case for case in file["cases"] if is_sendable(case)])
+                counts, differences = _send(sdk, port, [case for case in file["cases"] if is_sendable(case)])
                 rows.setdefault(group, []).append(f"{counts['let in']} / {counts['refused']} / {counts['elsewhere']}")
-                differences += [f"{sdk.name} {line}" for line in found]
+                found.setdefault(sdk.label, {}).update(differences)
     print("Let in / refused / answered with 400, 404 or 431, or not at all, which is neither.\n")
     print("| group | " + " | ".join(names) + " |", "|---|" + "---|" * len(names), sep="\n")
     for group, cells in rows.items():
         print(f"| {group} | " + " | ".join(cells) + " |")
-    print("\nUnlike this project:\n", *differences, sep="\n")
     print("\nLeft out:\n", *(f"{name}: {reason}" for name, reason in left_out.items()), sep="\n")
-    return 0
+    known = json.loads(KNOWN.read_text("utf-8"))
+    if arguments.write:
+        KNOWN.write_text(json.dumps({**known, **found}, indent=1) + "\n", "utf-8")
+        return 0
+    surprises = unlisted(found, known)
+    print(f"\n{len(surprises)} differences that are not known:\n", *surprises, sep="\n")
+    return 1 if surprises else 0
 
 
-def _send(sdk: Sdk, port: int, cases: Sequence[dict[str, Any]]) -> tuple[Counter[str], list[str]]:
-    """Send *cases*; return how often each verdict was given, and a line for each that differs from ours."""
-    counts, differences = Counter[str](), []
+def unlisted(found: dict[str, dict[str, str]], known: dict[str, dict[str, str]]) -> list[str]:
+    """Return a line for each way in which the SDKs that ran differ from this project, or no longer do, and did not."""
+    return [
+        f"{name} {each.get(case, 'agrees on')} {case}, known: {known.get(name, {}).get(case, 'agrees on')}"
+        for name, each in found.items()
+        for case in sorted({*each, *known.get(name, {})})
+        if each.get(case) != known.get(name, {}).get(case)
+    ]
+
+
+def _send(sdk: Sdk, port: int, cases: Sequence[dict[str, Any]]) -> tuple[Counter[str], dict[str, str]]:
+    """Send *cases*; return how often each verdict was given, and by its id each that differs from ours."""
+    counts, differences = Counter[str](), dict[str, str]()
     for case in cases:
         found = verdict(status(port, case, sdk.http2))
         counts[found] += 1
         if found == ("refused" if case["verdict"] == "valid" else "let in"):
-            differences.append(f"{found} {case['id']}: {case['comment']}")
+            differences[case["id"]] = found
     return counts, differences
 
 
