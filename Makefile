@@ -86,8 +86,8 @@ conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers, PyJWT and th
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
 	$(RUN) -m tests.tools.conformance.sdks
 
-mutation: $(INSTALLED)  ## Make the package wrong in every small way, one at a time: does a test notice? (hours)
-	$(RUN) -m tests.tools.mutation
+mutation: $(INSTALLED)  ## Make the package wrong in every small way, one at a time: does a test notice? PART=1/1 (hours)
+	$(RUN) -m tests.tools.mutation --part $(or $(PART),1/1)
 
 fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)

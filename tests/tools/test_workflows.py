@@ -59,7 +59,7 @@ def test_a_job_that_can_publish_waits_for_approval_and_runs_no_code_of_the_repos
 
 @by_job
 def test_a_job_ends_in_time_on_a_machine_that_is_named(job: dict[str, Any]) -> None:
-    assert 0 < job["timeout-minutes"] <= 120
+    assert 0 < job["timeout-minutes"] < 360  # which is GitHub's own limit
     assert not job["runs-on"].endswith("-latest")
 
 
@@ -92,6 +92,11 @@ def test_a_command_is_a_target_of_the_makefile(job: dict[str, Any]) -> None:
     for step in job["steps"]:
         for target in re.findall(r"\bmake ([\w-]+)", step.get("run", "")):
             assert re.search(rf"^{target}:.* ## ", MAKEFILE, flags=re.MULTILINE), target
+
+
+def test_mutation_is_run_in_parts_that_are_together_the_whole() -> None:
+    parts = WORKFLOWS["scheduled.yml"]["jobs"]["mutation"]["strategy"]["matrix"]["part"]
+    assert parts == [f"{number}/{len(parts)}" for number in range(1, len(parts) + 1)]
 
 
 def test_every_python_that_nox_tries_is_tried_and_every_one_that_is_promised() -> None:

@@ -70,14 +70,16 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="only these, as paths or tunnel.wire (all)")
     parser.add_argument("--only", default="", help="only mutants of lines that contain this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--part", default="1/1", help="only the modules of this part, as 2/6: the second of six")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--list", action="store_true", help="print how many mutants each module has, and try none")
     arguments = parser.parse_args()
     if unknown := set(arguments.modules) - set(modules()):
         parser.error(f"no such module: {', '.join(sorted(unknown))}; there are: {', '.join(modules())}")
+    part, parts = map(int, arguments.part.split("/"))
     chosen = {
         module: [mutant for mutant in mutants(module) if arguments.only in mutant.old]
-        for module in arguments.modules or modules()
+        for module in (arguments.modules or modules())[part - 1 :: parts]
     }
     if arguments.list:
         print("\n".join(f"{module}: {len(found)}" for module, found in chosen.items()))
