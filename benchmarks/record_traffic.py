@@ -19,11 +19,11 @@ from pathlib import Path
 import httpx
 
 from benchmarks import recording
-from benchmarks.children import free_port, started
 from benchmarks.recording import RecordedRequest
 from benchmarks.servers.load import encoded, load
 from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
+from tests.support.servers import serve, uvicorn
 
 OBJECTS = 200
 CONNECTIONS = 32
@@ -40,20 +40,18 @@ def main() -> None:
     arguments = parser.parse_args()
     program = find_server()
     signer = RequestSigner.generate()
-    port = free_port()
-    service = ["uvicorn", "--log-level", "warning", "--no-access-log", "--port", str(port)]
+    command = uvicorn("benchmarks.servers.recorder:app", "--no-access-log")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         pem = Path(folder, "identity.pem")
         pem.write_bytes(signer.to_pem())
-        wait = stack.enter_context(started([*service, "benchmarks.servers.recorder:app"], port, {}))
+        service = stack.enter_context(serve(*command))
         server = stack.enter_context(RestateServer(program, identity_key=pem))
-        wait()
-        server.register(f"http://127.0.0.1:{port}", use_http_11=True).raise_for_status()
+        server.register(service.url, use_http_11=True).raise_for_status()
         ingress = int(server.ingress_url.rsplit(":", 1)[1])
         count, elapsed, _, statuses = asyncio.run(
             load(ingress, _calls(), seconds=arguments.seconds, connections=CONNECTIONS)
         )
-        notes = httpx.get(f"http://127.0.0.1:{port}/notes", trust_env=False).json()
+        notes = httpx.get(f"{service.url}/notes", trust_env=False).json()
     requests = [RecordedRequest(*note) for note in notes]
     if set(statuses) != {200}:
         raise SystemExit(f"not every call was answered: {dict(statuses)}")

@@ -6,7 +6,6 @@ The exit status is 0 if every outcome is as expected, 1 if one is not, and 128 +
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import signal
 import sys
@@ -22,18 +21,11 @@ import httpx
 from demo.table import Row, print_table
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
-from tests.support import ROOT
 from tests.support.attacks import attacks, genuine_requests, send
-from tests.support.processes import (
-    STOP_SIGNALS,
-    ChildFailedError,
-    accepts_connections,
-    free_port,
-    interrupts_held_back,
-    running,
-)
+from tests.support.processes import STOP_SIGNALS, ChildFailedError, interrupts_held_back
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer, ServerUnavailable, find_server
+from tests.support.servers import hypercorn, serve
 
 AWKWARD_KEY = "alice/ü 😀"
 
@@ -102,16 +94,9 @@ def _outcomes(folder: Path, service: str) -> Iterator[Row]:
 @contextmanager
 def _guarded_service(folder: Path, service: str, signer: RequestSigner) -> Iterator[tuple[str, RefusalLog]]:
     print("Starting the guarded service (hypercorn) ...")
-    port = free_port()
-    log = folder / "service.log"
-    with running(
-        [sys.executable, "-m", "hypercorn", service, "--bind", f"127.0.0.1:{port}"],
-        log=log,
-        env={**os.environ, "DEMO_IDENTITY_KEY": str(signer.public_key), "PYTHONIOENCODING": "utf-8"},
-        cwd=ROOT,
-        ready=lambda: accepts_connections(port),
-    ):
-        yield f"http://127.0.0.1:{port}", RefusalLog(log)
+    env = {"DEMO_IDENTITY_KEY": str(signer.public_key), "PYTHONIOENCODING": "utf-8"}
+    with serve(*hypercorn(service), env=env, log=folder / "service.log") as server:
+        yield server.url, RefusalLog(server.log)
 
 
 def _by_real_servers(program: Path, folder: Path, signer: RequestSigner, url: str, log: RefusalLog) -> Iterator[Row]:

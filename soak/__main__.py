@@ -5,15 +5,12 @@ wrong.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 
 from soak import in_process, tunnel
 from soak.control import Control
@@ -21,9 +18,7 @@ from soak.signing_server import signing_server
 from soak.tally import Tally
 from soak.traffic import Traffic, ingress, repeating
 from soak.watch import Memory, judge_log
-from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
-from tests.support.servers import Server
+from tests.support.servers import gunicorn, serve, uvicorn
 from tests.tunnel.public import HARM
 
 GUNICORN_WORKERS = 3
@@ -31,26 +26,8 @@ KEY_INTERVAL, CLOCK_INTERVAL, REPORT_INTERVAL = 3, 2, 20
 PLANTS = ("deaf", "unguarded", "error", "leak")
 
 
-@contextmanager
-def served(folder: Path, name: str, arguments: list[str], env: dict[str, str]) -> Iterator[tuple[Server, Memory, Path]]:
-    port, log = free_port(), folder / f"{name}.log"
-    argv = [sys.executable, "-m", *(argument.format(port=port) for argument in arguments)]
-    with running(
-        argv,
-        log=log,
-        env={**os.environ, **env},
-        cwd=ROOT,
-        ready=lambda: accepts_connections(port),
-        patience=2,  # the SDK takes SIGTERM away from uvicorn, which then does not end by itself
-    ) as child:
-        yield Server(port, log, child.pid), Memory(name, child.pid), log
-
-
-UVICORN = ["uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", "soak.asgi_app:app"]
-GUNICORN = [
-    *("gunicorn", "--bind=127.0.0.1:{port}", f"--workers={GUNICORN_WORKERS}", "--worker-class=gthread", "--threads=4"),
-    *("--no-control-socket", "soak.wsgi_app:app"),
-]
+UVICORN = uvicorn("soak.asgi_app:app")
+GUNICORN = gunicorn("soak.wsgi_app:app", f"--workers={GUNICORN_WORKERS}")
 
 
 def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
@@ -63,9 +40,10 @@ def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
             "DEMO_IDENTITY_KEY": str(signer.public_key),
         }
         with (
-            served(folder, "uvicorn", UVICORN, env) as (asgi, asgi_memory, asgi_log),
-            served(folder, "gunicorn", GUNICORN, env) as (wsgi, wsgi_memory, wsgi_log),
+            serve(*UVICORN, env=env, log=folder / "uvicorn.log") as asgi,
+            serve(*GUNICORN, env=env, log=folder / "gunicorn.log") as wsgi,
         ):
+            memories = [Memory("uvicorn", asgi.pid), Memory("gunicorn", wsgi.pid)]
             restate.register(f"http://127.0.0.1:{asgi.port}", use_http_11=True).raise_for_status()
             traffic = [Traffic("uvicorn", asgi, control, tally), Traffic("gunicorn", wsgi, control, tally)]
             work: list[Callable[[], None]] = [
@@ -73,10 +51,10 @@ def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
                 *[partial(ingress, restate, tally)] * 2,
             ]
             with repeating(work, tally):
-                _change(control, seconds, tally, [asgi_memory, wsgi_memory])
-        judge_log("uvicorn", asgi_log, tally)
-        judge_log("gunicorn", wsgi_log, tally)
-        return [f"{memory.name}: memory, {memory.judge(tally)}" for memory in (asgi_memory, wsgi_memory)]
+                _change(control, seconds, tally, memories)
+        judge_log("uvicorn", asgi.log, tally)
+        judge_log("gunicorn", wsgi.log, tally)
+        return [f"{memory.name}: memory, {memory.judge(tally)}" for memory in memories]
 
 
 def _change(control: Control, seconds: float, tally: Tally, memories: list[Memory]) -> None:
@@ -122,7 +100,7 @@ def main() -> int:
     print(f"{arguments.seconds:g} s; {versions}, Python {platform.python_version()}", flush=True)
     tally = Tally()
     in_process.flood(arguments.flood, tally)
-    in_process.threads(arguments.seconds / 20, tally)
+    in_process.threads(max(1.0, arguments.seconds / 20), tally)
     plants = ",".join(arguments.plant)
     memory = soak(arguments.seconds, tally, plants)
     memory.append(tunnel.soak(arguments.seconds / 2, tally, plants))

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.children import ROOT, ask, free_port, started
+from benchmarks.children import ask
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
-from benchmarks.signed import KeyPair, SignedRequest, with_signature_changed
+from benchmarks.signed import SignedRequest, with_signature_changed
+from tests.support import ROOT
+from tests.support.servers import hypercorn, serve, uvicorn
 
 APPS = ("bare", "guarded", "native")
 SERVERS = {
-    "uvicorn": ["uvicorn", "--log-level", "warning", "--no-access-log", "--port"],
-    "hypercorn": ["hypercorn", "--log-level", "ERROR", "--bind"],
+    "uvicorn": uvicorn("benchmarks.servers.served:app", "--no-access-log"),
+    "hypercorn": hypercorn("benchmarks.servers.served:app", "--log-level=ERROR"),
 }
 CASES = {
     "bare app": ("bare", "seen"),
@@ -41,14 +43,17 @@ def run(session: Session) -> Outcome:
         client.keep("new", session.pair.distinct(PATH, NEW_TOKENS))
         forged = session.pair.request(PATH)
         client.keep("forged", [_forged(forged)])
-        # All start at once: most of a start is imports.
-        served = {
-            name: {app: Served(stack, command, app, session.pair) for app in APPS} for name, command in SERVERS.items()
-        }
+        key = str(session.pair.public)
         cases = []
-        for server, apps in served.items():
+        for server, command in SERVERS.items():
+            ports = {
+                app: stack.enter_context(
+                    serve(*command, env={"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": key})
+                ).port
+                for app in APPS
+            }
             for label, (app, requests) in CASES.items():
-                port = apps[app].port()
+                port = ports[app]
                 if app != "bare":
                     client.load(port, "forged", 0.02, expect="401")
                 name = f"{server}: {label}"
@@ -83,21 +88,6 @@ def load_outcome(samples: Samples, latencies: dict[str, Samples]) -> Outcome:
             outcome.samples[series] = values[WARM_UP:]
             outcome.units[series] = "ns"
     return outcome
-
-
-class Served:
-    """One app in one server, in a process of its own."""
-
-    def __init__(self, stack: ExitStack, command: list[str], app: str, pair: KeyPair) -> None:
-        self._port = free_port()
-        address = f"127.0.0.1:{self._port}" if command[-1] == "--bind" else str(self._port)
-        env = {"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": str(pair.public)}
-        self._wait = stack.enter_context(started([*command, address, "benchmarks.servers.served:app"], self._port, env))
-
-    def port(self) -> int:
-        """Return the port that it listens on, as soon as it does."""
-        self._wait()
-        return self._port
 
 
 def _forged(genuine: SignedRequest) -> SignedRequest:

@@ -14,11 +14,13 @@ from typing import Any
 
 import trustme
 
-from benchmarks.children import ROOT, ask, free_port, started
+from benchmarks.children import ask
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.workloads.servers import WARM_UP, load_case, load_outcome
+from tests.support import ROOT
+from tests.support.servers import hypercorn, serve
 
 DIRECT, THROUGH = "hypercorn, directly", "through the tunnel"
 MEMORY = "memory of an idle connection, TLS"
@@ -37,15 +39,12 @@ def run(session: Session) -> Outcome:
     headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
     with ExitStack() as stack:
         client = stack.enter_context(_client())
-        port = free_port()
-        config = ["--config", "python:benchmarks.servers.hypercorn_config", "--log-level", "ERROR"]
-        server = ["hypercorn", *config, "--bind", f"127.0.0.1:{port}", "benchmarks.servers.served:app"]
-        wait = stack.enter_context(started(server, port, env))
+        config = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR")
+        server = stack.enter_context(serve(*hypercorn("benchmarks.servers.served:app", *config), env=env))
         cloud = client.ask("listen", name=THROUGH)["port"]
         stack.enter_context(_tunnelled(env, cloud, CONNECTIONS))
         client.ask("wait", name=THROUGH, connections=CONNECTIONS)
-        wait()
-        client.ask("dial", name=DIRECT, port=port, connections=CONNECTIONS)
+        client.ask("dial", name=DIRECT, port=server.port, connections=CONNECTIONS)
 
         def case(name: str, path: str) -> Case:
             def load() -> dict[str, Any]:

@@ -1,30 +1,18 @@
-"""248 requests that a real Restate server 1.7.12 signed: for services, objects with awkward keys, and workflows, over
-HTTP/1.1 and HTTP/2, with and without a mount prefix.
-"""
+"""What a real Restate server signed is accepted, and nothing that differs from it."""
 
 from __future__ import annotations
 
 import base64
-import json
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from restate_identity import IdentityVerifier, Reason, VerificationError, signed_path
-from tests.support import ROOT
-
-RECORDING, *REQUESTS = map(
-    json.loads, (ROOT / "tests" / "vectors" / "data" / "recorded_requests.jsonl").read_text("utf-8").splitlines()
-)
+from tests.support.recorded_requests import RECORDING, REQUESTS, header
 
 
 def verifier(now: float) -> IdentityVerifier:
     return IdentityVerifier([RECORDING["identity_key"]], clock=lambda: now)
-
-
-def header(request: dict[str, Any], name: str) -> str | None:
-    return dict(request["headers"]).get(name)
 
 
 def test_there_are_248_of_them() -> None:

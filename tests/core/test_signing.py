@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from restate_identity import IdentityVerifier, InvalidKeyError, Reason, VerificationError
 from restate_identity.signing import RequestSigner
-from tests.core.test_recorded_requests import RECORDING, REQUESTS, header
 from tests.support.forge import NOW, PATH
+from tests.support.recorded_requests import RECORDING, REQUESTS, header
 
 # The pair in the public sources of the Restate server, for its own tests.
 SEED = bytes.fromhex("f7befb86533d00c5f35a2da6853f98e1870b6bce015a7d59b8826e5be7de75ce")

@@ -1,81 +1,10 @@
-"""The page on the command line, run as it stands. ``python -m tests.docs.test_command_line_docs`` writes it anew."""
+"""The page on the command line, run as it stands. ``python -m tests.support.console`` writes it anew."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-
-from restate_identity.signing import RequestSigner
-from tests.tools.test_probe import ENDPOINTS, PAGE, served
-
-CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
-PORT = "127.0.0.1:9080"
-# What differs from run to run.
-VARYING = [
-    (r"publickeyv1_\w+", "publickeyv1_..."),
-    (r"eyJ[\w.-]+", "TOKEN"),
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", "LOCAL TIME"),
-    (r"\b1\d{9}\b", "UNIX TIME"),
-    (r"\b\d+(\.\d+)? seconds?\b", "SECONDS"),
-]
-
-
-def rewritten(page: str) -> str:
-    """Return *page* with what its commands print now."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONWARNINGS": "error",
-        }
-        for name in [name for name in environment if name.startswith("RESTATE_")]:
-            del environment[name]
-        endpoint = ""
-
-        def output(command: str) -> str:
-            nonlocal endpoint
-            if PORT in command and not endpoint:
-                key = str(RequestSigner.from_pem(Path(folder, "private.pem")).public_key)
-                log = Path(folder, "log")
-                url = stack.enter_context(served(ENDPOINTS["this library"], key, log))
-                endpoint = url.removeprefix("http://")
-            argv = ["/bin/sh", "-c", command.replace(PORT, endpoint)]
-            done = subprocess.run(
-                argv,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            status = f"[exit status {done.returncode}]\n" if done.returncode else ""
-            printed = done.stdout.replace(endpoint, PORT) if endpoint else done.stdout
-            return f"$ {command}\n{printed}{status}"
-
-        def block(found: re.Match[str]) -> str:
-            return "".join(output(line[2:]) for line in found[0].splitlines() if line.startswith("$ "))
-
-        return CONSOLE.sub(block, page)
-
-
-def without_what_varies(page: str) -> str:
-    for pattern, name in VARYING:
-        page = re.sub(pattern, name, page)
-    return page
+from tests.support.console import PAGE, rewritten, without_what_varies
 
 
 def test_every_command_of_the_page_prints_what_the_page_shows() -> None:
     page = PAGE.read_text("utf-8")
     assert without_what_varies(rewritten(page)) == without_what_varies(page)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")

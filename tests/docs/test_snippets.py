@@ -30,8 +30,8 @@ import pytest
 import restate
 
 from restate_identity.signing import RequestSigner
-from tests.docs.test_command_line_docs import without_what_varies
 from tests.support import ROOT
+from tests.support.console import without_what_varies
 from tests.support.processes import free_port, started
 
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -21,7 +18,7 @@ from websockets.sync.client import connect
 
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
-from tests.support.processes import accepts_connections, free_port, running
+from tests.support.servers import Server, python, serve
 from tests.support.wire import Exchange, Http1Exchange, Http2Exchange
 
 APP = "tests.support.asgi_app:app"
@@ -58,23 +55,6 @@ def token_field(token: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server of `asgi_app` that is running."""
-
-    port: int
-    log: Path
-
-    def wait_for_log(self, path: str) -> str:
-        """Return the line in the log that names *path*."""
-
-        def look() -> str | None:
-            *lines, _incomplete = self.log.read_text(errors="replace").split("\n")
-            return next((line for line in lines if f"'{path}'" in line), None)
-
-        return eventually(look)
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """A server and the protocol to speak with it."""
 
@@ -93,6 +73,16 @@ class Endpoint:
         return [event for event in noted if event.endswith(f" {path}")]
 
 
+def line_in_the_log(server: Server, path: str) -> str:
+    """Wait for a line in the log that names *path*."""
+
+    def look() -> str | None:
+        *lines, _incomplete = server.printed.split("\n")
+        return next((line for line in lines if f"'{path}'" in line), None)
+
+    return eventually(look)
+
+
 def eventually(look: Callable[[], Result | None]) -> Result:
     """Return the first result of *look* that is true."""
     deadline = time.monotonic() + TIMEOUT
@@ -103,19 +93,15 @@ def eventually(look: Callable[[], Result | None]) -> Result:
 
 
 @pytest.fixture(scope="module")
-def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+def server_named() -> Iterator[Callable[[str], Server]]:
     """Start each server when it is first asked for, and end all of them after the last test."""
     servers: dict[str, Server] = {}
     with ExitStack() as stack:
 
         def start(name: str) -> Server:
             if name not in servers:
-                port = free_port()
-                command = [sys.executable, "-m", *(part.format(port=port) for part in COMMANDS[name])]
-                log = tmp_path_factory.mktemp(name) / "log"
-                environment = {**os.environ, "IDENTITY_KEYS": str(SIGNER.public_key)}
-                stack.enter_context(running(command, ready=lambda: accepts_connections(port), log=log, env=environment))
-                servers[name] = Server(port, log)
+                environment = {"IDENTITY_KEYS": str(SIGNER.public_key)}
+                servers[name] = stack.enter_context(serve(*python(*COMMANDS[name]), env=environment))
             return servers[name]
 
         yield start
@@ -240,7 +226,7 @@ def test_a_request_that_is_not_proven_is_refused_and_the_app_does_not_run(
     assert refused.headers["content-type"] == "application/json"
     assert refused.content == REFUSAL_BODY
     assert endpoint.events(path) == []
-    assert f": {reason}: " in endpoint.server.wait_for_log(path)
+    assert f": {reason}: " in line_in_the_log(endpoint.server, path)
     # The twin: the same request, signed.
     assert endpoint.client.get(path, headers=signed(path)).status_code == 200
     assert endpoint.events(path) == [f"http {path}"]
@@ -523,7 +509,7 @@ def test_a_websocket_handshake_that_is_not_proven_is_refused_and_the_app_does_no
 
     # All of these servers offer the extension "Websocket Denial Response"; others answer with 403.
     assert refusal == (401, "RestateRequestIdentity", REFUSAL_BODY)
-    assert f": {reason}: " in websocket_server.wait_for_log(path)
+    assert f": {reason}: " in line_in_the_log(websocket_server, path)
     with connect(
         f"ws://127.0.0.1:{websocket_server.port}{path}", additional_headers=signed(path), proxy=None
     ) as accepted:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,10 +16,10 @@ from urllib.parse import quote, unquote
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
+from tests.support.processes import free_port
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer
+from tests.support.servers import hypercorn, serve, uvicorn
 
 AWKWARD_KEYS = {
     "plain": "alice",
@@ -70,23 +68,11 @@ def guarded_services(
     folder: Path, key: str, http: str = "HTTP/2", port: int | None = None
 ) -> Iterator[tuple[str, Path, Path]]:
     """Serve the guarded services; give their URL, the recording and the log."""
-    port = port or free_port()
-    recording, log = folder / "recording.jsonl", folder / "service.log"
-    app = "tests.support.recording_app:app"
-    command = {
-        "HTTP/2": ["hypercorn", app, "--bind", f"127.0.0.1:{port}"],
-        "HTTP/1.1": ["uvicorn", app, "--host", "127.0.0.1", "--port", str(port)],
-    }[http]
-    env = {**os.environ, "DEMO_IDENTITY_KEY": key, "RECORDING": str(recording)}
-    with running(
-        [sys.executable, "-m", *command],
-        log=log,
-        env=env,
-        cwd=ROOT,
-        ready=lambda: accepts_connections(port),
-        patience=2,  # the SDK takes SIGTERM away from uvicorn, which then does not end by itself
-    ):
-        yield f"http://127.0.0.1:{port}", recording, log
+    recording = folder / "recording.jsonl"
+    command = {"HTTP/2": hypercorn, "HTTP/1.1": uvicorn}[http]("tests.support.recording_app:app")
+    env = {"DEMO_IDENTITY_KEY": key, "RECORDING": str(recording)}
+    with serve(*command, env=env, port=port, log=folder / "service.log") as server:
+        yield server.url, recording, server.log
 
 
 @pytest.fixture(

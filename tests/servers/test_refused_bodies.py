@@ -7,7 +7,7 @@ genuine request to a refused one, and the guards of this library must lose none 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.support.invocation import CONTENT_TYPE, invocation_body
-from tests.support.servers import Server, serve, uvicorn
+from tests.support.servers import Server, granian, hypercorn, serve, uvicorn
 from tests.support.wire import TIMEOUT, Http2Connection, Http2Exchange, Http2Stream
 
 SIGNER = RequestSigner.generate()
@@ -28,9 +28,9 @@ FIRST, REST = BODY[:10], BODY[10:]
 GENUINE = 20
 KIBIBYTE, MEBIBYTE = 2**10, 2**20
 
-HTTP2 = {
-    "hypercorn": ("hypercorn", "--bind=127.0.0.1:{port}", "--keep-alive=600"),
-    "granian": ("granian", "--interface=asgi", "--host=127.0.0.1", "--port={port}"),
+HTTP2: dict[str, Callable[..., tuple[str, ...]]] = {
+    "hypercorn": lambda app, *options: hypercorn(app, "--keep-alive=600", *options),
+    "granian": granian,
 }
 OURS = [(server, guard) for server in HTTP2 for guard in ("middleware", "dependency")]
 # Behind granian the SDK's 401 waits for the end of the body, since it sends no part of its own before.
@@ -38,8 +38,7 @@ TWIN = ("hypercorn", "sdk")
 
 
 def running(server: str, guard: str, *options: str) -> AbstractContextManager[Server]:
-    program, *arguments = HTTP2[server]
-    return serve(program, *arguments, *options, f"tests.support.apps.sharing:{guard}", identity_key=KEY, patience=2)
+    return serve(*HTTP2[server](f"tests.support.apps.sharing:{guard}", *options), identity_key=KEY)
 
 
 @pytest.fixture(scope="module", params=[*OURS, TWIN], ids=" ".join)
@@ -234,9 +233,8 @@ def spooled_files(served: Server) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the files of another process")
 def test_around_django_the_asgi_middleware_refuses_before_the_body_is_written_to_disk() -> None:
     def spooled_before_the_end(app: str) -> list[str]:
-        program, *arguments = HTTP2["hypercorn"]
         with (
-            serve(program, *arguments, f"tests.support.apps.django_project:{app}", identity_key=KEY) as served,
+            serve(*HTTP2["hypercorn"](f"tests.support.apps.django_project:{app}"), identity_key=KEY) as served,
             Http2Exchange(served.port, "POST", PATH, FIELDS, body=True) as refused,
         ):
             # Django keeps 2.5 MB in memory.

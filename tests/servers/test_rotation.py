@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,9 @@ import httpx
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer
+from tests.support.servers import hypercorn, serve, uvicorn
 
 DEADLINE = 60.0
 DISCOVER = {"accept": "application/vnd.restate.endpointmanifest.v4+json"}
@@ -60,17 +58,8 @@ def service(tmp_path: Path) -> Iterator[tuple[Service, RequestSigner]]:
     signer = RequestSigner.generate()
     key_file = tmp_path / "keys"
     key_file.write_text(f"{signer.public_key}\n")
-    port = free_port()
-    service = Service(f"http://127.0.0.1:{port}", key_file, tmp_path / "service.log")
-    with running(
-        [sys.executable, "-m", "hypercorn", "tests.support.rotating_app:app", "--bind", f"127.0.0.1:{port}"],
-        log=service.log,
-        env={**os.environ, "KEY_FILE": str(key_file)},
-        cwd=ROOT,
-        ready=lambda: accepts_connections(port),
-        patience=2,
-    ):
-        yield service, signer
+    with serve(*hypercorn("tests.support.rotating_app:app"), env={"KEY_FILE": str(key_file)}) as server:
+        yield Service(server.url, key_file, server.log), signer
 
 
 @contextmanager
@@ -153,20 +142,14 @@ def test_a_bad_key_file_in_the_middle_of_it_costs_no_request(
 
 def test_a_leaked_key_is_dropped_though_a_stranger_held_all_descriptors_while_it_was_rotated(tmp_path: Path) -> None:
     leaked, new = RequestSigner.generate(), RequestSigner.generate()
-    key_file, log, port = tmp_path / "keys", tmp_path / "service.log", free_port()
+    key_file = tmp_path / "keys"
     key_file.write_text(f"{leaked.public_key}\n")
-    uvicorn = f"{sys.executable} -m uvicorn tests.support.rotating_app:app --port {port} --loop asyncio --no-access-log"
+    command = shlex.join(uvicorn("tests.support.rotating_app:app", "--loop=asyncio", "--no-access-log"))
+    limited = ("/bin/sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {command}")
     with (
-        running(
-            ["/bin/sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {uvicorn}"],
-            log=log,
-            env={**os.environ, "KEY_FILE": str(key_file)},
-            cwd=ROOT,
-            ready=lambda: accepts_connections(port),
-            patience=2,
-        ),
+        serve(*limited, env={"KEY_FILE": str(key_file)}) as server,
         # One connection, which the service keeps.
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=DEADLINE) as client,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=DEADLINE) as client,
         ExitStack() as idle,
     ):
 
@@ -176,27 +159,27 @@ def test_a_leaked_key_is_dropped_though_a_stranger_held_all_descriptors_while_it
         def until(happened: Callable[[], bool]) -> None:
             give_up_at = time.monotonic() + DEADLINE
             while not happened():
-                assert time.monotonic() < give_up_at, log.read_text()
+                assert time.monotonic() < give_up_at, server.printed
                 time.sleep(0.05)
 
         assert (status(leaked), status(new)) == (200, 401)
         for _ in range(2 * DESCRIPTORS):
-            idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE))
-        until(lambda: "out of system resource" in log.read_text())
+            idle.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE))
+        until(lambda: "out of system resource" in server.printed)
         replacement = tmp_path / "new"
         replacement.write_text(f"{new.public_key}\n")
         replacement.replace(key_file)
 
         def is_told() -> bool:
             assert status(leaked) == 200, "the last good keys stay in force"
-            return f"the key file {key_file} cannot be read: Too many open files" in log.read_text()
+            return f"the key file {key_file} cannot be read: Too many open files" in server.printed
 
         until(is_told)
         # The file has become old, and is as it was when it could not be opened.
         until(lambda: is_told() and time.time() > key_file.stat().st_ctime + YOUNG)
-        assert log.read_text().count("cannot be read") == 1, "told once, not at each look"
+        assert server.printed.count("cannot be read") == 1, "told once, not at each look"
         idle.close()
 
         until(lambda: status(new) == 200)
         assert status(leaked) == 401
-        assert log.read_text().count(f"now trusting {new.public_key}\n") == 1
+        assert server.printed.count(f"now trusting {new.public_key}\n") == 1

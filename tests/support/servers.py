@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +38,9 @@ class Server:
 
     def __init__(self, port: int, log: Path, pid: int) -> None:
         self.port = port
-        self._log = log
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self.pid = pid
         self._process = psutil.Process(pid)
 
     def request(self, path: str, headers: Headers = (), *, method: str = "POST", body: bytes = b"") -> Answer:
@@ -56,7 +58,7 @@ class Server:
 
     @property
     def printed(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self.log.read_text(errors="replace")
 
     def memory(self) -> int:
         """Return how many bytes of memory the server and its workers take."""
@@ -83,25 +85,52 @@ class Server:
 
 
 @contextmanager
-def serve(program: str, *arguments: str, identity_key: str, patience: float = 15.0) -> Iterator[Server]:
-    """Run the module *program* of this Python with *arguments*, where ``{port}`` stands for the port to listen on.
+def serve(
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    identity_key: str | None = None,
+    port: int | None = None,
+    log: Path | None = None,
+    cwd: Path | None = None,
+    patience: float = 2.0,
+) -> Iterator[Server]:
+    """Run *command*, where ``{port}`` stands for the port to listen on, and give the server when it does.
+
+    It can import from this repository wherever it runs.
 
     Args:
-        patience: As for `running`; the SDK takes SIGTERM away from some servers, which then do not end by themselves.
+        env: Variables beside those of this process.
+        identity_key: The variable ``IDENTITY_KEY``, for short.
+        port: A free one by default.
+        log: Where what it prints goes; a temporary file by default.
+        cwd: Where it runs; a temporary folder by default.
+        patience: As for `started`. The SDK takes SIGTERM away from some servers, which then do not end by themselves.
     """
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="served-") as folder:
-        log = Path(folder, "log")
-        argv = [sys.executable, "-m", program, *(part.format(port=port) for part in arguments)]
-        env = {**os.environ, "IDENTITY_KEY": identity_key, "PYTHONPATH": str(ROOT)}
+    port = port or free_port()
+    with tempfile.TemporaryDirectory(prefix="served-") as temporary:
+        folder = Path(temporary)
+        log = log or folder / "log"
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        if identity_key is not None:
+            variables["IDENTITY_KEY"] = identity_key
         with running(
-            argv, log=log, env=env, cwd=Path(folder), ready=lambda: accepts_connections(port), patience=patience
+            [part.replace("{port}", str(port)) for part in command],
+            log=log,
+            env=variables,
+            cwd=cwd or folder,
+            ready=lambda: accepts_connections(port),
+            patience=patience,
         ) as child:
             yield Server(port, log, child.pid)
 
 
+def python(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs *module* in this Python."""
+    return (sys.executable, "-m", module, *arguments)
+
+
 def gunicorn(app: str, *options: str) -> tuple[str, ...]:
-    return (
+    return python(
         "gunicorn",
         "--bind=127.0.0.1:{port}",
         "--workers=1",
@@ -115,8 +144,16 @@ def gunicorn(app: str, *options: str) -> tuple[str, ...]:
 
 
 def waitress(app: str) -> tuple[str, ...]:
-    return ("waitress", "--listen=127.0.0.1:{port}", app)
+    return python("waitress", "--listen=127.0.0.1:{port}", app)
 
 
 def uvicorn(app: str, *options: str) -> tuple[str, ...]:
-    return ("uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", *options, app)
+    return python("uvicorn", "--host=127.0.0.1", "--port={port}", "--log-level=warning", *options, app)
+
+
+def hypercorn(app: str, *options: str) -> tuple[str, ...]:
+    return python("hypercorn", "--bind=127.0.0.1:{port}", *options, app)
+
+
+def granian(app: str, *options: str) -> tuple[str, ...]:
+    return python("granian", "--interface=asgi", "--host=127.0.0.1", "--port={port}", *options, app)

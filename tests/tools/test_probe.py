@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -19,58 +16,25 @@ import pytest
 from restate_identity.probe import MAX_SERVICES, Finding, ProbeError, Report, cases, probe
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
-from tests.tools.probed.typescript import installed_service
+from tests.support.probed.endpoints import ENDPOINTS, served
+from tests.support.processes import free_port
+from tests.support.servers import uvicorn
 
 COMMAND = [sys.executable, "-m", "restate_identity", "probe"]
 PAGE = ROOT / "docs" / "command-line.md"
 LENIENCE_OF_PYTHON = {"no-kid", "repeated-header", "array-audience"}
 LENIENCE_OF_TYPESCRIPT = {"no-kid", "array-audience"}
-NODE = shutil.which("node") or "node"
-
-
-def hypercorn(app: str) -> Callable[[int], Sequence[str]]:
-    return lambda port: [sys.executable, "-m", "hypercorn", f"--bind=127.0.0.1:{port}", app]
-
-
-def uvicorn(app: str) -> Callable[[int], Sequence[str]]:
-    return lambda port: [sys.executable, "-m", "uvicorn", f"--port={port}", "--log-level=warning", app]
-
-
-ENDPOINTS = {
-    "this library": hypercorn("integrations.restate_sdk.app:app"),
-    "Python SDK": hypercorn("tests.tools.probed.sdk_app:native"),
-    "TypeScript SDK": lambda _: [NODE, str(installed_service() / "service.mjs")],
-    "no verifier": hypercorn("tests.tools.probed.sdk_app:unguarded"),
-}
-
-
-@contextmanager
-def served(command: Callable[[int], Sequence[str]], key: str, log: Path) -> Iterator[str]:
-    """Run an endpoint that trusts *key*; yield its URL."""
-    port = free_port()
-    env = {
-        **os.environ,
-        "IDENTITY_KEY": key,
-        "RESTATE_IDENTITY_KEY": key,
-        "PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-    }
-    # The SDK takes SIGTERM away from its server, and nothing of it is kept: it is killed.
-    with running(command(port), log=log, env=env, ready=lambda: accepts_connections(port), patience=0.0):
-        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
-def urls(restate_identity_keys: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+def urls(restate_identity_keys: list[str]) -> Iterator[Callable[[str], str]]:
     """Start an endpoint when it is first asked for."""
-    folder, started = tmp_path_factory.mktemp("probed"), dict[str, str]()
+    started = dict[str, str]()
     with ExitStack() as stack:
 
         def url(name: str) -> str:
             if name not in started:
-                log = folder / name.replace(" ", "-")
-                started[name] = stack.enter_context(served(ENDPOINTS[name], restate_identity_keys[0], log))
+                started[name] = stack.enter_context(served(ENDPOINTS[name](), restate_identity_keys[0])).url
             return started[name]
 
         yield url
@@ -100,11 +64,9 @@ def test_this_library_is_sound(urls: Callable[[str], str], pem: str) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_over_http1_it_is_sound_too(
-    restate_identity_keys: list[str], restate_signer: RequestSigner, tmp_path: Path
-) -> None:
-    with served(uvicorn("integrations.restate_sdk.app:app"), restate_identity_keys[0], tmp_path / "log") as url:
-        report = probe(url, signer=restate_signer)
+def test_over_http1_it_is_sound_too(restate_identity_keys: list[str], restate_signer: RequestSigner) -> None:
+    with served(uvicorn("integrations.restate_sdk.app:app"), restate_identity_keys[0]) as server:
+        report = probe(server.url, signer=restate_signer)
     assert (report.http_version, report.findings) == ("HTTP/1.1", ())
 
 

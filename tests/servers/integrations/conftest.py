@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +10,8 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.lambda_service import REGION
 from tests.servers.integrations.serving import NO_PATIENCE, Launcher, Served
-from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
 from tests.support.restate_server import RestateServer
+from tests.support.servers import python, serve
 
 
 @pytest.fixture(scope="session")
@@ -24,19 +21,11 @@ def signer(identity_pem: Path) -> RequestSigner:
 
 
 @pytest.fixture(scope="session")
-def aws_lambda(signer: RequestSigner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def aws_lambda(signer: RequestSigner) -> Iterator[Served]:
     """AWS Lambda, with the function in ``integrations/aws_lambda``."""
-    port = free_port()
-    served = Served(f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("lambda") / "function.log")
-    with running(
-        [sys.executable, "-m", "tests.servers.integrations.lambda_service", str(port), str(signer.public_key)],
-        log=served.log,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        ready=lambda: accepts_connections(port),
-        patience=NO_PATIENCE,
-    ):
-        yield served
+    command = python("tests.servers.integrations.lambda_service", "{port}", str(signer.public_key))
+    with serve(*command, env={"PYTHONUNBUFFERED": "1"}, patience=NO_PATIENCE) as server:
+        yield Served(server.url, server.log)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.forge import claims, header, token
 from tests.support.invocation import CONTENT_TYPE, invocation_body
-from tests.support.processes import free_port, running
+from tests.support.processes import free_port
+from tests.support.servers import serve
 
 INTEGRATIONS = ROOT / "integrations"
 
@@ -81,34 +82,18 @@ class Launcher:
     ) -> Served:
         """Run the *command* for a free port in *folder* and return when it answers HTTP requests."""
         port = free_port()
-        served = Served(f"http://127.0.0.1:{port}", self._folders.mktemp("served") / "server.log")
         environment = {
-            **os.environ,
             # `python` and what is installed beside it are those of the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "RESTATE_IDENTITY_KEY": self._identity_key,
             **(env or {}),
         }
-        self._running.enter_context(
-            running(
-                command(port),
-                log=served.log,
-                cwd=INTEGRATIONS / folder,
-                env=environment,
-                ready=lambda: _answers(served.url),
-                patience=NO_PATIENCE,
-            )
+        log = self._folders.mktemp("served") / "server.log"
+        server = self._running.enter_context(
+            serve(*command(port), env=environment, port=port, log=log, cwd=INTEGRATIONS / folder, patience=NO_PATIENCE)
         )
-        return served
-
-
-def _answers(url: str) -> bool:
-    try:
-        HTTP.get(url)
-    except httpx.TransportError:
-        return False
-    return True
+        return Served(server.url, server.log)
 
 
 def _unsigned(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:  # noqa: ARG001

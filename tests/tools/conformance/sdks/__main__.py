@@ -18,7 +18,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port, running
+from tests.support.processes import free_port
+from tests.support.servers import serve
 from tests.support.wire import Http2Exchange
 from tests.tools.conformance.judges import node_modules, present
 from tests.vectors.forge import OWN
@@ -106,11 +106,8 @@ SDKS = (
 def served(sdk: Sdk) -> Iterator[int]:
     """Run the service of *sdk* for the time of a ``with`` block; gives its port."""
     port = free_port()
-    command = sdk.command(port, OWN.text)
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        log = Path(folder, "log")
-        with running(command, log=log, ready=lambda: accepts_connections(port), deadline=300.0, patience=0.0):
-            yield port
+    with serve(*sdk.command(port, OWN.text), port=port, patience=0.0):
+        yield port
 
 
 def status(port: int, case: dict[str, Any], http2: bool = False) -> int | None:
