@@ -7,13 +7,13 @@ are proven to do the work before they are timed, see `prove`.
 
 from __future__ import annotations
 
-import base64
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.signed import KeyPair, SignedRequest, raw_signature, with_signature_changed
 from restate_identity import CacheInfo, IdentityVerifier, PublicKey
+from tests.support.base64url import base64url
 
 SEEN = "this project: verify_signature"
 VERIFY = "this project: verify, all headers"
@@ -197,7 +197,7 @@ def _authlib(key: PublicKey) -> Contender:
 
 
 def _jwk(key: PublicKey) -> dict[str, str | list[str]]:
-    return {"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(key.raw).rstrip(b"=").decode()}
+    return {"kty": "OKP", "crv": "Ed25519", "x": base64url(key.raw)}
 
 
 def _accepts(contender: Contender, request: SignedRequest) -> bool:

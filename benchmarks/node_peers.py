@@ -5,7 +5,6 @@ They are installed into `.cache/` from the lock in `benchmarks/node/` and live i
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from benchmarks import children
 from benchmarks.contenders import Contender, ContenderError, prove
 from benchmarks.measure import Case
 from benchmarks.signed import KeyPair, SignedRequest
+from tests.support.base64url import base64url
 
 SOURCES = Path(__file__).parent / "node"
 INSTALLED = Path(__file__).parent.parent / ".cache" / "benchmarks-node"
@@ -66,7 +66,7 @@ class _Child:
     """The Node process and its JSON lines."""
 
     def __init__(self, pair: KeyPair, stack: ExitStack) -> None:
-        x = base64.urlsafe_b64encode(pair.public.raw).rstrip(b"=").decode()
+        x = base64url(pair.public.raw)
         jwk = json.dumps({"kty": "OKP", "crv": "Ed25519", "x": x})
         self._process = stack.enter_context(
             subprocess.Popen(

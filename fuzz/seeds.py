@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -11,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.support import ROOT
+from tests.support.base64url import from_base64url
 
 VECTORS = ROOT / "tests" / "vectors"
 TOKEN, SCHEME = "x-restate-jwt-v1", "x-restate-signature-scheme"
@@ -29,7 +29,7 @@ KEYS = sorted({key for case in CASES if case["verdict"] == "valid" for key in ca
 
 
 def decoded(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    return from_base64url(part)
 
 
 def value(headers: list[tuple[str, str]], name: str) -> str:

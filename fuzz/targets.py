@@ -23,6 +23,8 @@ from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, S
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
 from tests.support import forge
+from tests.support.base64url import base64url
+from tests.support.clock import Clock
 from tests.support.lambda_events import SOURCES
 
 
@@ -44,14 +46,7 @@ class Target(NamedTuple):
     seeds: Callable[[], list[bytes]]
 
 
-class _Clock:
-    now: float = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-clock = _Clock()
+clock = Clock(NOW)
 # Without a cache every token is a new one.
 verifier = IdentityVerifier(KEYS, clock=clock, cache_size=0)
 
@@ -147,7 +142,7 @@ _forge_verifier = IdentityVerifier([forge.KEY], clock=lambda: forge.NOW, cache_s
 
 def _claims(data: bytes) -> Attempt:
     header, _, payload = data.partition(b"\n")
-    token = forge.signed(forge.base64url(header), forge.base64url(payload))
+    token = forge.signed(base64url(header), base64url(payload))
 
     def judge(outcome: Identity | VerificationError) -> None:
         if isinstance(outcome, VerificationError):

@@ -22,6 +22,7 @@ from restate_identity import IdentityVerifier, InvalidKeyError, Reason, Verifica
 from restate_identity.guard import RequestGuard
 from restate_identity.keyring import MAX_FILE_SIZE, VARIABLES, KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
+from tests.support.clock import Clock
 from tests.support.odd_files import as_nobody, no_descriptors, nobody_s_folder
 
 PATH = "/invoke/Greeter/greet"
@@ -45,16 +46,6 @@ def accepts(verifier: IdentityVerifier, signer: RequestSigner) -> bool:
             raise
         return False
     return True
-
-
-class Clock:
-    """A clock that stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def replace(path: Path, content: str | bytes) -> None:

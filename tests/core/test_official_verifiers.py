@@ -17,7 +17,8 @@ from restate._internal import (  # type: ignore[import-not-found]  # a native mo
 )
 
 from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError
-from tests.support.forge import FOREIGN_KEY, KEY, PATH, base64url, claims, compact_json, header, token
+from tests.support.base64url import base64url
+from tests.support.forge import FOREIGN_KEY, KEY, PATH, claims, compact_json, header, token
 
 # The SDK's verifier has no clock to set.
 NOW = int(time.time())

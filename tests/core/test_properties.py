@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from restate_identity import Identity, IdentityVerifier, Reason, VerificationError, signed_path
 from restate_identity.signing import RequestSigner
-from tests.support.forge import KEY, NOW, PATH, base64url, token, verifier
+from tests.support.base64url import base64url
+from tests.support.forge import KEY, NOW, PATH, token, verifier
 from tests.support.forge import claims as forged_claims
 
 SIGNER = RequestSigner.generate()

@@ -5,7 +5,6 @@ A case is (what is wrong, the scheme and token refused, the reason, the scheme a
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ import pytest
 
 from restate_identity import Reason, VerificationError
 from restate_identity.signing import RequestSigner
+from tests.support.base64url import base64url, from_base64url
 from tests.support.forge import (
     FOREIGN_KEY,
     KEY,
     NOW,
     PATH,
-    base64url,
     claims,
     compact_json,
     header,
@@ -56,7 +55,7 @@ def nested(depth: int) -> str:
 HEADER, PAYLOAD, SIGNATURE = token().split(".")
 # As many characters as make the JOSE header's base64url 1,024 long.
 HEADER_FILL = 768 - len(compact_json(header(x="")))
-SIGNATURE_BYTES = base64.urlsafe_b64decode(SIGNATURE + "==")
+SIGNATURE_BYTES = from_base64url(SIGNATURE)
 
 
 def with_signature(wrong: str, signature: str, payload: dict[str, Any] | bytes | None = None) -> Case:
@@ -542,7 +541,7 @@ def test_of_the_last_characters_of_a_part_only_the_canonical_ones_are_accepted(t
     stem = payload + "A" * (tail - 1) if tail else payload[:-1]
     for character in ALPHABET:
         part = stem + character
-        decoded = base64.urlsafe_b64decode(part + "==") if tail != 1 else b""
+        decoded = from_base64url(part) if tail != 1 else b""
         is_canonical = tail != 1 and base64url(decoded) == part
         # Canonical or not, the claims are no JSON any more, or another one: only how far the token gets is compared.
         is_malformed = reason_of("v1", signed(HEADER, part)) is Reason.MALFORMED_TOKEN

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from urllib.parse import unquote
 
 import pytest
 
 from restate_identity import IdentityVerifier, Reason, VerificationError, signed_path
+from tests.support.base64url import base64url, from_base64url
 from tests.support.recorded_requests import RECORDING, REQUESTS, header
 
 
@@ -69,9 +69,9 @@ def test_every_one_is_refused_with_a_bit_of_its_signature_flipped() -> None:
     subject = verifier(RECORDING["captured_from"])
     for number, request in enumerate(REQUESTS):
         signed, _, signature = str(header(request, "x-restate-jwt-v1")).rpartition(".")
-        raw = bytearray(base64.urlsafe_b64decode(signature + "=="))
+        raw = bytearray(from_base64url(signature))
         raw[number % 64] ^= 1 << number % 8
-        forged = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        forged = base64url(raw)
         with pytest.raises(VerificationError) as refusal:
             subject.verify_signature(request["path"], "v1", f"{signed}.{forged}")
         assert refusal.value.reason is Reason.BAD_SIGNATURE

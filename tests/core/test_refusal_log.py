@@ -14,6 +14,7 @@ from restate_identity._refusal_log import RefusalLog
 from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
 from tests.support import forge
+from tests.support.clock import Clock
 
 PATH = "/invoke/Greeter/greet"
 UNSIGNED = VerificationError(Reason.UNSIGNED, "the server does not sign")
@@ -21,16 +22,6 @@ EXPIRED = VerificationError(Reason.EXPIRED, "too late")
 # What docs/operating.md promises.
 BURST = 100
 INTERVAL = 10
-
-
-class Clock:
-    """A clock that stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

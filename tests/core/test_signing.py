@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from restate_identity import IdentityVerifier, InvalidKeyError, Reason, VerificationError
 from restate_identity.signing import RequestSigner
+from tests.support.base64url import from_base64url
 from tests.support.forge import NOW, PATH
 from tests.support.recorded_requests import RECORDING, REQUESTS, header
 
@@ -40,12 +41,12 @@ def test_the_signed_bytes_are_those_of_the_recorded_server() -> None:
     signer = RequestSigner.generate()
     for request in REQUESTS:
         recorded_header, recorded_payload, _ = str(header(request, "x-restate-jwt-v1")).split(".")
-        claims = json.loads(base64.urlsafe_b64decode(recorded_payload + "=="))
+        claims = json.loads(from_base64url(recorded_payload))
         ours = signer.token(request["path"], subject=claims.get("sub"), now=claims["iat"])
         our_header, our_payload, _ = ours.split(".")
         assert our_payload == recorded_payload
-        recorded_jose = base64.urlsafe_b64decode(recorded_header + "==").decode()
-        our_jose = base64.urlsafe_b64decode(our_header + "==").decode()
+        recorded_jose = from_base64url(recorded_header).decode()
+        our_jose = from_base64url(our_header).decode()
         assert our_jose == recorded_jose.replace(RECORDING["identity_key"], str(signer.public_key))
 
 

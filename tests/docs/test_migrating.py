@@ -13,7 +13,8 @@ import pytest
 from restate_identity import InvalidKeyError, PublicKey, VerificationError
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
-from tests.vectors.forge import base64url, compact_json, restate_form
+from tests.support.base64url import base64url
+from tests.vectors.forge import compact_json, restate_form
 
 PAGE = (ROOT / "docs" / "migrating.md").read_text("utf-8")
 TABLE = PAGE.split("| request | by hand | here |")[1].split("\n\n")[0]

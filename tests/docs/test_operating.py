@@ -19,6 +19,7 @@ from restate_identity.guard import RequestGuard
 from restate_identity.keyring import VARIABLES, KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
+from tests.support.clock import Clock
 
 PAGE = (ROOT / "docs" / "operating.md").read_text("utf-8")
 SIGNER = RequestSigner.generate()
@@ -39,13 +40,6 @@ def column(heading: str) -> list[str]:
     """Return the first column of the table with this first heading, without the backquotes."""
     table = PAGE.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0]
     return re.findall(r"^\| `([^`]*)`", table, flags=re.MULTILINE)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_the_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

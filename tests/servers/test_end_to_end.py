@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 import uuid
@@ -16,6 +15,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from restate_identity.signing import RequestSigner
+from tests.support.base64url import from_base64url
 from tests.support.processes import free_port
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer
@@ -180,6 +180,6 @@ def test_a_server_sees_the_refusal_of_an_invocation_whose_body_it_has_not_ended(
 
 
 def issued_at(token: str) -> int:
-    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    claims = json.loads(from_base64url(token.split(".")[1]))
     issued: int = claims["iat"]
     return issued

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from demo.table import Row
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
+from tests.support.base64url import base64url, from_base64url
 from tests.support.invocation import CONTENT_TYPE, MANIFEST_TYPE, invocation_body, invocation_result
 from tests.support.refusals import RefusalLog
 
@@ -63,7 +63,7 @@ def attacks(signer: RequestSigner) -> Iterator[Request]:
     assert isinstance(our_key, Ed25519PrivateKey)
     their_key = Ed25519PrivateKey.generate()
     stranger = RequestSigner(their_key)
-    their_jwk = {"kty": "OKP", "crv": "Ed25519", "x": _base64url(stranger.public_key.raw)}
+    their_jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64url(stranger.public_key.raw)}
 
     yield Request("no headers at all", (), Reason.MISSING_SCHEME)
     yield Request("no headers, path begins like /health", (), Reason.MISSING_SCHEME, path=f"/health{ADD}")
@@ -169,21 +169,17 @@ def _token(token: str) -> Headers:
 
 def _jws(header: object, claims: object, sign: Callable[[bytes], bytes]) -> str:
     signed = f"{_encoded(header)}.{_encoded(claims)}"
-    return f"{signed}.{_base64url(sign(signed.encode()))}"
+    return f"{signed}.{base64url(sign(signed.encode()))}"
 
 
 def _hs256(secret: str) -> Callable[[bytes], bytes]:
     return lambda message: hmac.digest(secret.encode(), message, hashlib.sha256)
 
 
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _encoded(value: object) -> str:
-    return _base64url(json.dumps(value).encode())
+    return base64url(json.dumps(value).encode())
 
 
 def _decoded(part: str) -> dict[str, object]:
-    value: dict[str, object] = json.loads(base64.urlsafe_b64decode(part + "=="))
+    value: dict[str, object] = json.loads(from_base64url(part))
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from restate_identity import IdentityVerifier
-from tests.vectors.forge import FOREIGN, OWN, PATH, TIME, Forge, base64url, compact_json
+from tests.vectors.forge import FOREIGN, OWN, PATH, TIME, Forge, compact_json
 from tests.vectors.forge import signed as signed_by
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "KEY",
     "NOW",
     "PATH",
-    "base64url",
     "claims",
     "compact_json",
     "header",

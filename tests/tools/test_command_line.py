@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from restate_identity import IdentityVerifier, PublicKey
 from restate_identity.signing import RequestSigner
-from tests.support.forge import base64url, compact_json
+from tests.support.base64url import base64url
+from tests.support.forge import compact_json
 
 COMMAND = [sys.executable, "-m", "restate_identity"]
 PATH = "/invoke/Greeter/greet"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any, NamedTuple
 
 import base58
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.support.base64url import base64url
 
 TIME = 1_795_381_017
 """When the cases of the files happen, in Unix seconds."""
@@ -56,10 +57,6 @@ def restate_form(raw: bytes) -> str:
 OWN = KeyPair(b"the owner's key of the vectors..")
 SECOND = KeyPair(b"the owner's next key, to rotate.")
 FOREIGN = KeyPair(b"the key of somebody else's cloud")
-
-
-def base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def compact_json(value: object) -> bytes:

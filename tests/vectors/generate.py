@@ -7,13 +7,13 @@ set. The recorded requests are left out there: nobody can sign them again.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.base64url import from_base64url
 from tests.vectors import requests, tokens
 from tests.vectors.forge import OWN, SCHEME_HEADER, TIME, TOKEN_HEADER, Case, Forge
 
@@ -62,7 +62,7 @@ def recorded() -> dict[str, Any]:
                 "time": recording["captured_from"],
                 "verdict": "valid",
                 "reason": None,
-                "subject": json.loads(base64.urlsafe_b64decode(payload + "==")).get("sub"),
+                "subject": json.loads(from_base64url(payload)).get("sub"),
                 "flags": ["recorded"],
             }
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+from tests.support.base64url import base64url
 from tests.vectors.ed25519 import (
     BASE,
     NEUTRAL,
@@ -27,7 +28,6 @@ from tests.vectors.forge import (
     TOKEN_HEADER,
     Case,
     Forge,
-    base64url,
     restate_form,
     with_token,
 )

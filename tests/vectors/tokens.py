@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Iterator
 from typing import Any
 
+from tests.support.base64url import base64url
 from tests.vectors.ed25519 import BASE, NEUTRAL, ORDER_2, ORDER_4, ORDER_8, L, P, challenge, secret_scalar, sign
 from tests.vectors.forge import (
     FOREIGN,
@@ -13,7 +14,6 @@ from tests.vectors.forge import (
     PATH,
     Case,
     Forge,
-    base64url,
     compact_json,
     restate_form,
     signed,

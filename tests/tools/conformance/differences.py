@@ -5,7 +5,6 @@ Each difference is recognised in the request itself, read as laxly as can be, an
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import string
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 
+from tests.support.base64url import from_base64url
 from tests.tools.conformance.judges import Request, openssl_key
 from tests.vectors.ed25519 import NEUTRAL
 
@@ -50,7 +50,7 @@ def read(request: Request) -> Reading:
 
 def _bytes(part: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(part + "==")
+        return from_base64url(part)
     except (binascii.Error, ValueError):
         return b""
 

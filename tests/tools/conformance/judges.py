@@ -25,6 +25,7 @@ from restate._internal import (  # type: ignore[import-not-found]  # a native mo
 
 from restate_identity import IdentityVerifier, InvalidKeyError, VerificationError
 from tests.support import ROOT
+from tests.support.clock import Clock
 
 HERE = Path(__file__).parent
 
@@ -56,7 +57,7 @@ class Judge(NamedTuple):
 
 def verdict(request: Request) -> str | None:
     """The reason for which this project refuses *request*, or None."""
-    now.value = request.time
+    now.now = request.time
     verifier = _verifier(request.keys)
     if isinstance(verifier, str):
         return verifier
@@ -67,14 +68,7 @@ def verdict(request: Request) -> str | None:
     return None
 
 
-class _Clock:
-    value = 0.0
-
-    def __call__(self) -> float:
-        return self.value
-
-
-now = _Clock()
+now = Clock()
 
 
 @lru_cache(maxsize=1024)

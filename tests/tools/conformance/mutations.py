@@ -6,14 +6,14 @@ headers. Where the change would only break the signature, it is signed again as 
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from tests.support.base64url import base64url, from_base64url
 from tests.tools.conformance.judges import Request
-from tests.vectors.forge import FOREIGN, OWN, PATH, SECOND, Forge, base64url, compact_json, signed
+from tests.vectors.forge import FOREIGN, OWN, PATH, SECOND, Forge, compact_json, signed
 
 T = TypeVar("T")
 
@@ -223,4 +223,4 @@ class Mutator:
 
 
 def _decoded(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    return from_base64url(part)

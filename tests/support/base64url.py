@@ -1,0 +1,13 @@
+"""base64url without padding, beside the library's own, which is strict: this reads what a forger would write, too."""
+
+from __future__ import annotations
+
+import base64
+
+
+def base64url(raw: bytes | bytearray) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
