@@ -13,7 +13,8 @@ from tests.support.forge import PATH, token, verifier
 ON_A_SMALL_STACK = """
 import threading
 from restate_identity import VerificationError
-from tests.support.forge import PATH, base64url, verifier
+from tests.support.base64url import base64url
+from tests.support.forge import PATH, verifier
 
 def judge(header):
     try:
