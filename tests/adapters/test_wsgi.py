@@ -164,16 +164,20 @@ def test_script_name_and_path_info_together_are_the_path(script_name: str, path_
 def test_an_absent_script_name_or_path_info_is_empty() -> None:
     environ = environment("/", SCRIPT_NAME="/open", **UNSIGNED)
     del environ["PATH_INFO"]
-    assert Call(guarded(Application(), exempt_paths=lambda _: True), environ).status == "200 OK"
+    guard = guarded(Application(), exempt_paths=lambda path: path in ("/open", ""))
+    assert Call(guard, environ).status == "200 OK"
     environ = environment()
     del environ["SCRIPT_NAME"]
     assert Call(guarded(Application()), environ).status == "200 OK"
 
 
 @pytest.mark.parametrize(
-    ("script_name", "path_info"), [("/prefix/invoke/Greeter", "/greet"), (PATH, ""), ("/invoke", "/Greeter/greet")]
+    ("script_name", "path_info"),
+    [("/prefix/invoke/Greeter", "/greet"), (PATH, ""), ("/invoke", "/Greeter/greet"), (".", PATH)],
 )
-def test_a_mount_point_that_takes_a_part_of_what_was_signed_is_refused(script_name: str, path_info: str) -> None:
+def test_a_mount_point_that_is_none_or_takes_a_part_of_what_was_signed_is_refused(
+    script_name: str, path_info: str
+) -> None:
     assert Call(guarded(Application()), environment(path_info, signed=PATH, SCRIPT_NAME=script_name)).answer == REFUSAL
 
 
@@ -197,6 +201,7 @@ def test_a_path_that_was_sent_in_a_form_with_two_meanings_is_refused(variable: s
         f"http://host{PATH}",
         "/invoke%2FGreeter/greet",
         f"{PATH}\xe9",
+        f"{PATH}\u20ac",
     ):
         assert Call(guarded(Application()), environment(**{variable: target})).answer == REFUSAL, target
     for target in (PATH, f"{PATH}?a=b#c", PATH.replace("G", "%47")):
