@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from functools import wraps
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from hypothesis import settings
 from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
+
+LIMIT = 120.0
 
 # The workers are measured, not the servers that they start: coverage of those would slow them down and prove nothing.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -32,6 +37,25 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def _no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Let an async test that hangs fail."""
+    test = pyfuncitem.obj
+    if iscoroutinefunction(test):
+
+        @wraps(test)
+        async def limited(**arguments: object) -> None:
+            await asyncio.wait_for(test(**arguments), LIMIT)
+
+        pyfuncitem.obj = limited
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What async tests run on."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")

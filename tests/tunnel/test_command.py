@@ -102,67 +102,58 @@ async def tunnel(cloud: Cloud, folder: Path, *options: str, **variables: str) ->
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("takes_sigterm", [False, True])
-def test_a_signal_waits_for_what_is_in_flight(tmp_path: Path, stop: signal.Signals, takes_sigterm: bool) -> None:
-    async def test() -> None:
-        variables = {"TAKE_SIGTERM": "1"} if takes_sigterm else {}
-        async with Cloud(None) as cloud, tunnel(cloud, tmp_path, **variables) as here:
-            while not cloud.lines:
-                assert here.process.returncode is None, here.printed()
-                await asyncio.sleep(0.02)
-            line = await cloud.line(0)
-            handshake = await line.opened_handshake()
-            assert await here.health() == 503  # not accepted yet
-            handshake.trailers(line.outcome())
-            await here.until_healthy(200)
-            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await here.until_printed("in flight")
-            here.process.send_signal(stop)
-            await line.until(lambda: bool(line.goaways))
-            assert await here.health() == 503  # it drains
-            refused = await line.request(f"{PREFIX}{PATH}", SIGNER.headers(PATH))
-            assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
-            assert here.process.returncode is None
-            here.released.touch()
-            assert (await exchange.whole()).body == b"finished"
-            assert await here.process.wait() == 0
-            assert "shut down" in here.printed()
-            assert ("the application saw SIGTERM" in here.printed()) == (takes_sigterm and stop == signal.SIGTERM)
-            assert "the deployment to register is https://tunnel.test:9080/" in here.printed()
-            assert TOKEN not in here.printed()
-            assert here.printed().count("in flight\n") == 1
-
-    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+async def test_a_signal_waits_for_what_is_in_flight(tmp_path: Path, stop: signal.Signals, takes_sigterm: bool) -> None:
+    variables = {"TAKE_SIGTERM": "1"} if takes_sigterm else {}
+    async with Cloud(None) as cloud, tunnel(cloud, tmp_path, **variables) as here:
+        while not cloud.lines:
+            assert here.process.returncode is None, here.printed()
+            await asyncio.sleep(0.02)
+        line = await cloud.line(0)
+        handshake = await line.opened_handshake()
+        assert await here.health() == 503  # not accepted yet
+        handshake.trailers(line.outcome())
+        await here.until_healthy(200)
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await here.until_printed("in flight")
+        here.process.send_signal(stop)
+        await line.until(lambda: bool(line.goaways))
+        assert await here.health() == 503  # it drains
+        refused = await line.request(f"{PREFIX}{PATH}", SIGNER.headers(PATH))
+        assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
+        assert here.process.returncode is None
+        here.released.touch()
+        assert (await exchange.whole()).body == b"finished"
+        assert await here.process.wait() == 0
+        assert "shut down" in here.printed()
+        assert ("the application saw SIGTERM" in here.printed()) == (takes_sigterm and stop == signal.SIGTERM)
+        assert "the deployment to register is https://tunnel.test:9080/" in here.printed()
+        assert TOKEN not in here.printed()
+        assert here.printed().count("in flight\n") == 1
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with Cloud() as cloud, tunnel(cloud, tmp_path) as here:
-            await here.until_healthy(200)
-            line = await cloud.line(0)
-            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await here.until_printed("in flight")
-            here.process.terminate()
-            await line.until(lambda: bool(line.goaways))
-            here.process.terminate()
-            assert await here.process.wait() == 0
-            assert "ended by a second signal" in here.printed()
-
-    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    async with Cloud() as cloud, tunnel(cloud, tmp_path) as here:
+        await here.until_healthy(200)
+        line = await cloud.line(0)
+        line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await here.until_printed("in flight")
+        here.process.terminate()
+        await line.until(lambda: bool(line.goaways))
+        here.process.terminate()
+        assert await here.process.wait() == 0
+        assert "ended by a second signal" in here.printed()
 
 
-def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with Cloud() as cloud, tunnel(cloud, tmp_path, "--grace", "0.2", "--worker-id", "worker-7") as here:
-            await here.until_healthy(200)
-            line = await cloud.line(0)
-            assert line.hello["tunnel-worker-id"] == "worker-7"
-            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await here.until_printed("in flight")
-            here.process.terminate()
-            assert await here.process.wait() == 0
-            assert "the grace of 0.2 s was over, with 1 requests in flight" in here.printed()
-
-    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+async def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) -> None:
+    async with Cloud() as cloud, tunnel(cloud, tmp_path, "--grace", "0.2", "--worker-id", "worker-7") as here:
+        await here.until_healthy(200)
+        line = await cloud.line(0)
+        assert line.hello["tunnel-worker-id"] == "worker-7"
+        line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await here.until_printed("in flight")
+        here.process.terminate()
+        assert await here.process.wait() == 0
+        assert "the grace of 0.2 s was over, with 1 requests in flight" in here.printed()
 
 
 @pytest.mark.parametrize(
@@ -179,17 +170,14 @@ def test_what_contradicts_itself_is_said(arguments: tuple[str, ...], complaint: 
     assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
 
 
-def test_a_refusal_for_good_is_an_exit_status(tmp_path: Path) -> None:
+async def test_a_refusal_for_good_is_an_exit_status(tmp_path: Path) -> None:
     async def refuse(line: object) -> None:
         await line.handshake("unauthorized")  # type: ignore[attr-defined]
 
-    async def test() -> None:
-        async with Cloud(refuse) as cloud, tunnel(cloud, tmp_path) as here:
-            assert await here.process.wait() == 2
-            assert "does not accept the auth token (unauthorized)" in here.printed()
-            assert TOKEN not in here.printed()
-
-    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+    async with Cloud(refuse) as cloud, tunnel(cloud, tmp_path) as here:
+        assert await here.process.wait() == 2
+        assert "does not accept the auth token (unauthorized)" in here.printed()
+        assert TOKEN not in here.printed()
 
 
 @pytest.mark.parametrize(

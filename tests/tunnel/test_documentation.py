@@ -57,7 +57,9 @@ def test_the_seconds_are_those_of_the_code() -> None:
         assert text in PAGE
 
 
-def test_the_snippet_connects_and_prints_what_to_register(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_snippet_connects_and_prints_what_to_register(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     # The first half, without arguments, lasts until SIGTERM: `tests/tunnel/test_command.py` runs it.
     both = re.fullmatch(r"(.*\n)await serve_tunnel\(app\)[^\n]*\n(.*)", snippet, flags=re.DOTALL)
@@ -65,26 +67,23 @@ def test_the_snippet_connects_and_prints_what_to_register(tmp_path: Path, capsys
     file = tmp_path / "token"
     file.write_text(TOKEN)
 
-    async def test() -> None:
-        async with Cloud() as cloud:
-            # The reader's own values, and in place of the region's servers one that is here.
-            source = (both[1] + both[2]).replace("publickeyv1_...", str(SIGNER.public_key))
-            source = source.replace("/run/secrets/restate/token", str(file))
-            source = source.replace('region="eu"', f'servers=["{cloud.target}"]')
-            code = compile(source, "tunnel.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            running = asyncio.ensure_future(eval(code, {"app": echo}))
-            line = await (await cloud.line(0)).accepted()
-            assert (await call(line)).status == 200
-            printed = ""
-            while "/http/in-process/9080/" not in printed:
-                assert not running.done()
-                await asyncio.sleep(0.01)
-                printed += capsys.readouterr().out
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-
-    asyncio.run(asyncio.wait_for(test(), 60))
+    async with Cloud() as cloud:
+        # The reader's own values, and in place of the region's servers one that is here.
+        source = (both[1] + both[2]).replace("publickeyv1_...", str(SIGNER.public_key))
+        source = source.replace("/run/secrets/restate/token", str(file))
+        source = source.replace('region="eu"', f'servers=["{cloud.target}"]')
+        code = compile(source, "tunnel.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        running = asyncio.ensure_future(eval(code, {"app": echo}))
+        line = await (await cloud.line(0)).accepted()
+        assert (await call(line)).status == 200
+        printed = ""
+        while "/http/in-process/9080/" not in printed:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+            printed += capsys.readouterr().out
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 def test_the_picture_is_one() -> None:

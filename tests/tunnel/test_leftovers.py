@@ -54,46 +54,39 @@ async def lose_a_request(cloud: Cloud, app: Deaf) -> None:
     await (await cloud.line(1)).accepted()
 
 
-def test_a_call_whose_connection_was_lost_is_waited_for() -> None:
-    async def test() -> None:
-        app = Deaf()
-        async with Cloud() as cloud:
-            async with opened(cloud, app=app) as tunnel:
-                await lose_a_request(cloud, app)
-                closing = asyncio.ensure_future(tunnel.aclose())
-                await cloud.lines[1].ended()
-                await asyncio.sleep(0.1)
-                assert not closing.done()
-                app.let_go.set()
-                await closing
-            assert app.events == ["finished", "shuts down while 0 run"]
-
-    run(test())
-
-
-def test_a_call_whose_connection_was_lost_is_cancelled_when_the_grace_is_over() -> None:
-    async def test() -> None:
-        app = Deaf()
-        async with Cloud() as cloud:
-            async with opened(cloud, app=app, timings=replace(SOON, grace=0.5)):
-                await lose_a_request(cloud, app)
-            assert app.events == ["cancelled", "shuts down while 0 run"]
-
-    run(test())
-
-
-def test_a_call_whose_connection_was_lost_is_cancelled_in_time_also_while_the_tunnel_goes_on() -> None:
-    async def test() -> None:
-        app = Deaf()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=0.2)):
+async def test_a_call_whose_connection_was_lost_is_waited_for() -> None:
+    app = Deaf()
+    async with Cloud() as cloud:
+        async with opened(cloud, app=app) as tunnel:
             await lose_a_request(cloud, app)
-            await until(lambda: app.events == ["cancelled"])
+            closing = asyncio.ensure_future(tunnel.aclose())
+            await cloud.lines[1].ended()
+            await asyncio.sleep(0.1)
+            assert not closing.done()
+            app.let_go.set()
+            await closing
+        assert app.events == ["finished", "shuts down while 0 run"]
 
-    run(test())
+
+async def test_a_call_whose_connection_was_lost_is_cancelled_when_the_grace_is_over() -> None:
+    app = Deaf()
+    async with Cloud() as cloud:
+        async with opened(cloud, app=app, timings=replace(SOON, grace=0.5)):
+            await lose_a_request(cloud, app)
+        assert app.events == ["cancelled", "shuts down while 0 run"]
 
 
-def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
+async def test_a_call_whose_connection_was_lost_is_cancelled_in_time_also_while_the_tunnel_goes_on() -> None:
+    app = Deaf()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=0.2)):
+        await lose_a_request(cloud, app)
+        await until(lambda: app.events == ["cancelled"])
+
+
+async def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
         app = Deaf(stubborn=True)
         async with Cloud() as cloud:
             async with opened(cloud, app=app, timings=replace(SOON, grace=0.2, farewell=0.2)):
@@ -101,24 +94,18 @@ def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_named(cap
             assert app.events == ["cancelled", "shuts down while 1 run"]
             app.let_go.set()
             await until(lambda: app.running == 0)
-
-    with caplog.at_level(logging.WARNING):
-        run(test())
     assert "calls of the application go on although they were cancelled: 1" in caplog.text
 
 
-def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
-    async def test() -> None:
-        app = Deaf()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=600)) as tunnel:
-            await lose_a_request(cloud, app)
-            closing = asyncio.ensure_future(tunnel.aclose())
-            await cloud.lines[1].ended()
-            closing.cancel()
-            await asyncio.wait({closing})
-            assert app.events == ["cancelled", "shuts down while 0 run"]
-
-    run(test())
+async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
+    app = Deaf()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, grace=600)) as tunnel:
+        await lose_a_request(cloud, app)
+        closing = asyncio.ensure_future(tunnel.aclose())
+        await cloud.lines[1].ended()
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert app.events == ["cancelled", "shuts down while 0 run"]
 
 
 class Endless:

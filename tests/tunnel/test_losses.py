@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tunnel.cloud import Cloud, Line, tls_pair
-from tests.tunnel.dialling import run, until
+from tests.tunnel.dialling import until
 from tests.tunnel.name_server import RECORD, NameServer
 from tests.tunnel.traffic import Traffic
 from tests.tunnel.tunnels import SOON, STEADY, opened
@@ -29,98 +29,85 @@ def slow_after_the_first(seconds: float) -> Callable[[Line], Awaitable[None]]:
 
 
 @pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
-def test_a_drain_loses_nothing_however_slow_the_replacement_is(seconds: float) -> None:
-    async def test() -> None:
-        async with (
-            Cloud(slow_after_the_first(seconds)) as cloud,
-            opened(cloud, timings=STEADY) as tunnel,
-            Traffic(cloud) as traffic,
-        ):
-            await tunnel.ready()
-            traffic.lost.clear()
-            await traffic.more()
-            await cloud.lines[0].drain()
-            await (await cloud.line(1)).accepted()
-            await traffic.more()
-            cloud.lines[0].close()
-            await traffic.more()
-        assert traffic.lost == []
-
-    run(test())
+async def test_a_drain_loses_nothing_however_slow_the_replacement_is(seconds: float) -> None:
+    async with (
+        Cloud(slow_after_the_first(seconds)) as cloud,
+        opened(cloud, timings=STEADY) as tunnel,
+        Traffic(cloud) as traffic,
+    ):
+        await tunnel.ready()
+        traffic.lost.clear()
+        await traffic.more()
+        await cloud.lines[0].drain()
+        await (await cloud.line(1)).accepted()
+        await traffic.more()
+        cloud.lines[0].close()
+        await traffic.more()
+    assert traffic.lost == []
 
 
-def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None:
+async def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None:
     refusing = False
 
     async def script(line: Line) -> None:
         await line.handshake("too-many-tunnels" if refusing else "ok")
 
-    async def test() -> None:
-        nonlocal refusing
-        async with (
-            Cloud(script) as cloud,
-            opened(cloud, timings=STEADY) as tunnel,
-            Traffic(cloud) as traffic,
-        ):
-            await tunnel.ready()
-            traffic.lost.clear()
-            refusing = True
-            await cloud.lines[0].drain()
-            await asyncio.sleep(2)
-            assert len(cloud.lines) > 5
-            assert tunnel.is_serving
-            refusing = False
-            await cloud.until(lambda: any(line.in_use for line in cloud.lines[1:]))
+    async with (
+        Cloud(script) as cloud,
+        opened(cloud, timings=STEADY) as tunnel,
+        Traffic(cloud) as traffic,
+    ):
+        await tunnel.ready()
+        traffic.lost.clear()
+        refusing = True
+        await cloud.lines[0].drain()
+        await asyncio.sleep(2)
+        assert len(cloud.lines) > 5
+        assert tunnel.is_serving
+        refusing = False
+        await cloud.until(lambda: any(line.in_use for line in cloud.lines[1:]))
+        await traffic.more()
+    assert traffic.lost == []
+
+
+async def test_two_drains_at_once_lose_nothing() -> None:
+    async with (
+        Cloud(slow_after_the_first(0.1)) as cloud,
+        opened(cloud, timings=STEADY) as tunnel,
+        Traffic(cloud) as traffic,
+    ):
+        await tunnel.ready()
+        traffic.lost.clear()
+        for index in range(2):
+            line = await (await cloud.line(index)).accepted()
             await traffic.more()
-        assert traffic.lost == []
-
-    run(test())
-
-
-def test_two_drains_at_once_lose_nothing() -> None:
-    async def test() -> None:
-        async with (
-            Cloud(slow_after_the_first(0.1)) as cloud,
-            opened(cloud, timings=STEADY) as tunnel,
-            Traffic(cloud) as traffic,
-        ):
-            await tunnel.ready()
-            traffic.lost.clear()
-            for index in range(2):
-                line = await (await cloud.line(index)).accepted()
-                await traffic.more()
-                await line.drain()
-            await (await cloud.line(2)).accepted()
-            assert not any(line.lost for line in cloud.lines)
-            await traffic.more()
-        assert traffic.lost == []
-        assert len(cloud.lines) == 3
-
-    run(test())
+            await line.drain()
+        await (await cloud.line(2)).accepted()
+        assert not any(line.lost for line in cloud.lines)
+        await traffic.more()
+    assert traffic.lost == []
+    assert len(cloud.lines) == 3
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["the zone", "the record"])
-def test_dns_that_denies_the_record_for_a_while_loses_nothing(everything: bool) -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
-            names.serve(("a", cloud.port))
-            async with (
-                opened(source=names.resolver(), tls=tls.tunnel, timings=replace(SOON, resolve_every=0.02)) as tunnel,
-                Traffic(cloud) as traffic,
-            ):
-                await tunnel.ready()
-                traffic.lost.clear()
-                records = dict(names.records)
-                if everything:
-                    names.records.clear()
-                else:
-                    del names.records[RECORD, "SRV"]
-                asked = names.asked
-                await until(lambda: names.asked > asked + 10)
-                names.records.update(records)
-                await traffic.more()
-            assert traffic.lost == []
-            assert len(cloud.lines) == 1
-
-    run(test())
+async def test_dns_that_denies_the_record_for_a_while_loses_nothing(everything: bool) -> None:
+    tls = tls_pair()
+    async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
+        names.serve(("a", cloud.port))
+        async with (
+            opened(source=names.resolver(), tls=tls.tunnel, timings=replace(SOON, resolve_every=0.02)) as tunnel,
+            Traffic(cloud) as traffic,
+        ):
+            await tunnel.ready()
+            traffic.lost.clear()
+            records = dict(names.records)
+            if everything:
+                names.records.clear()
+            else:
+                del names.records[RECORD, "SRV"]
+            asked = names.asked
+            await until(lambda: names.asked > asked + 10)
+            names.records.update(records)
+            await traffic.more()
+        assert traffic.lost == []
+        assert len(cloud.lines) == 1

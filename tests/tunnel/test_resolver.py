@@ -8,7 +8,6 @@ import pytest
 
 from restate_identity.tunnel.resolver import ResolutionError, SrvResolver
 from restate_identity.tunnel.targets import Target
-from tests.tunnel.dialling import run
 from tests.tunnel.name_server import RECORD, NameServer
 
 
@@ -16,96 +15,75 @@ def targets(*addresses: tuple[str, int]) -> Iterable[Target]:
     return {Target(host, port, True, RECORD) for host, port in addresses}
 
 
-def test_every_address_of_every_host_is_a_target_verified_by_the_name_of_the_record() -> None:
-    async def test() -> None:
-        async with NameServer(b="127.0.0.3") as names:
-            names.records["a.test", "A"] = ["127.0.0.1", "127.0.0.2"]
-            names.records["a.test", "AAAA"] = ["::1"]
-            names.serve(("a", 1), ("b", 2), ("a", 3))
-            expected = [("127.0.0.1", 1), ("127.0.0.2", 1), ("::1", 1), ("127.0.0.3", 2)]
-            expected += [("127.0.0.1", 3), ("127.0.0.2", 3), ("::1", 3)]
-            assert await names.resolver().resolve() == targets(*expected)
-
-    run(test())
+async def test_every_address_of_every_host_is_a_target_verified_by_the_name_of_the_record() -> None:
+    async with NameServer(b="127.0.0.3") as names:
+        names.records["a.test", "A"] = ["127.0.0.1", "127.0.0.2"]
+        names.records["a.test", "AAAA"] = ["::1"]
+        names.serve(("a", 1), ("b", 2), ("a", 3))
+        expected = [("127.0.0.1", 1), ("127.0.0.2", 1), ("::1", 1), ("127.0.0.3", 2)]
+        expected += [("127.0.0.1", 3), ("127.0.0.2", 3), ("::1", 3)]
+        assert await names.resolver().resolve() == targets(*expected)
 
 
-def test_a_host_that_definitely_has_no_address_is_no_target() -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1") as names:
-            resolver = names.resolver()
-            names.serve(("a", 1), ("nowhere", 2))
-            assert await resolver.resolve() == targets(("127.0.0.1", 1))
-            del names.records["a.test", "A"]
-            assert await resolver.resolve() == set()
-
-    run(test())
+async def test_a_host_that_definitely_has_no_address_is_no_target() -> None:
+    async with NameServer(a="127.0.0.1") as names:
+        resolver = names.resolver()
+        names.serve(("a", 1), ("nowhere", 2))
+        assert await resolver.resolve() == targets(("127.0.0.1", 1))
+        del names.records["a.test", "A"]
+        assert await resolver.resolve() == set()
 
 
 @pytest.mark.parametrize("records", [None, [], ["0 0 0 ."]], ids=["NXDOMAIN", "NODATA", "root"])
-def test_a_record_that_names_no_server_is_not_believed(records: list[str] | None) -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1") as names:
-            names.serve(("a", 1))
-            resolver = names.resolver()
-            assert await resolver.resolve() == targets(("127.0.0.1", 1))
-            if records is None:
-                del names.records[RECORD, "SRV"]
-            else:
-                names.records[RECORD, "SRV"] = records
-            with pytest.raises(ResolutionError, match=RECORD):
-                await resolver.resolve()
-            names.serve(("a", 1))
-            assert await resolver.resolve() == targets(("127.0.0.1", 1))
-
-    run(test())
+async def test_a_record_that_names_no_server_is_not_believed(records: list[str] | None) -> None:
+    async with NameServer(a="127.0.0.1") as names:
+        names.serve(("a", 1))
+        resolver = names.resolver()
+        assert await resolver.resolve() == targets(("127.0.0.1", 1))
+        if records is None:
+            del names.records[RECORD, "SRV"]
+        else:
+            names.records[RECORD, "SRV"] = records
+        with pytest.raises(ResolutionError, match=RECORD):
+            await resolver.resolve()
+        names.serve(("a", 1))
+        assert await resolver.resolve() == targets(("127.0.0.1", 1))
 
 
-def test_a_zone_that_goes_between_the_two_questions_is_not_believed_either() -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1") as names:
-            names.serve(("a", 1))
-            names.gone_after = 1
-            with pytest.raises(ResolutionError, match=RECORD):
-                await names.resolver().resolve()
-
-    run(test())
+async def test_a_zone_that_goes_between_the_two_questions_is_not_believed_either() -> None:
+    async with NameServer(a="127.0.0.1") as names:
+        names.serve(("a", 1))
+        names.gone_after = 1
+        with pytest.raises(ResolutionError, match=RECORD):
+            await names.resolver().resolve()
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_no_answer_is_not_a_no(silent: bool) -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1") as names:
-            names.serve(("a", 1))
-            resolver = names.resolver(patience=0.3)
-            if silent:
-                names.silent = True
-            else:
-                names.failing.add((RECORD, "SRV"))
-            with pytest.raises(ResolutionError, match="DNS does not answer for SRV tunnel"):
-                await resolver.resolve()
-
-    run(test())
-
-
-def test_a_host_that_is_not_answered_keeps_the_addresses_that_it_had() -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1", b="127.0.0.2") as names:
-            names.serve(("a", 1), ("b", 2))
-            resolver = names.resolver(patience=1)
-            await resolver.resolve()
-            names.failing.add(("a.test", "A"))
-            names.records["b.test", "A"] = ["127.0.0.4"]
-            for _ in range(2):
-                assert await resolver.resolve() == targets(("127.0.0.1", 1), ("127.0.0.4", 2))
-
-    run(test())
-
-
-def test_a_name_server_that_is_gone_is_no_answer() -> None:
-    async def test() -> None:
-        async with NameServer() as names:
-            resolver = SrvResolver(RECORD, nameservers=["127.0.0.1"], port=names.port, patience=0.3)
-        with pytest.raises(ResolutionError):
+async def test_no_answer_is_not_a_no(silent: bool) -> None:
+    async with NameServer(a="127.0.0.1") as names:
+        names.serve(("a", 1))
+        resolver = names.resolver(patience=0.3)
+        if silent:
+            names.silent = True
+        else:
+            names.failing.add((RECORD, "SRV"))
+        with pytest.raises(ResolutionError, match="DNS does not answer for SRV tunnel"):
             await resolver.resolve()
 
-    run(test())
+
+async def test_a_host_that_is_not_answered_keeps_the_addresses_that_it_had() -> None:
+    async with NameServer(a="127.0.0.1", b="127.0.0.2") as names:
+        names.serve(("a", 1), ("b", 2))
+        resolver = names.resolver(patience=1)
+        await resolver.resolve()
+        names.failing.add(("a.test", "A"))
+        names.records["b.test", "A"] = ["127.0.0.4"]
+        for _ in range(2):
+            assert await resolver.resolve() == targets(("127.0.0.1", 1), ("127.0.0.4", 2))
+
+
+async def test_a_name_server_that_is_gone_is_no_answer() -> None:
+    async with NameServer() as names:
+        resolver = SrvResolver(RECORD, nameservers=["127.0.0.1"], port=names.port, patience=0.3)
+    with pytest.raises(ResolutionError):
+        await resolver.resolve()

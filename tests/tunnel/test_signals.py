@@ -37,48 +37,42 @@ def ours(number: int, frame: object) -> None:
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_a_signal_stops_every_tunnel_of_the_process(stop: signal.Signals) -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as a, Cloud() as b:
-            serving = [asyncio.ensure_future(serve(cloud, app)) for cloud in (a, b)]
-            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
-            exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
-            await until(lambda: app.entered == 2)
-            os.kill(os.getpid(), stop)
-            for line in lines:
-                await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
-            app.let_go()
-            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
-            await asyncio.gather(*serving)
-
-    run(test())
+async def test_a_signal_stops_every_tunnel_of_the_process(stop: signal.Signals) -> None:
+    app = HeldRequests()
+    async with Cloud() as a, Cloud() as b:
+        serving = [asyncio.ensure_future(serve(cloud, app)) for cloud in (a, b)]
+        lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+        exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
+        await until(lambda: app.entered == 2)
+        os.kill(os.getpid(), stop)
+        for line in lines:
+            await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
+        app.let_go()
+        assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+        await asyncio.gather(*serving)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_the_handlers_of_before_are_put_back_after_the_last_tunnel(order: tuple[int, int]) -> None:
-    async def test() -> None:
-        before = [signal.signal(number, ours) for number in STOPS]
-        try:
-            async with Cloud() as a, Cloud() as b:
-                clouds = (a, b)
-                serving = [asyncio.ensure_future(serve(cloud)) for cloud in clouds]
-                for cloud in clouds:
-                    await (await cloud.line(0)).accepted()
-                serving[order[0]].cancel()
-                await asyncio.wait({serving[order[0]]})
-                # The other one still stops on a signal.
-                os.kill(os.getpid(), signal.SIGTERM)
-                await serving[order[1]]
-            assert [signal.getsignal(number) for number in STOPS] == [ours, ours]
-        finally:
-            for number, handler in zip(STOPS, before, strict=True):
-                signal.signal(number, handler)
-
-    run(test())
+async def test_the_handlers_of_before_are_put_back_after_the_last_tunnel(order: tuple[int, int]) -> None:
+    before = [signal.signal(number, ours) for number in STOPS]
+    try:
+        async with Cloud() as a, Cloud() as b:
+            clouds = (a, b)
+            serving = [asyncio.ensure_future(serve(cloud)) for cloud in clouds]
+            for cloud in clouds:
+                await (await cloud.line(0)).accepted()
+            serving[order[0]].cancel()
+            await asyncio.wait({serving[order[0]]})
+            # The other one still stops on a signal.
+            os.kill(os.getpid(), signal.SIGTERM)
+            await serving[order[1]]
+        assert [signal.getsignal(number) for number in STOPS] == [ours, ours]
+    finally:
+        for number, handler in zip(STOPS, before, strict=True):
+            signal.signal(number, handler)
 
 
-def test_an_application_that_outlives_its_tunnel_does_not_take_the_signals_back() -> None:
+async def test_an_application_that_outlives_its_tunnel_does_not_take_the_signals_back() -> None:
     left = asyncio.Event()
 
     async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
@@ -89,25 +83,22 @@ def test_an_application_that_outlives_its_tunnel_does_not_take_the_signals_back(
         except asyncio.CancelledError:
             await left.wait()
 
-    async def test() -> None:
-        before = signal.signal(signal.SIGTERM, ours)
-        try:
-            async with Cloud() as cloud:
-                serving = asyncio.ensure_future(serve(cloud, stubborn))
-                line = await (await cloud.line(0)).accepted()
-                line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-                await asyncio.sleep(0.1)
-                os.kill(os.getpid(), signal.SIGTERM)
-                await line.until(lambda: bool(line.goaways))
-                os.kill(os.getpid(), signal.SIGTERM)  # at once
-                await serving
-                left.set()
-                await asyncio.sleep(0.05)
-                assert signal.getsignal(signal.SIGTERM) is ours
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    run(test())
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        async with Cloud() as cloud:
+            serving = asyncio.ensure_future(serve(cloud, stubborn))
+            line = await (await cloud.line(0)).accepted()
+            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await asyncio.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await line.until(lambda: bool(line.goaways))
+            os.kill(os.getpid(), signal.SIGTERM)  # at once
+            await serving
+            left.set()
+            await asyncio.sleep(0.05)
+            assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def from_a_handler(stop: Callable[[], None]) -> None:

@@ -19,42 +19,33 @@ STREAM_WINDOW = MEBIBYTE
 CONNECTION_WINDOW = 16 * MEBIBYTE
 
 
-def test_request_and_response_flow_at_the_same_time() -> None:
-    async def test() -> None:
-        async with serving() as (_, line):
-            exchange = line.open(ECHO)
-            assert (await exchange.response())[":status"] == "200"
-            for word in (b"one", b"two", b"three"):
-                await exchange.send(word)
-                assert await exchange.read() == word
-            exchange.end()
-            assert await exchange.read() == b""
-
-    run(test())
+async def test_request_and_response_flow_at_the_same_time() -> None:
+    async with serving() as (_, line):
+        exchange = line.open(ECHO)
+        assert (await exchange.response())[":status"] == "200"
+        for word in (b"one", b"two", b"three"):
+            await exchange.send(word)
+            assert await exchange.read() == word
+        exchange.end()
+        assert await exchange.read() == b""
 
 
-def test_large_bodies_come_through_in_both_directions() -> None:
-    async def test() -> None:
-        body = bytes(range(256)) * 4096 * 10
-        async with serving() as (_, line):
-            exchange = line.open(ECHO)
-            sending = asyncio.ensure_future(exchange.send(body, end=True))
-            response = await exchange.whole()
-            await sending
-            assert response.body == body
-
-    run(test())
+async def test_large_bodies_come_through_in_both_directions() -> None:
+    body = bytes(range(256)) * 4096 * 10
+    async with serving() as (_, line):
+        exchange = line.open(ECHO)
+        sending = asyncio.ensure_future(exchange.send(body, end=True))
+        response = await exchange.whole()
+        await sending
+        assert response.body == body
 
 
-def test_many_streams_share_a_connection() -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            bodies = [b"%d" % number * 5000 for number in range(100)]
-            responses = await asyncio.gather(*(line.request(ECHO, body=body) for body in bodies))
-            assert [response.body for response in responses] == bodies
-            await until(lambda: here.connection.in_flight == 0)
-
-    run(test())
+async def test_many_streams_share_a_connection() -> None:
+    async with serving() as (here, line):
+        bodies = [b"%d" % number * 5000 for number in range(100)]
+        responses = await asyncio.gather(*(line.request(ECHO, body=body) for body in bodies))
+        assert [response.body for response in responses] == bodies
+        await until(lambda: here.connection.in_flight == 0)
 
 
 class Paced:
@@ -83,67 +74,58 @@ class Paced:
             self._permits.release()
 
 
-def test_a_slow_application_stops_the_server_at_the_window_of_the_stream() -> None:
-    async def test() -> None:
-        app = Paced()
-        async with serving(app) as (_, line):
-            await line.until(lambda: line.settings_known)
-            exchange = line.open(ECHO)
-            sending = asyncio.ensure_future(exchange.send(b"x" * 5 * MEBIBYTE, end=True))
-            await line.until(lambda: exchange.sendable() == 0)
-            # Other streams are not held up by it.
-            assert (await line.request("/_/health", method="GET")).status == 200
-            assert not sending.done()
-            assert exchange.sendable() == 0
-            app.permit(1000)
-            await sending
-            assert (await exchange.whole()).status == 200
-            assert app.taken == 5 * MEBIBYTE
-            assert max(len(message["body"]) for message in app.messages) <= STREAM_WINDOW
-
-    run(test())
+async def test_a_slow_application_stops_the_server_at_the_window_of_the_stream() -> None:
+    app = Paced()
+    async with serving(app) as (_, line):
+        await line.until(lambda: line.settings_known)
+        exchange = line.open(ECHO)
+        sending = asyncio.ensure_future(exchange.send(b"x" * 5 * MEBIBYTE, end=True))
+        await line.until(lambda: exchange.sendable() == 0)
+        # Other streams are not held up by it.
+        assert (await line.request("/_/health", method="GET")).status == 200
+        assert not sending.done()
+        assert exchange.sendable() == 0
+        app.permit(1000)
+        await sending
+        assert (await exchange.whole()).status == 200
+        assert app.taken == 5 * MEBIBYTE
+        assert max(len(message["body"]) for message in app.messages) <= STREAM_WINDOW
 
 
-def test_streams_that_nobody_reads_are_bounded_by_the_window_of_the_connection() -> None:
-    async def test() -> None:
-        app = Paced()
-        async with serving(app) as (_, line):
-            await line.until(lambda: line.settings_known)
-            exchanges = [line.open(ECHO) for _ in range(20)]
-            sending = [asyncio.ensure_future(exchange.send(b"x" * 2 * MEBIBYTE)) for exchange in exchanges]
-            await line.until(lambda: line.h2.outbound_flow_control_window == 0)
-            accepted = sum(STREAM_WINDOW - line.h2.streams[e.stream_id].outbound_flow_control_window for e in exchanges)
-            assert accepted <= CONNECTION_WINDOW
-            for exchange, task in zip(exchanges, sending, strict=True):
-                task.cancel()
-                exchange.reset()
-            # What they held is free again for others.
-            await line.until(lambda: line.h2.outbound_flow_control_window > CONNECTION_WINDOW // 4)
-            app.permit(1000)
-            assert (await line.request(ECHO, body=b"x" * MEBIBYTE)).status == 200
-
-    run(test())
+async def test_streams_that_nobody_reads_are_bounded_by_the_window_of_the_connection() -> None:
+    app = Paced()
+    async with serving(app) as (_, line):
+        await line.until(lambda: line.settings_known)
+        exchanges = [line.open(ECHO) for _ in range(20)]
+        sending = [asyncio.ensure_future(exchange.send(b"x" * 2 * MEBIBYTE)) for exchange in exchanges]
+        await line.until(lambda: line.h2.outbound_flow_control_window == 0)
+        accepted = sum(STREAM_WINDOW - line.h2.streams[e.stream_id].outbound_flow_control_window for e in exchanges)
+        assert accepted <= CONNECTION_WINDOW
+        for exchange, task in zip(exchanges, sending, strict=True):
+            task.cancel()
+            exchange.reset()
+        # What they held is free again for others.
+        await line.until(lambda: line.h2.outbound_flow_control_window > CONNECTION_WINDOW // 4)
+        app.permit(1000)
+        assert (await line.request(ECHO, body=b"x" * MEBIBYTE)).status == 200
 
 
-def test_single_bytes_that_wait_for_the_application_reach_it_in_one_piece() -> None:
-    async def test() -> None:
-        app = Paced()
-        async with serving(app) as (_, line):
-            await line.until(lambda: line.settings_known)
-            exchange = line.open(ECHO)
-            await exchange.response()
-            for _ in range(5000):
-                await exchange.send(b"x")
-            exchange.end()
-            line.h2.ping(b"arrived?")
-            line.flush()
-            await line.until(lambda: line.pongs == 1)
-            app.permit(1000)
-            await exchange.whole()
-            assert app.taken == 5000
-            assert len(app.messages) == 1
-
-    run(test())
+async def test_single_bytes_that_wait_for_the_application_reach_it_in_one_piece() -> None:
+    app = Paced()
+    async with serving(app) as (_, line):
+        await line.until(lambda: line.settings_known)
+        exchange = line.open(ECHO)
+        await exchange.response()
+        for _ in range(5000):
+            await exchange.send(b"x")
+        exchange.end()
+        line.h2.ping(b"arrived?")
+        line.flush()
+        await line.until(lambda: line.pongs == 1)
+        app.permit(1000)
+        await exchange.whole()
+        assert app.taken == 5000
+        assert len(app.messages) == 1
 
 
 class Endless:
@@ -166,139 +148,121 @@ class Endless:
 
 
 @pytest.mark.parametrize("window", [65_535, 3 * MEBIBYTE])
-def test_a_server_that_does_not_read_stops_the_application_at_its_window(window: int) -> None:
-    async def test() -> None:
-        app = Endless()
-        settings = {SettingCodes.INITIAL_WINDOW_SIZE: window}
-        async with serving(app, settings=settings) as (_, line):
-            line.h2.increment_flow_control_window(2**30)
-            line.flush()
-            exchange = line.open(ECHO, end=True)
+async def test_a_server_that_does_not_read_stops_the_application_at_its_window(window: int) -> None:
+    app = Endless()
+    settings = {SettingCodes.INITIAL_WINDOW_SIZE: window}
+    async with serving(app, settings=settings) as (_, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        exchange = line.open(ECHO, end=True)
+        exchange.hold = True
+        await line.until(lambda: exchange.total == window)
+        assert (await line.request("/_/health", method="GET")).status == 200
+        assert app.sent <= window
+        exchange.reset()
+        await until(lambda: app.disconnected)
+
+
+async def test_streams_wait_in_turn_for_the_window_of_the_connection() -> None:
+    app = Endless()
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
+        exchanges = [line.open(ECHO, end=True) for _ in range(8)]
+        for exchange in exchanges:
             exchange.hold = True
-            await line.until(lambda: exchange.total == window)
-            assert (await line.request("/_/health", method="GET")).status == 200
-            assert app.sent <= window
+        await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
+        for step in range(1, 33):
+            line.h2.increment_flow_control_window(16_384)
+            line.flush()
+            expected = 65_535 + step * 16_384
+            await line.until(lambda expected=expected: sum(e.total for e in exchanges) == expected)  # type: ignore[misc]
+        assert min(exchange.total for exchange in exchanges) >= 16_384
+        for exchange in exchanges:
             exchange.reset()
-            await until(lambda: app.disconnected)
-
-    run(test())
 
 
-def test_streams_wait_in_turn_for_the_window_of_the_connection() -> None:
-    async def test() -> None:
-        app = Endless()
-        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
-            exchanges = [line.open(ECHO, end=True) for _ in range(8)]
-            for exchange in exchanges:
-                exchange.hold = True
-            await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
-            for step in range(1, 33):
-                line.h2.increment_flow_control_window(16_384)
-                line.flush()
-                expected = 65_535 + step * 16_384
-                await line.until(lambda expected=expected: sum(e.total for e in exchanges) == expected)  # type: ignore[misc]
-            assert min(exchange.total for exchange in exchanges) >= 16_384
-            for exchange in exchanges:
-                exchange.reset()
-
-    run(test())
-
-
-def test_small_answers_behind_a_closed_window_all_come_when_it_opens() -> None:
+async def test_small_answers_behind_a_closed_window_all_come_when_it_opens() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": 200, "headers": []})
         size = 65_535 if scope["path"] == "/all" else 10
         await send({"type": "http.response.body", "body": b"x" * size})
 
-    async def test() -> None:
-        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
-            first = line.open(f"{PREFIX}/all", end=True)
-            first.hold = True
-            await line.until(lambda: first.complete)
-            waiting = [line.open(ECHO, end=True) for _ in range(50)]
-            for exchange in waiting:
-                exchange.hold = True
-                await exchange.response()
-            assert sum(exchange.total for exchange in waiting) == 0
-            line.h2.increment_flow_control_window(500)
-            line.flush()
-            await line.until(lambda: all(exchange.complete for exchange in waiting))
-
-    run(test())
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
+        first = line.open(f"{PREFIX}/all", end=True)
+        first.hold = True
+        await line.until(lambda: first.complete)
+        waiting = [line.open(ECHO, end=True) for _ in range(50)]
+        for exchange in waiting:
+            exchange.hold = True
+            await exchange.response()
+        assert sum(exchange.total for exchange in waiting) == 0
+        line.h2.increment_flow_control_window(500)
+        line.flush()
+        await line.until(lambda: all(exchange.complete for exchange in waiting))
 
 
-def test_a_server_that_reads_nothing_from_its_socket_stops_the_application() -> None:
-    async def test() -> None:
-        app = Endless()
-        settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
-        async with serving(app, settings=settings) as (here, line):
-            line.h2.increment_flow_control_window(2**30)
-            line.open(ECHO, end=True)
-            line.freeze()
-            await until(lambda: app.sent > MEBIBYTE // 4)
-            sent = -1
-            while sent != app.sent:
-                sent = app.sent
-                await asyncio.sleep(0.2)
-            # What the sockets of both sides take, and no more.
-            assert app.sent < 64 * MEBIBYTE
-            assert here.connection.in_flight == 1
-
-    run(test())
-
-
-def test_what_waits_for_a_socket_goes_on_when_the_server_reads_again() -> None:
-    async def test() -> None:
-        settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
-        started: list[str] = []
-        let_go = asyncio.Event()
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            large = scope["path"] == "/large"
-            if not large:
-                await let_go.wait()
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"x-large", b"x" * 1000)]})
-            started.append(scope["path"])
-            await send({"type": "http.response.body", "body": b"x" * (64 * MEBIBYTE if large else 10)})
-
-        async with serving(app, settings=settings) as (here, line):
-            line.h2.increment_flow_control_window(2**30)
-            line.flush()
-            small = [line.open(f"{PREFIX}/small", end=True) for _ in range(10)]
-            large = line.open(f"{PREFIX}/large", end=True)
-            # No window is opened any more: whoever goes on was woken by the socket.
-            for exchange in (*small, large):
-                exchange.hold = True
-            await line.until(lambda: large.total > 0)
-            line.transport.pause_reading()
+async def test_a_server_that_reads_nothing_from_its_socket_stops_the_application() -> None:
+    app = Endless()
+    settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+    async with serving(app, settings=settings) as (here, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.open(ECHO, end=True)
+        line.freeze()
+        await until(lambda: app.sent > MEBIBYTE // 4)
+        sent = -1
+        while sent != app.sent:
+            sent = app.sent
             await asyncio.sleep(0.2)
-            let_go.set()
-            await asyncio.sleep(0.1)
-            # Not even a header is added to what nobody reads.
-            assert started == ["/large"]
-            line.transport.resume_reading()
-            await line.until(lambda: large.complete and all(exchange.complete for exchange in small))
-            assert large.total == 64 * MEBIBYTE
-            await until(lambda: here.connection.in_flight == 0)
-
-    run(test())
+        # What the sockets of both sides take, and no more.
+        assert app.sent < 64 * MEBIBYTE
+        assert here.connection.in_flight == 1
 
 
-def test_windows_that_the_settings_enlarge_are_used_at_once() -> None:
+async def test_what_waits_for_a_socket_goes_on_when_the_server_reads_again() -> None:
+    settings = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
+    started: list[str] = []
+    let_go = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        large = scope["path"] == "/large"
+        if not large:
+            await let_go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-large", b"x" * 1000)]})
+        started.append(scope["path"])
+        await send({"type": "http.response.body", "body": b"x" * (64 * MEBIBYTE if large else 10)})
+
+    async with serving(app, settings=settings) as (here, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        small = [line.open(f"{PREFIX}/small", end=True) for _ in range(10)]
+        large = line.open(f"{PREFIX}/large", end=True)
+        # No window is opened any more: whoever goes on was woken by the socket.
+        for exchange in (*small, large):
+            exchange.hold = True
+        await line.until(lambda: large.total > 0)
+        line.transport.pause_reading()
+        await asyncio.sleep(0.2)
+        let_go.set()
+        await asyncio.sleep(0.1)
+        # Not even a header is added to what nobody reads.
+        assert started == ["/large"]
+        line.transport.resume_reading()
+        await line.until(lambda: large.complete and all(exchange.complete for exchange in small))
+        assert large.total == 64 * MEBIBYTE
+        await until(lambda: here.connection.in_flight == 0)
+
+
+async def test_windows_that_the_settings_enlarge_are_used_at_once() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"x" * 30_000})
 
-    async def test() -> None:
-        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 10_000}) as (_, line):
-            exchange = line.open(ECHO, end=True)
-            exchange.hold = True
-            await line.until(lambda: exchange.total == 10_000)
-            line.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 30_000})
-            line.flush()
-            await line.until(lambda: exchange.complete)
-
-    run(test())
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 10_000}) as (_, line):
+        exchange = line.open(ECHO, end=True)
+        exchange.hold = True
+        await line.until(lambda: exchange.total == 10_000)
+        line.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 30_000})
+        line.flush()
+        await line.until(lambda: exchange.complete)
 
 
 def _memory_while(transfer: Callable[[], None]) -> int:
@@ -334,156 +298,129 @@ def test_a_long_transfer_takes_no_more_memory_than_a_window() -> None:
     assert _memory_while(lambda: run(test())) < 12 * MEBIBYTE
 
 
-def test_a_reset_stream_is_a_disconnect_for_the_application() -> None:
-    async def test() -> None:
-        app = Paced()
-        app.permit(1000)
-        async with serving(app) as (here, line):
-            exchange = line.open(ECHO)
-            await exchange.send(b"a")
-            await until(lambda: app.taken == 1)
-            exchange.reset()
-            await until(lambda: here.connection.in_flight == 0)
-            assert [message["type"] for message in app.messages] == ["http.request", "http.disconnect"]
-            assert (await line.request(ECHO)).status == 200
-
-    run(test())
+async def test_a_reset_stream_is_a_disconnect_for_the_application() -> None:
+    app = Paced()
+    app.permit(1000)
+    async with serving(app) as (here, line):
+        exchange = line.open(ECHO)
+        await exchange.send(b"a")
+        await until(lambda: app.taken == 1)
+        exchange.reset()
+        await until(lambda: here.connection.in_flight == 0)
+        assert [message["type"] for message in app.messages] == ["http.request", "http.disconnect"]
+        assert (await line.request(ECHO)).status == 200
 
 
-def test_a_lost_connection_is_a_disconnect_for_the_application() -> None:
-    async def test() -> None:
-        app = Paced()
-        app.permit(1000)
-        async with serving(app) as (here, line):
-            await line.open(ECHO).response()
-            line.kill()
-            await here.ending()
-            await until(lambda: here.connection.in_flight == 0)
-            assert [message["type"] for message in app.messages] == ["http.disconnect"]
-
-    run(test())
+async def test_a_lost_connection_is_a_disconnect_for_the_application() -> None:
+    app = Paced()
+    app.permit(1000)
+    async with serving(app) as (here, line):
+        await line.open(ECHO).response()
+        line.kill()
+        await here.ending()
+        await until(lambda: here.connection.in_flight == 0)
+        assert [message["type"] for message in app.messages] == ["http.disconnect"]
 
 
-def test_sending_to_a_stream_that_was_reset_does_no_harm() -> None:
-    async def test() -> None:
-        outcomes: list[str] = []
+async def test_sending_to_a_stream_that_was_reset_does_no_harm() -> None:
+    outcomes: list[str] = []
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            outcomes.append("called")
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"x" * MEBIBYTE, "more_body": True})
-            await send({"type": "http.response.body"})
-            outcomes.append("returned")
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        outcomes.append("called")
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * MEBIBYTE, "more_body": True})
+        await send({"type": "http.response.body"})
+        outcomes.append("returned")
 
-        async with serving(app) as (_, line):
-            exchange = line.open(ECHO)
-            await until(lambda: outcomes == ["called"])
-            exchange.reset()
-            await until(lambda: outcomes == ["called", "returned"])
-            assert (await line.request("/_/health", method="GET")).status == 200
-
-    run(test())
+    async with serving(app) as (_, line):
+        exchange = line.open(ECHO)
+        await until(lambda: outcomes == ["called"])
+        exchange.reset()
+        await until(lambda: outcomes == ["called", "returned"])
+        assert (await line.request("/_/health", method="GET")).status == 200
 
 
-def test_after_the_answer_the_application_sees_a_disconnect() -> None:
-    async def test() -> None:
-        messages: list[Message] = []
+async def test_after_the_answer_the_application_sees_a_disconnect() -> None:
+    messages: list[Message] = []
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            messages.append(await receive())
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body"})
-            messages.append(await receive())
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        messages.append(await receive())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+        messages.append(await receive())
 
-        async with serving(app) as (here, line):
-            assert (await line.request(ECHO, body=b"whole")).status == 200
-            await until(lambda: here.connection.in_flight == 0)
-            assert messages == [
-                {"type": "http.request", "body": b"whole", "more_body": False},
-                {"type": "http.disconnect"},
-            ]
-
-    run(test())
+    async with serving(app) as (here, line):
+        assert (await line.request(ECHO, body=b"whole")).status == 200
+        await until(lambda: here.connection.in_flight == 0)
+        assert messages == [
+            {"type": "http.request", "body": b"whole", "more_body": False},
+            {"type": "http.disconnect"},
+        ]
 
 
-def test_the_rest_of_a_request_that_is_answered_early_is_not_wanted() -> None:
+async def test_the_rest_of_a_request_that_is_answered_early_is_not_wanted() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"enough"})
 
-    async def test() -> None:
-        async with serving(app) as (_, line):
-            exchange = line.open(ECHO)
-            assert (await exchange.whole()).body == b"enough"
-            await line.until(lambda: exchange.over)
-            assert exchange.reset_code == ErrorCodes.NO_ERROR
-
-    run(test())
+    async with serving(app) as (_, line):
+        exchange = line.open(ECHO)
+        assert (await exchange.whole()).body == b"enough"
+        await line.until(lambda: exchange.over)
+        assert exchange.reset_code == ErrorCodes.NO_ERROR
 
 
-def test_an_answer_that_breaks_off_is_reset_and_not_taken_for_complete() -> None:
+async def test_an_answer_that_breaks_off_is_reset_and_not_taken_for_complete() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
-    async def test() -> None:
-        async with serving(app) as (_, line):
-            exchange = line.open(ECHO, end=True)
-            with pytest.raises(StreamResetError) as error:
-                await exchange.whole()
-            assert error.value.args == (ErrorCodes.INTERNAL_ERROR,)
-
-    run(test())
+    async with serving(app) as (_, line):
+        exchange = line.open(ECHO, end=True)
+        with pytest.raises(StreamResetError) as error:
+            await exchange.whole()
+        assert error.value.args == (ErrorCodes.INTERNAL_ERROR,)
 
 
-def test_padding_does_not_use_up_the_window() -> None:
-    async def test() -> None:
-        app = Paced()
-        async with serving(app) as (_, line):
-            await line.until(lambda: line.settings_known)
-            exchange = line.open(ECHO)
-            for _ in range(2 * STREAM_WINDOW // 256 + 1):
-                await line.until(lambda: exchange.sendable() >= 257)
-                line.h2.send_data(exchange.stream_id, b"x", pad_length=255)
-                line.flush()
-            exchange.end()
-            app.permit(1000)
-            assert (await exchange.whole()).status == 200
-
-    run(test())
+async def test_padding_does_not_use_up_the_window() -> None:
+    app = Paced()
+    async with serving(app) as (_, line):
+        await line.until(lambda: line.settings_known)
+        exchange = line.open(ECHO)
+        for _ in range(2 * STREAM_WINDOW // 256 + 1):
+            await line.until(lambda: exchange.sendable() >= 257)
+            line.h2.send_data(exchange.stream_id, b"x", pad_length=255)
+            line.flush()
+        exchange.end()
+        app.permit(1000)
+        assert (await exchange.whole()).status == 200
 
 
-def test_trailers_of_a_request_are_its_end() -> None:
-    async def test() -> None:
-        async with serving(timings=QUICK) as (_, line):
-            exchange = line.open(ECHO)
-            await exchange.send(b"body")
-            exchange.trailers([("checksum", "1")])
-            assert (await exchange.whole()).body == b"body"
-
-    run(test())
+async def test_trailers_of_a_request_are_its_end() -> None:
+    async with serving(timings=QUICK) as (_, line):
+        exchange = line.open(ECHO)
+        await exchange.send(b"body")
+        exchange.trailers([("checksum", "1")])
+        assert (await exchange.whole()).body == b"body"
 
 
-def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns() -> None:
-    async def test() -> None:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"x" * MEBIBYTE})
+async def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * MEBIBYTE})
 
-        async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
-            exchanges = [line.open(ECHO, end=True) for _ in range(4)]
-            for exchange in exchanges:
-                exchange.hold = True
-            # The first one has taken all of it.
-            await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
-            before = [exchange.total for exchange in exchanges]
-            for turn in range(1, 9):
-                line.h2.increment_flow_control_window(16 * 1024)
-                line.flush()
-                goal = 65_535 + turn * 16 * 1024
-                await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
-            assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4
-
-    run(test())
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
+        exchanges = [line.open(ECHO, end=True) for _ in range(4)]
+        for exchange in exchanges:
+            exchange.hold = True
+        # The first one has taken all of it.
+        await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
+        before = [exchange.total for exchange in exchanges]
+        for turn in range(1, 9):
+            line.h2.increment_flow_control_window(16 * 1024)
+            line.flush()
+            goal = 65_535 + turn * 16 * 1024
+            await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
+        assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4

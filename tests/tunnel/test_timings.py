@@ -69,18 +69,15 @@ def test_what_is_set_stays_set() -> None:
 
 
 @pytest.mark.parametrize("connection_window", [65_535, 100_000])
-def test_the_server_is_told_the_streams_and_the_windows(connection_window: int) -> None:
-    async def test() -> None:
-        timings = replace(QUICK, max_streams=7, stream_window=1000, connection_window=connection_window)
-        async with serving(timings=timings) as (_, line):
-            await line.until(lambda: line.settings_known)
-            settings = line.h2.remote_settings
-            assert (settings.max_concurrent_streams, settings[SettingCodes.INITIAL_WINDOW_SIZE]) == (7, 1000)
-            await line.until(lambda: line.h2.outbound_flow_control_window == connection_window)
-            # And the windows are opened again.
-            assert (await line.request(f"{PREFIX}{PATH}", body=b"x" * 300_000)).body == b"x" * 300_000
-
-    run(test())
+async def test_the_server_is_told_the_streams_and_the_windows(connection_window: int) -> None:
+    timings = replace(QUICK, max_streams=7, stream_window=1000, connection_window=connection_window)
+    async with serving(timings=timings) as (_, line):
+        await line.until(lambda: line.settings_known)
+        settings = line.h2.remote_settings
+        assert (settings.max_concurrent_streams, settings[SettingCodes.INITIAL_WINDOW_SIZE]) == (7, 1000)
+        await line.until(lambda: line.h2.outbound_flow_control_window == connection_window)
+        # And the windows are opened again.
+        assert (await line.request(f"{PREFIX}{PATH}", body=b"x" * 300_000)).body == b"x" * 300_000
 
 
 def test_a_tunnel_has_the_timings_that_it_is_given() -> None:

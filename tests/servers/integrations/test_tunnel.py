@@ -57,34 +57,33 @@ async def started(log: Path, env: dict[str, str]) -> AsyncIterator[asyncio.subpr
         await process.wait()
 
 
-def test_the_service_dials_is_called_and_refuses_what_is_not_signed(signer: RequestSigner, tmp_path: Path) -> None:
-    async def test() -> None:
-        log, port = tmp_path / "log", free_port()
-        async with Cloud() as cloud:
-            env = {**environment(signer, tmp_path), "PORT": str(port), "TUNNEL_SERVERS": str(cloud.target)}
-            async with started(log, env) as process, httpx.AsyncClient(trust_env=False) as http:
-                while not cloud.lines:
-                    assert process.returncode is None, log.read_text()
-                    await asyncio.sleep(0.05)
-                line = await (await cloud.line(0)).accepted()
-                headers = {"content-type": CONTENT_TYPE}
-                for how in REFUSED:
-                    refused = {**headers, **refused_headers(how, signer, GREET)}
-                    answer = await line.request(f"{PREFIX}{GREET}", refused, body=invocation_body("", "Mallory"))
-                    assert answer.status == 401, how
-                signed = {**headers, **signer.headers(GREET)}
-                answer = await line.request(f"{PREFIX}{GREET}", signed, body=invocation_body("", "Ada"))
-                assert (answer.status, b"Hello Ada!" in answer.body) == (200, True)
-                assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
-                assert (await http.get(f"http://127.0.0.1:{port}{GREET}")).status_code == 404
-                process.terminate()
-                assert await process.wait() == 0
-        printed = log.read_text()
-        assert "greeting Ada" in printed
-        assert "greeting Mallory" not in printed
-        assert "the deployment to register is https://tunnel.test:9080/environment/greeter" in printed
-
-    asyncio.run(asyncio.wait_for(test(), PATIENCE))
+async def test_the_service_dials_is_called_and_refuses_what_is_not_signed(
+    signer: RequestSigner, tmp_path: Path
+) -> None:
+    log, port = tmp_path / "log", free_port()
+    async with Cloud() as cloud:
+        env = {**environment(signer, tmp_path), "PORT": str(port), "TUNNEL_SERVERS": str(cloud.target)}
+        async with started(log, env) as process, httpx.AsyncClient(trust_env=False) as http:
+            while not cloud.lines:
+                assert process.returncode is None, log.read_text()
+                await asyncio.sleep(0.05)
+            line = await (await cloud.line(0)).accepted()
+            headers = {"content-type": CONTENT_TYPE}
+            for how in REFUSED:
+                refused = {**headers, **refused_headers(how, signer, GREET)}
+                answer = await line.request(f"{PREFIX}{GREET}", refused, body=invocation_body("", "Mallory"))
+                assert answer.status == 401, how
+            signed = {**headers, **signer.headers(GREET)}
+            answer = await line.request(f"{PREFIX}{GREET}", signed, body=invocation_body("", "Ada"))
+            assert (answer.status, b"Hello Ada!" in answer.body) == (200, True)
+            assert (await http.get(f"http://127.0.0.1:{port}/health")).status_code == 200
+            assert (await http.get(f"http://127.0.0.1:{port}{GREET}")).status_code == 404
+            process.terminate()
+            assert await process.wait() == 0
+    printed = log.read_text()
+    assert "greeting Ada" in printed
+    assert "greeting Mallory" not in printed
+    assert "the deployment to register is https://tunnel.test:9080/environment/greeter" in printed
 
 
 def test_without_one_of_the_variables_it_does_not_start_and_says_which(signer: RequestSigner, tmp_path: Path) -> None:
