@@ -7,7 +7,7 @@ import sys
 
 from tests.support import ROOT
 from tests.tools.mutation.mutants import modules
-from tests.tools.mutation.responsible import tests_of
+from tests.tools.mutation.responsible import responsible_for
 
 
 def test_of_the_mutants_of_a_line_all_are_killed_but_the_one_that_changes_nothing() -> None:
@@ -37,4 +37,4 @@ def test_of_the_mutants_of_a_line_all_are_killed_but_the_one_that_changes_nothin
 
 def test_for_every_module_there_are_tests_that_are_responsible() -> None:
     for module in modules():
-        assert [name for name in tests_of(module) if not (ROOT / "tests" / name).is_file()] == [], module
+        assert [name for name in responsible_for(module) if not (ROOT / "tests" / name).is_file()] == [], module

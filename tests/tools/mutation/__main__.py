@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.support import ROOT
 from tests.tools.mutation.mutants import Mutant, modules, mutants
-from tests.tools.mutation.responsible import tests_of
+from tests.tools.mutation.responsible import responsible_for
 from tests.tools.mutation.worker import prepared
 
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
@@ -47,7 +47,7 @@ class Worker:
         assert self._process.stdin
         assert self._process.stdout
         file = f"restate_identity/{module.replace('.', '/')}.py"
-        task = {"file": file, "code": code, "tests": tests_of(module), "timeout": timeout}
+        task = {"file": file, "code": code, "tests": responsible_for(module), "timeout": timeout}
         print(json.dumps(task), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:

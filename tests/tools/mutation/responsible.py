@@ -72,7 +72,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
 }
 
 
-def tests_of(module: str) -> tuple[str, ...]:
+def responsible_for(module: str) -> tuple[str, ...]:
     """The files below ``tests`` that are responsible for *module*, in the order in which they are run."""
     if module not in modules():
         raise LookupError(f"no module {module}")
