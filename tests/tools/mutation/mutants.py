@@ -18,9 +18,9 @@ from parso.python.tree import ExprStmt, Keyword, PythonNode, String
 from tests.support import ROOT
 
 PACKAGE = ROOT / "restate_identity"
-# `|` stands in types only. `is` in place of `==` depends on what the interpreter happens to share. `==` in place of `is`
-# changes nothing, since `is` compares with None and with members of enums. Of the ten other operators that arithmetic
-# could have, one is enough: a test that notices one notices the others.
+# `|` stands in types only. `is` in place of `==` depends on what the interpreter happens to share. `==` in place of
+# `is` changes nothing, since `is` compares with None and with members of enums. Of the ten other operators that
+# arithmetic could have, one is enough: a test that notices one notices the others.
 LEFT_OUT = re.compile(
     r"core/(ReplaceComparisonOperator_(\w+_Is(Not)?|Is_Eq|IsNot_NotEq)$|Variable"
     r"|ReplaceBinaryOperator_(?!(Add_Sub|Sub_Add|Mul_FloorDiv|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul|LShift_RShift"
