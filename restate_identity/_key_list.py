@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restate_identity._redaction import shown
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
 
+if TYPE_CHECKING:
+    from yaml import MappingNode, SafeLoader
+
+# More than a file of 64 KiB can have members without repeating itself.
+MAX_MEMBERS = 64 * 1024
 MANIFEST_KIND = "RestateCloudEnvironment"
 _MANIFEST = re.compile(
     r"""^(?:[ \t]*\{|---(?:\s|$)|["']?(?:apiVersion|kind|metadata|spec)["']?[ \t]*:)""", re.MULTILINE
@@ -80,9 +85,26 @@ def _documents(text: str) -> list[Any]:
             "a manifest in YAML needs PyYAML: pip install 'restate-identity[kubernetes]'", name=error.name
         ) from error
     try:
-        return list(yaml.safe_load_all(text))
+        return list(yaml.load_all(text, _bounded(yaml.SafeLoader)))
+    except InvalidKeyError:
+        raise
     except yaml.MarkedYAMLError as error:
         place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
         raise InvalidKeyError(f"it is not YAML{place}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         raise InvalidKeyError("it is not YAML") from None
+
+
+def _bounded(loader: type[SafeLoader]) -> type[SafeLoader]:
+    """Return *loader* with a limit to what merge keys, ``<<``, make of a few lines: each can repeat all before it."""
+
+    class Bounded(loader):  # type: ignore[valid-type, misc]
+        members = 0
+
+        def flatten_mapping(self, node: MappingNode) -> None:
+            super().flatten_mapping(node)
+            self.members += len(node.value)
+            if self.members > MAX_MEMBERS:
+                raise InvalidKeyError("its merge keys, <<, make too many members of it")
+
+    return Bounded

@@ -135,15 +135,15 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     extensions = scope.get("extensions") or {}
     if scope["type"] != "http":
         if "websocket.http.response" in extensions:
-            await _send_refusal("websocket.http", scope, send)
+            await send_refusal("websocket.http", scope, send)
         else:
             # Without that extension an ASGI server can only answer a handshake with 403.
             await send({"type": "websocket.close"})
         return
     if scope.get("http_version", "1.1").startswith("1.") or ENDS_EARLY in extensions:
-        await _send_refusal("http", scope, send)
+        await send_refusal("http", scope, send)
         return
-    await _send_refusal("http", scope, send, more_body=True)
+    await send_refusal("http", scope, send, more_body=True)
     more_body = True
     while more_body:
         message = await receive()
@@ -153,7 +153,8 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-async def _send_refusal(prefix: str, scope: Scope, send: Send, *, more_body: bool = False) -> None:
+async def send_refusal(prefix: str, scope: Scope, send: Send, *, more_body: bool = False) -> None:
+    """Send the 401, all of it; with *more_body*, an empty part must follow to end it."""
     # A list of its own: middleware further up may append to it.
     await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": list(_HEADERS)})
     # Not every server drops the body of an answer to HEAD (granian over HTTP/2 sends it).

@@ -180,6 +180,11 @@ def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[A
         yield from (event.get("headers") or {}).items()
 
 
+def refusal(event: Any) -> dict[str, Any]:
+    """Return the 401 in the form that the source of *event* expects."""
+    return _refusal(_request(event))
+
+
 def _refusal(request: _Request) -> dict[str, Any]:
     headers = dict(REFUSAL_HEADERS)
     response: dict[str, Any] = {"statusCode": REFUSAL_STATUS, "headers": headers, "isBase64Encoded": False}

@@ -9,19 +9,20 @@ compared before a handler runs.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, NoReturn, cast
+from contextvars import ContextVar
+from typing import Any, Literal, cast
 
 from restate_identity._quoting import quoted
 from restate_identity._refusal_log import RefusalLog
-from restate_identity.asgi import RequestIdentityMiddleware
-from restate_identity.aws_lambda import require_request_identity
+from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send, send_refusal
+from restate_identity.aws_lambda import refusal, require_request_identity
 from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity, current_identity
 from restate_identity.keys import PublicKey
+from restate_identity.paths import signed_path
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier
 
@@ -57,7 +58,7 @@ def app(
     `current_identity()` works in the handlers.
 
     A handler of a virtual object or a workflow runs only if the key that it would run for is the one that was signed.
-    If not, nothing of it runs, the log says why, and the invocation fails in a way that Restate retries.
+    If not, nothing of it runs, the log says why, and the answer is the 401 of every refusal, which Restate retries.
 
     Args:
         services: The services, virtual objects and workflows to serve.
@@ -72,11 +73,16 @@ def app(
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
     """
     key_check = _KeyCheck()
-    sdk_app = restate.app([key_check.on(service) for service in services], protocol, **sdk_options)
-    guard = require_request_identity if is_running_on_lambda() else RequestIdentityMiddleware
-    return guard(
-        sdk_app, identity_keys=identity_keys, verifier=verifier, exempt_paths=is_health_check, observer=observer
-    )
+    sdk_app: Any = restate.app([key_check.on(service) for service in services], protocol, **sdk_options)
+    options: dict[str, Any] = {
+        "identity_keys": identity_keys,
+        "verifier": verifier,
+        "exempt_paths": is_health_check,
+        "observer": observer,
+    }
+    if is_running_on_lambda():
+        return require_request_identity(key_check.around_handler(sdk_app), **options)
+    return RequestIdentityMiddleware(key_check.around(sdk_app), **options)
 
 
 def is_health_check(path: str) -> bool:
@@ -96,33 +102,119 @@ class _KeyCheck:
 
     def __init__(self) -> None:
         self._log = RefusalLog()
+        self._keyed: set[str] = set()
 
     def on(self, component: Component) -> Component:
         """Return *component* with the check in front of its handlers. Services have no keys, and stay as they are."""
         if isinstance(component, restate.Service):
             return component
-        # A copy: the same object may be served elsewhere too.
-        checked = copy.copy(component)
-        checked.handlers = _CheckedHandlers(component.handlers, self._same_key)  # type: ignore[assignment]
-        return checked
+        self._keyed.add(component.name)
+        # Not the component itself: it may be served elsewhere too.
+        return _checked(component, _CheckedHandlers(component.handlers, self._same_key))
+
+    def around(self, sdk_app: Any) -> Any:
+        """Return the SDK's ASGI application, which answers what the check refuses with a 401."""
+
+        async def checked_app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or _service_in(scope["path"]) not in self._keyed:
+                await sdk_app(scope, receive, send)
+                return
+            answer = _Answer(scope, send)
+            _current_answer.set(answer)
+            await sdk_app(scope, receive, answer.send)
+
+        return checked_app
+
+    def around_handler(self, sdk_handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return the SDK's handler for AWS Lambda, which answers what the check refuses with a 401."""
+
+        def checked_handler(event: Any, context: Any) -> Any:
+            answer = _Answer({}, _ignore)
+            _current_answer.set(answer)
+            response = sdk_handler(event, context)
+            return refusal(event) if answer.is_refused else response
+
+        return checked_handler
 
     @asynccontextmanager
     async def _same_key(self) -> AsyncIterator[None]:
         identity = current_identity()
         key = cast(restate.ObjectSharedContext, current_context()).key()
+        answer = _current_answer.get()
         if identity is None or identity.subject != key:
-            self._refuse(identity, key)
+            self._log.refused(identity and identity.audience, _mismatch(identity, key))
+            await answer.refuse()
+            # Ends the attempt. Nobody is told of this error.
+            raise RetryableError("the request was signed for another object")
+        await answer.begin()
         yield
 
-    def _refuse(self, identity: Identity | None, key: str) -> NoReturn:
-        subject = None if identity is None else identity.subject
-        signed = "no object" if subject is None else f"the object {quoted(subject)}"
-        body = f"the body is for the object {quoted(key)}"
-        hint = f"signed for {signed}, but {body}: the token was taken from another request"
-        error = VerificationError(Reason.WRONG_AUDIENCE, hint, kid=identity and identity.key)
-        self._log.refused(identity and identity.audience, error)
-        # If this should ever happen to a genuine invocation, it must not be lost.
-        raise RetryableError("the request was signed for another object: see the log of the service")
+
+def _service_in(path: str) -> str | None:
+    parts = signed_path(path).split("/")
+    return parts[2] if len(parts) == 4 else None
+
+
+def _mismatch(identity: Identity | None, key: str) -> VerificationError:
+    subject = None if identity is None else identity.subject
+    signed = "no object" if subject is None else f"the object {quoted(subject)}"
+    body = f"the body is for the object {quoted(key)}"
+    hint = f"signed for {signed}, but {body}: the token was taken from another request"
+    return VerificationError(Reason.WRONG_AUDIENCE, hint, kid=identity and identity.key)
+
+
+class _Answer:
+    """The answer to one request. The SDK begins it, with a status of 200, before it knows the key of the object.
+
+    So that beginning is kept until the key was compared.
+    """
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._beginning: Message | None = None
+        self._is_checked = False
+        self.is_refused = False
+
+    async def send(self, message: Message) -> None:
+        """Send what the SDK sends; or nothing of it but its end, after a refusal."""
+        if self.is_refused:
+            if not message.get("more_body", False):
+                await self._send({"type": "http.response.body"})
+        elif message["type"] == "http.response.start" and not self._is_checked:
+            self._beginning = message
+        else:
+            await self.begin()
+            await self._send(message)
+
+    async def begin(self) -> None:
+        """Send the beginning, now or when the SDK makes it."""
+        self._is_checked = True
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None:
+            await self._send(beginning)
+
+    async def refuse(self) -> None:
+        """Send a 401 in place of what the SDK has begun. It reads the body of the request, and then ends the answer."""
+        self.is_refused = True
+        await send_refusal("http", self._scope, self._send, more_body=True)
+
+
+_current_answer: ContextVar[_Answer] = ContextVar("restate_identity_answer")
+
+
+async def _ignore(message: Message) -> None:
+    """On Lambda, the SDK collects the answer itself."""
+
+
+def _checked(component: Component, handlers: Mapping[str, Handler[Any, Any]]) -> Component:
+    """Return what is *component* in everything, also in what is set later, but has other handlers."""
+
+    class Checked(type(component)):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> Any:
+            return handlers if name == "handlers" else getattr(component, name)
+
+    return cast(Component, object.__new__(Checked))
 
 
 class _CheckedHandlers(Mapping[str, Handler[Any, Any]]):

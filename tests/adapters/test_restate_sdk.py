@@ -22,6 +22,7 @@ from restate.entry_codec import JournalValueCodec
 from restate.server import parse_path
 
 from restate_identity import IdentityVerifier, InvalidKeyError, current_identity
+from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS
 from restate_identity.restate_sdk import app, is_health_check
 from restate_identity.signing import RequestSigner
 from tests.support.invocation import CONTENT_TYPE, MANIFEST_TYPE, invocation_body
@@ -129,16 +130,98 @@ def test_a_token_for_one_object_runs_no_other_one(
     served = app([counter, signup], identity_keys=[KEY])
     response = invoke(served, path, SIGNER.headers(path, subject=signed), 3, key=run)
     assert calls == []
-    assert b"for" not in response.content.replace(b"signed for another object", b"")
+    assert (response.status_code, response.content) == (401, REFUSAL_BODY)
+    assert {name.decode(): value.decode() for name, value in response.headers.raw} == dict(REFUSAL_HEADERS)
     (refusal,) = (record for record in caplog.records if record.name == "restate_identity")
     said = "no object" if signed is None else f"the object {signed!a}"
     assert (
         f"refused a request to '{path}': wrong_audience: signed for {said}, but the body is for the object {run!a}"
         in refusal.message
     )
-    assert b"the request was signed for another object: see the log of the service" in response.content
     assert invoke(served, path, SIGNER.headers(path, subject=run), 3, key=run).status_code == 200
     assert calls == [run]
+
+
+def test_the_answer_to_a_genuine_call_of_an_object_begins_before_its_handler_has_ended() -> None:
+    slow = restate.VirtualObject("Slow")
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    @slow.handler()
+    async def wait(ctx: restate.ObjectContext, amount: int) -> int:
+        await ended.wait()
+        calls.append(ctx.key())
+        return amount
+
+    path = "/invoke/Slow/wait"
+    headers = [
+        (name.encode(), value.encode()) for name, value in (INVOKE | SIGNER.headers(path, subject="bob")).items()
+    ]
+    scope = {"type": "http", "http_version": "2", "method": "POST", "path": path, "headers": headers}
+    sent: list[Any] = []
+    body = [{"type": "http.request", "body": invocation_body("bob", 3), "more_body": False}]
+
+    async def receive() -> Any:
+        return body.pop() if body else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        began.set()
+
+    async def serve() -> None:
+        call = asyncio.create_task(app([slow], identity_keys=[KEY])(scope, receive, send))
+        await asyncio.wait_for(began.wait(), 60)
+        assert [(message["type"], message.get("status")) for message in sent] == [("http.response.start", 200)]
+        assert calls == []
+        ended.set()
+        await asyncio.wait_for(call, 60)
+        assert calls == ["bob"]
+
+    asyncio.run(serve())
+
+
+def test_over_http_2_a_refusal_for_another_object_goes_out_at_once_and_ends_with_the_body_of_the_request() -> None:
+    headers = [
+        (name.encode(), value.encode()) for name, value in (INVOKE | SIGNER.headers(ADD, subject="alice")).items()
+    ]
+    scope = {"type": "http", "http_version": "2", "method": "POST", "path": ADD, "headers": headers}
+    sent: list[Any] = []
+    refused = asyncio.Event()
+    body: list[Any] = [{"type": "http.request", "body": b"", "more_body": False}]
+    body.append({"type": "http.request", "body": invocation_body("bob", 3), "more_body": True})
+
+    async def receive() -> Any:
+        if len(body) < 2:
+            await (refused.wait() if body else asyncio.Event().wait())
+        return body.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            assert (sent[0]["status"], sent[1]["body"], sent[1]["more_body"]) == (401, REFUSAL_BODY, True)
+            refused.set()
+
+    asyncio.run(asyncio.wait_for(app([counter], identity_keys=[KEY])(scope, receive, send), 60))
+    assert sent[2:] == [{"type": "http.response.body"}]
+    assert calls == []
+
+
+def test_what_is_no_call_of_a_handler_is_answered_as_by_the_sdk() -> None:
+    served = app([counter], identity_keys=[KEY])
+    path = "/invoke/Counter/nothing"
+    assert invoke(served, path, SIGNER.headers(path, subject="bob"), 3, key="bob").status_code == 404
+
+
+@pytest.mark.parametrize("kind", [restate.VirtualObject, restate.Workflow])
+def test_what_is_set_on_an_object_after_the_application_was_made_holds_in_it(kind: Any) -> None:
+    late = kind("Late")
+    served = app([late], identity_keys=[KEY])
+    late.ingress_private = True
+    late.service_tag.description = "said later"
+
+    [discovered] = discover(served, headers=SIGNER.headers("/discover")).json()["services"]
+
+    assert discovered["ingressPrivate"] is True
+    assert discovered["documentation"] == "said later"
 
 
 def test_the_key_is_compared_before_anything_of_the_handlers_own_runs() -> None:
@@ -157,7 +240,7 @@ def test_the_key_is_compared_before_anything_of_the_handlers_own_runs() -> None:
 
     path = "/invoke/Watched/add"
     served = app([watched], identity_keys=[KEY])
-    invoke(served, path, SIGNER.headers(path, subject="alice"), 3, key="bob")
+    assert invoke(served, path, SIGNER.headers(path, subject="alice"), 3, key="bob").status_code == 401
     assert entered == []
     invoke(served, path, SIGNER.headers(path, subject="bob"), 3, key="bob")
     assert entered == ["entered"]
@@ -262,9 +345,9 @@ def _on_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     asyncio.set_event_loop(None)
 
 
-def lambda_event(path: str, headers: dict[str, str], argument: object) -> dict[str, Any]:
+def lambda_event(path: str, headers: dict[str, str], argument: object, key: str = "") -> dict[str, Any]:
     """The event with which Restate calls a handler in a Lambda function."""
-    body = base64.b64encode(invocation_body("", argument)).decode()
+    body = base64.b64encode(invocation_body(key, argument)).decode()
     return {"path": path, "httpMethod": "POST", "headers": {**INVOKE, **headers}, "body": body, "isBase64Encoded": True}
 
 
@@ -276,6 +359,16 @@ def test_on_lambda_it_is_a_guarded_handler_as_with_the_sdk() -> None:
     served = handler(lambda_event(GREET, SIGNER.headers(GREET), "Ada"), None)
     assert served["statusCode"] == 200
     assert b"Ada through /invoke/Greeter/greet" in base64.b64decode(served["body"])
+
+
+@pytest.mark.usefixtures("_on_lambda")
+def test_on_lambda_a_token_for_one_object_runs_no_other_one() -> None:
+    handler = app([greeter, counter], identity_keys=[KEY])
+    headers = SIGNER.headers(ADD, subject="alice")
+    refused = handler(lambda_event(ADD, headers, 3, key="bob"), None)
+    assert (refused["statusCode"], base64.b64decode(refused["body"]), calls) == (401, REFUSAL_BODY, [])
+    assert handler(lambda_event(ADD, headers, 3, key="alice"), None)["statusCode"] == 200
+    assert calls == ["alice"]
 
 
 @pytest.mark.usefixtures("_on_lambda")

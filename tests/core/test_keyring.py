@@ -290,6 +290,22 @@ def test_a_private_key_in_the_file_is_not_repeated_in_the_error(path: Path) -> N
     assert OLD.to_pem().splitlines()[1].decode()[:16] not in str(refused.value)
 
 
+def merged(levels: int) -> str:
+    """A manifest in which each line holds, by merge keys, eight times what the line before it does."""
+    lines = ["kind: RestateCloudEnvironment", "m0: &m0 {x: 1}"]
+    lines += [f"m{n + 1}: &m{n + 1} {{<<: [{', '.join([f'*m{n}'] * 8)}]}}" for n in range(levels)]
+    return "\n".join([*lines, f"spec: {{signingPublicKey: {OLD.public_key}}}", ""])
+
+
+def test_a_manifest_that_grows_without_bound_by_its_merge_keys_is_an_error(path: Path) -> None:
+    path.write_text(merged(levels=40))
+    with pytest.raises(InvalidKeyError, match="its merge keys, <<, make too many members"):
+        KeyFile(path)
+
+    path.write_text(merged(levels=3))
+    assert texts(KeyFile(path)) == [str(OLD.public_key)]
+
+
 def test_yaml_without_its_library_names_the_extra_and_json_needs_none(path: Path) -> None:
     code = (
         "import sys; sys.modules['yaml'] = None\n"

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -170,6 +171,23 @@ def test_a_file_that_grows_while_it_is_read_is_read_to_its_limit_only(folder: Pa
     put_back(path, NEW)
     in_time(file.refresh)
     assert file.keys == (NEW.public_key,)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_of_a_file_that_is_too_large_no_more_is_read_than_tells_that_it_is(folder: Path, reader: str) -> None:
+    path = folder / "large"
+    with path.open("wb") as file:
+        file.truncate(8 * 1024 * 1024)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises((OSError, ValueError, InvalidKeyError), match="more than"):
+            READERS[reader](path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1024 * 1024
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -104,6 +104,26 @@ def test_what_an_observer_raises_is_logged_once_in_ten_minutes(caplog: pytest.Lo
     ]
 
 
+def test_the_time_that_is_told_with_what_was_left_out_is_that_since_the_first_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    log = RefusalLog(burst=1, clock=clock)
+    log.refused(PATH, UNSIGNED)
+    for wait in (4, 3):
+        clock.now += wait
+        log.refused(PATH, UNSIGNED)
+    clock.now += 5
+    log.refused(PATH, UNSIGNED)
+    assert "left out 2 more refusals for the reason unsigned in the last 8 s" in lines(caplog)
+
+    clock.now += 1
+    log.refused(PATH, UNSIGNED)
+    clock.now += 600
+    log.refused(PATH, UNSIGNED)
+    assert "left out 1 more refusals for the reason unsigned in the last 600 s" in lines(caplog)
+
+
 def test_a_flood_of_one_reason_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
     log = RefusalLog(clock=Clock())
     for _ in range(BURST + 1):

@@ -308,6 +308,22 @@ def test_the_prometheus_clients_own_registry_is_the_default() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
 
 
+IDENTITY = Identity(KEYS[0], PATH, None, 0, 0, 60)
+EXPIRED = VerificationError(Reason.EXPIRED, "too late")
+
+
+def test_prometheus_gets_durations_in_seconds() -> None:
+    registry = CollectorRegistry()
+    observer = PrometheusObserver(registry)
+
+    observer.accepted(IDENTITY, path=PATH, seconds=0.25)
+    observer.refused(EXPIRED, path=PATH, seconds=0.5)
+
+    for outcome, seconds in (("accepted", 0.25), ("refused", 0.5)):
+        total = "restate_identity_verification_duration_seconds_sum"
+        assert registry.get_sample_value(total, {"outcome": outcome}) == seconds
+
+
 # --- OpenTelemetry
 
 
@@ -346,6 +362,31 @@ def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
         ("verification.duration", ("outcome", "accepted")): 3,
         ("verification.duration", ("outcome", "refused")): 3,
     }
+    provider.shutdown()
+
+
+def test_opentelemetry_gets_durations_in_seconds() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    observer = OpenTelemetryObserver(provider)
+
+    observer.accepted(IDENTITY, path=PATH, seconds=0.25)
+    observer.refused(EXPIRED, path=PATH, seconds=0.5)
+
+    data = reader.get_metrics_data()
+    assert data is not None
+    (histogram,) = (
+        metric
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "restate_identity.verification.duration"
+    )
+    assert histogram.unit == "s"
+    sums = {
+        (point.attributes or {})["outcome"]: point.sum
+        for point in histogram.data.data_points
+        if isinstance(point, HistogramDataPoint)
+    }
+    assert sums == {"accepted": 0.25, "refused": 0.5}
     provider.shutdown()
 
 

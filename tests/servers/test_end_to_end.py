@@ -183,3 +183,29 @@ def issued_at(token: str) -> int:
     claims = json.loads(from_base64url(token.split(".")[1]))
     issued: int = claims["iat"]
     return issued
+
+
+def test_the_scope_of_a_call_is_not_signed(restate_program: Path, identity_pem: Path, tmp_path: Path) -> None:
+    """If a newer server signs it, the threat model is to say so, and `Identity` to carry it."""
+    preview = dict.fromkeys(
+        ("RESTATE_EXPERIMENTAL_ENABLE_SCOPED_VIRTUAL_OBJECTS", "RESTATE_EXPERIMENTAL_ENABLE_VQUEUES"), "true"
+    )
+    key = str(RequestSigner.from_pem(identity_pem).public_key)
+    with (
+        RestateServer(restate_program, identity_key=identity_pem, env=preview) as server,
+        guarded_services(tmp_path, key) as (url, recording, _),
+    ):
+        assert server.register(url).status_code == 201
+        for scope in ("tenantA", "tenantB"):
+            added = server.invoke(f"restate/scope/{scope}/call/Counter/alice/add", 3)
+            assert added.json() == {"total": 3, "key": "alice", "signed_key": "alice"}, "each scope has its own object"
+        tokens = [
+            record["headers"]["x-restate-jwt-v1"]
+            for record in map(json.loads, recording.read_text().splitlines())
+            if record["path"] == "/invoke/Counter/add"
+        ]
+
+    claims = [json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==")) for token in tokens]
+    assert len(claims) == 2
+    assert {name for one in claims for name in one} == {"aud", "exp", "iat", "nbf", "sub"}
+    assert [one["sub"] for one in claims] == ["alice", "alice"]

@@ -375,6 +375,12 @@ class TestInspect:
         assert "not a date" in done.stdout
         assert "Window       none: nbf and exp" in done.stdout
 
+    def test_the_names_of_its_members_do_not_steer_the_terminal_either(self) -> None:
+        hostile = {"x\x1b[2J\u202e\r\nexp": 1}
+        token = f"{base64url(compact_json({'alg': 'none', **hostile}))}.{base64url(compact_json(hostile))}."
+        done = run("inspect", "-", stdin=token)
+        assert done.stdout.count("  x\\x1b[2J\\u202e\\r\\nexp") == 2
+
     def test_what_a_token_says_does_not_steer_the_terminal(self) -> None:
         done = run("inspect", "-", stdin=SIGNER.token(PATH, subject="[red]\x1b[2J\u202e\r\nü"))
         assert "sub        [red]\\x1b[2J\\u202e\\r\\nü\n" in done.stdout
