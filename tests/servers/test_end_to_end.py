@@ -205,7 +205,7 @@ def test_the_scope_of_a_call_is_not_signed(restate_program: Path, identity_pem: 
             if record["path"] == "/invoke/Counter/add"
         ]
 
-    claims = [json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==")) for token in tokens]
+    claims = [json.loads(from_base64url(token.split(".")[1])) for token in tokens]
     assert len(claims) == 2
     assert {name for one in claims for name in one} == {"aud", "exp", "iat", "nbf", "sub"}
     assert [one["sub"] for one in claims] == ["alice", "alice"]
