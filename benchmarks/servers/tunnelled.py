@@ -13,8 +13,9 @@ import sys
 
 from benchmarks.flood import resident
 from benchmarks.servers.served import app
-from restate_identity.tunnel.connection import Connection, Credentials
-from restate_identity.tunnel.leftovers import Leftovers
+from restate_identity.tunnel.connection import Connection
+from restate_identity.tunnel.handshake import Credentials
+from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.targets import Target
 
 CREDENTIALS = Credentials("env_benchmark", "benchmark", "worker", lambda: "token")
@@ -30,12 +31,9 @@ async def main(port: int, connections: int, certificate: str | None = None) -> N
             serves = asyncio.Event()
             connection = Connection(
                 target,
-                app,
-                identity=CREDENTIALS,
-                tls=tls,
-                leftovers=Leftovers(),
-                on_serving=lambda _, serves=serves: serves.set(),  # type: ignore[misc]  # mypy does not see the type
-                on_drain=lambda _: None,
+                Outlet(app, CREDENTIALS, tls=tls),
+                on_accepted=lambda _, serves=serves: serves.set(),  # type: ignore[misc]  # mypy does not see the type
+                on_drain=lambda: None,
             )
             running.append(asyncio.ensure_future(connection.run()))
             await serves.wait()

@@ -11,8 +11,9 @@ except ImportError as _error:
     ) from _error
 
 from restate_identity.tunnel.errors import TunnelError
-from restate_identity.tunnel.handle import Tunnel, connect_tunnel, serve_tunnel
+from restate_identity.tunnel.serve import serve_tunnel
 from restate_identity.tunnel.timings import TunnelTimings
+from restate_identity.tunnel.tunnel import Tunnel, connect_tunnel
 
 del _dns, _h2
 

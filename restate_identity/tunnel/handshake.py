@@ -54,7 +54,7 @@ class Credentials:
         return [NeverIndexedHeaderTuple(*field) if field[0] == b"authorization" else field for field in encoded]
 
 
-class Serving(NamedTuple):
+class Acceptance(NamedTuple):
     """The server accepted us."""
 
     tunnel_name: str
@@ -90,7 +90,7 @@ def _has(token: str, text: str) -> bool:
     return re.search(rf"(?<![A-Za-z0-9]){re.escape(token)}(?![A-Za-z0-9])", text) is not None
 
 
-def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Serving | Refusal:
+def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Acceptance | Refusal:
     """Return what the *trailers* of the first stream say to somebody who asked for *tunnel_name* with *token*.
 
     What the server says is not repeated in the reason of a refusal: it may send the token back.
@@ -121,4 +121,4 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
             f"the tunnel server opened another tunnel than {tunnel_name!r}: "
             "the auth token belongs to another tunnel or environment",
         )
-    return Serving(tunnel_name, values["proxy-url"], values["tunnel-url"])
+    return Acceptance(tunnel_name, values["proxy-url"], values["tunnel-url"])

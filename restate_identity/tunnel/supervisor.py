@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from restate_identity.asgi import ASGIApp
 from restate_identity.tunnel.backoff import Backoff
-from restate_identity.tunnel.connection import Connection, Credentials, Ending, EndingKind, Serving
 from restate_identity.tunnel.errors import TunnelError
-from restate_identity.tunnel.leftovers import Leftovers
+from restate_identity.tunnel.handshake import Acceptance
+from restate_identity.tunnel.lane import Lane, set_within
+from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
-from restate_identity.tunnel.timings import TunnelTimings
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
-
-
-# A server that cannot be served is in the log as a WARNING when that begins, and then so often, in seconds.
-_WARN_EVERY = 60.0
 
 
 class TargetSource(Protocol):
@@ -31,15 +25,6 @@ class TargetSource(Protocol):
         """Return all targets that there are now, or raise ResolutionError if that is not known."""
 
 
-class Outlet(NamedTuple):
-    """What every connection of a tunnel has in common."""
-
-    app: ASGIApp
-    credentials: Credentials
-    timings: TunnelTimings
-    tls: ssl.SSLContext | None
-
-
 class Supervisor:
     """All connections of one tunnel.
 
@@ -47,7 +32,7 @@ class Supervisor:
         outlet: What they have in common.
         targets: The targets, if they are always the same.
         source: Or where to ask for them, every ``timings.resolve_every`` seconds.
-        on_serving: Called with what the server answered, whenever a connection begins to serve.
+        on_accepted: Called with what the server answered, whenever a connection begins to serve.
     """
 
     def __init__(
@@ -56,19 +41,18 @@ class Supervisor:
         *,
         targets: Iterable[Target] = (),
         source: TargetSource | None = None,
-        on_serving: Callable[[Serving], None],
+        on_accepted: Callable[[Acceptance], None],
     ) -> None:
         self._outlet = outlet
         self._fixed = tuple(targets)
         self._source = source
-        self._on_serving = on_serving
+        self._on_accepted = on_accepted
         self._stopping = asyncio.Event()
         self._stopped_at = 0.0
         self._failure: BaseException | None = None
-        self._leftovers = Leftovers()
-        self._lanes: dict[Target, _Lane] = {}
+        self._lanes: dict[Target, Lane] = {}
         # Also of lanes whose target has gone, and which finish what is in flight.
-        self._tasks: dict[asyncio.Task[None], _Lane] = {}
+        self._tasks: dict[asyncio.Task[None], Lane] = {}
 
     @property
     def is_serving(self) -> bool:
@@ -100,7 +84,7 @@ class Supervisor:
                 await asyncio.wait(set(self._tasks))
             timings = self._outlet.timings
             within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()
-            await self._leftovers.end(within=within, farewell=timings.farewell)
+            await self._outlet.leftovers.end(within=within, farewell=timings.farewell)
         finally:
             await self._abandon()
         if self._failure is not None:
@@ -129,7 +113,7 @@ class Supervisor:
                 wait = min(every, backoff.after_failure())
             else:
                 backoff = Backoff(self._outlet.timings)
-            await _set_within(self._stopping, wait)
+            await set_within(self._stopping, wait)
 
     async def _unless_stopped(self, source: TargetSource) -> frozenset[Target] | None:
         """Return the targets; None if they are not known, or if it no longer matters."""
@@ -155,7 +139,7 @@ class Supervisor:
             self._log(logging.INFO, "%s is no longer one of the servers", target)
             self._lanes.pop(target).stop()
         for target in sorted(targets - self._lanes.keys()):
-            lane = _Lane(target, self._outlet, self._leftovers, on_serving=self._on_serving, on_fatal=self._fail)
+            lane = Lane(target, self._outlet, on_accepted=self._on_accepted, on_fatal=self._fail)
             task = asyncio.ensure_future(lane.run())
             self._lanes[target] = lane
             self._tasks[task] = lane
@@ -183,110 +167,8 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        await self._leftovers.end(within=0, farewell=self._outlet.timings.farewell)
+        await self._outlet.leftovers.end(within=0, farewell=self._outlet.timings.farewell)
 
     def _log(self, level: int, message: str, *arguments: object, exc_info: BaseException | None = None) -> None:
         worker_id = self._outlet.credentials.worker_id
         logger.log(level, f"tunnel worker=%s: {message}", worker_id, *arguments, exc_info=exc_info)
-
-
-class _Lane:
-    """One target: a connection, and those that it replaces, which serve until the server leaves them."""
-
-    def __init__(
-        self,
-        target: Target,
-        outlet: Outlet,
-        leftovers: Leftovers,
-        *,
-        on_serving: Callable[[Serving], None],
-        on_fatal: Callable[[BaseException], None],
-    ) -> None:
-        self._target = target
-        self._outlet = outlet
-        self._leftovers = leftovers
-        self._on_serving = on_serving
-        self._on_fatal = on_fatal
-        self._stopping = asyncio.Event()
-        self._backoff = Backoff(outlet.timings)
-        self._warned_at: float | None = None
-        self._connections: dict[asyncio.Task[Ending], Connection] = {}
-
-    @property
-    def is_serving(self) -> bool:
-        return any(connection.takes_requests for connection in self._connections.values())
-
-    def stop(self) -> None:
-        self._stopping.set()
-        for connection in list(self._connections.values()):
-            connection.stop()
-
-    async def run(self) -> None:
-        """Dial, again and again, until stopped; then let everything finish."""
-        try:
-            while not self._stopping.is_set():
-                await _set_within(self._stopping, await self._serve_once())
-            while self._connections:
-                await asyncio.wait(set(self._connections))
-        finally:
-            tasks = set(self._connections)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
-
-    async def _serve_once(self) -> float:
-        """Serve until the connection has ended, or is to be replaced; return how long to wait before the next dial."""
-        loop = asyncio.get_running_loop()
-        warns = self._warned_at is None or loop.time() - self._warned_at >= _WARN_EVERY
-        drained = asyncio.Event()
-        connection = Connection(
-            self._target,
-            self._outlet.app,
-            identity=self._outlet.credentials,
-            timings=self._outlet.timings,
-            tls=self._outlet.tls,
-            leftovers=self._leftovers,
-            warns=warns,
-            on_serving=self._serves,
-            on_drain=lambda _: drained.set(),
-        )
-        running = asyncio.ensure_future(connection.run())
-        self._connections[running] = connection
-        running.add_done_callback(self._ended)
-        draining = asyncio.ensure_future(drained.wait())
-        try:
-            await asyncio.wait({running, draining}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            draining.cancel()
-        if drained.is_set():
-            # It goes on serving by itself until the server leaves it.
-            running.add_done_callback(self._drained)
-            return self._backoff.after_drain(connection.served_for)
-        ending = running.result()
-        if ending.served_for >= self._outlet.timings.steady:
-            self._warned_at = None
-        elif warns:
-            self._warned_at = loop.time()
-        if ending.kind is EndingKind.FATAL:
-            self._on_fatal(TunnelError(ending.reason))
-        return self._backoff.after_failure(ending.served_for)
-
-    def _serves(self, connection: Connection) -> None:
-        assert connection.serving is not None
-        self._on_serving(connection.serving)
-
-    def _ended(self, task: asyncio.Task[Ending]) -> None:
-        self._connections.pop(task)
-
-    def _drained(self, task: asyncio.Task[Ending]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_fatal(error)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    """Return as soon as *event* is set, or after so many seconds."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        pass

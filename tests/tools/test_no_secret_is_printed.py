@@ -33,10 +33,10 @@ from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.cli.main import cli, run
 from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
-from restate_identity.tunnel.connection import Credentials
-from restate_identity.tunnel.handle import open_tunnel
+from restate_identity.tunnel.handshake import Credentials
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.token import AuthToken
+from restate_identity.tunnel.tunnel import open_tunnel
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import ONCE

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.tunnel.connection import Connection, Credentials, Ending, TunnelTimings
-from restate_identity.tunnel.leftovers import Leftovers
+from restate_identity.tunnel.connection import Connection, Ending
+from restate_identity.tunnel.handshake import Acceptance, Credentials
+from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.targets import Target
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line
 from tests.tunnel.echoing import echo as echo
 
@@ -31,21 +33,17 @@ class Dialled:
         target: Address | Target,
         app: ASGIApp = echo,
         *,
-        identity: Credentials = CREDENTIALS,
+        credentials: Credentials = CREDENTIALS,
         timings: TunnelTimings = QUICK,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.served = 0
+        self.acceptances: list[Acceptance] = []
         self.drains = 0
-        self.on_serving: Callable[[], object] = lambda: None
+        self.on_accepted: Callable[[], object] = lambda: None
         self.connection = Connection(
             Target(*target),
-            app,
-            identity=identity,
-            timings=timings,
-            tls=tls,
-            leftovers=Leftovers(),
-            on_serving=self._on_serving,
+            Outlet(app, credentials, timings, tls),
+            on_accepted=self._on_accepted,
             on_drain=self._on_drain,
         )
         self.task = asyncio.ensure_future(self.connection.run())
@@ -54,13 +52,16 @@ class Dialled:
         """Wait for the end of the connection."""
         return await asyncio.wait_for(asyncio.shield(self.task), PATIENCE)
 
-    def _on_serving(self, connection: Connection) -> None:
-        assert connection is self.connection
-        self.served += 1
-        self.on_serving()
+    @property
+    def served(self) -> int:
+        """How often the cloud has accepted it."""
+        return len(self.acceptances)
 
-    def _on_drain(self, connection: Connection) -> None:
-        assert connection is self.connection
+    def _on_accepted(self, acceptance: Acceptance) -> None:
+        self.acceptances.append(acceptance)
+        self.on_accepted()
+
+    def _on_drain(self) -> None:
         self.drains += 1
 
 

@@ -12,7 +12,7 @@ from h2.errors import ErrorCodes
 from restate_identity import current_identity
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
-from restate_identity.tunnel.connection import ConnectionState
+from restate_identity.tunnel.state import ConnectionState
 from tests.tunnel.cloud import PREFIX, Response
 from tests.tunnel.dialling import ECHO, run, serving, until
 

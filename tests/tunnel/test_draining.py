@@ -12,7 +12,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import PingFrame
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel.connection import ConnectionState, EndingKind
+from restate_identity.tunnel.state import ConnectionState, EndingKind
 from tests.tunnel.cloud import Cloud, StreamResetError
 from tests.tunnel.dialling import ECHO, QUICK, Held, dialled, run, serving, until
 
@@ -271,7 +271,7 @@ def test_large_answers_are_complete_before_the_connection_closes() -> None:
 def test_stopping_as_soon_as_it_serves_is_prompt_whatever_was_waiting() -> None:
     async def test() -> None:
         async with Cloud(None) as cloud, dialled(cloud.target, timings=PATIENT) as here:
-            here.on_serving = lambda: here.connection.stop()
+            here.on_accepted = lambda: here.connection.stop()
             line = await cloud.line(0)
             handshake = await line.opened_handshake()
             line.hold_back()
@@ -380,7 +380,7 @@ def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_cancel
             ending = await here.ending()
             assert ending.kind is EndingKind.STOPPED
             assert "the grace of 0.3 s was over, with 1 requests in flight" in ending.reason
-            assert app.cancelled == 1
+            await until(lambda: app.cancelled == 1)
             with pytest.raises(StreamResetError):
                 await exchange.whole()
 

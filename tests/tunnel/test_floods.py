@@ -23,9 +23,9 @@ from hyperframe.frame import (
 )
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel.connection import EndingKind
 from restate_identity.tunnel.floods import FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameHead, FrameReader, FrameType, GoAway, Verdict
+from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Line
 from tests.tunnel.dialling import ECHO, QUICK, Held, run, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, beside_a_neighbour, is_reset, opened_with

@@ -8,9 +8,12 @@ import logging
 import pytest
 from hpack import NeverIndexedHeaderTuple
 
-from restate_identity.tunnel.connection import ConnectionState, Credentials, Ending, EndingKind, TunnelTimings
+from restate_identity.tunnel.connection import Ending
 from restate_identity.tunnel.deployment import deployment_url
-from restate_identity.tunnel.handshake import Refusal, Serving, outcome
+from restate_identity.tunnel.handshake import Acceptance, Credentials, Refusal, outcome
+from restate_identity.tunnel.hpack_log import quiet_hpack
+from restate_identity.tunnel.state import ConnectionState, EndingKind
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line
 from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, run, serving, until
 
@@ -44,7 +47,7 @@ def test_a_connection_introduces_itself_and_learns_its_urls() -> None:
                 "supports-drain": "true",
                 "supports-client-drain": "true",
             }
-            assert here.connection.serving == Serving("greeter", PROXY_URL, TUNNEL_URL)
+            assert here.acceptances[0] == Acceptance("greeter", PROXY_URL, TUNNEL_URL)
             assert here.connection.state is ConnectionState.SERVING
             response = await line.request(ECHO, body=b"hello")
             assert (response.status, response.body, response.headers["x-path"]) == (200, b"hello", "/echo")
@@ -65,7 +68,7 @@ def test_every_connection_has_a_name_of_its_own_that_sorts_by_time() -> None:
 
 
 def test_the_trailers_of_a_server_that_accepts_us_say_where_we_are_reached() -> None:
-    assert outcome(OK.items(), "greeter") == Serving("greeter", "https://p", "https://t")
+    assert outcome(OK.items(), "greeter") == Acceptance("greeter", "https://p", "https://t")
 
 
 @pytest.mark.parametrize("status", [b"unauthorized", b"bad-tunnel-name"])
@@ -232,8 +235,8 @@ def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Excepti
         def unreadable() -> str:
             raise error
 
-        identity = Credentials("env_123", "greeter", "worker-1", unreadable)
-        async with Cloud() as cloud, dialled(cloud.target, identity=identity) as here:
+        credentials = Credentials("env_123", "greeter", "worker-1", unreadable)
+        async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
             ending = await here.ending()
             assert ending.kind is EndingKind.RETRY
             assert str(error) in ending.reason
@@ -254,11 +257,10 @@ def test_only_the_token_is_kept_out_of_the_compression_tables() -> None:
 @pytest.mark.parametrize("token", [TOKEN, "tökén"])
 def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, token: str) -> None:
     async def test() -> None:
-        identity = Credentials("env_123", "greeter", "worker-1", lambda: token)
+        credentials = Credentials("env_123", "greeter", "worker-1", lambda: token)
+        quiet_hpack()
         with caplog.at_level(logging.DEBUG):
-            # It writes down what leaves its table, the identities of requests among it.
-            assert not logging.getLogger("hpack.table").isEnabledFor(logging.DEBUG)
-            async with Cloud() as cloud, dialled(cloud.target, identity=identity) as here:
+            async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
                 line = await cloud.line(0)
                 if token == TOKEN:
                     await line.accepted()
@@ -359,7 +361,7 @@ def test_the_handshake_happens_once() -> None:
 def test_a_short_token_that_a_url_has_in_it_by_chance_is_no_obstacle(token: str) -> None:
     fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
     fields += [(b"proxy-url", b"xhttpsx://atunnel.testa:9080/greeters"), (b"tunnel-url", b"y")]
-    assert isinstance(outcome(fields, "greeter", token), Serving)
+    assert isinstance(outcome(fields, "greeter", token), Acceptance)
 
 
 @pytest.mark.parametrize("token", ["t", "abc", "abcdefghijkl"])

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel import TunnelTimings
 from tests.tunnel.cloud import PREFIX, Cloud
 from tests.tunnel.dialling import run, until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, opened
@@ -112,6 +111,7 @@ class Endless:
     """An application whose shutdown never ends."""
 
     def __init__(self) -> None:
+        self.running = False
         self.shutting_down = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +120,8 @@ class Endless:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self.shutting_down = True
-            await asyncio.Event().wait()
+        self.running = True
+        await asyncio.Event().wait()
 
 
 def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
@@ -134,14 +135,20 @@ def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFi
     assert "the application did not shut down within 0.2 s" in caplog.text
 
 
-def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application() -> None:
+@pytest.mark.parametrize("grace", [0.1, 600], ids=["during the shutdown", "during the grace"])
+def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application(grace: float) -> None:
     async def test() -> None:
         app = Endless()
-        timings: TunnelTimings = replace(SOON, start_limit=600, farewell=0.2)
+        timings = replace(SOON, start_limit=600, grace=grace, farewell=0.2)
         async with Cloud() as cloud, opened(cloud, app=app, timings=timings) as tunnel:
-            await tunnel.ready()
+            line = await (await cloud.line(0)).accepted()
+            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.running)
             closing = asyncio.ensure_future(tunnel.aclose())
-            await until(lambda: app.shutting_down)
+            if grace < 1:
+                await until(lambda: app.shutting_down)
+            else:
+                await line.until(lambda: bool(line.goaways))
             closing.cancel()
             await asyncio.wait({closing})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from restate_identity.tunnel.connection import EndingKind
+from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.dialling import QUICK, run, serving
 
 WATCHFUL = replace(QUICK, ping_every=0.05, ping_answer=5, farewell=0.1)

@@ -11,9 +11,9 @@ from hpack import Encoder, HPACKError
 from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel.connection import EndingKind
 from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Verdict
 from restate_identity.tunnel.header_blocks import HeaderDecoder
+from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Cloud, Exchange
 from tests.tunnel.dialling import QUICK, dialled, run, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, Neighbours, beside_a_neighbour, is_reset, opened_with

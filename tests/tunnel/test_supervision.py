@@ -678,3 +678,17 @@ def test_a_server_that_cannot_be_reached_is_heard_of_with_what_to_check(caplog: 
 
     run(test())
     assert "check the name of the server, and that this machine may open connections to it" in caplog.text
+
+
+def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was_asked_for_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, named = logging.getLogger("hpack.table"), logging.getLogger("hpack.hpack")
+    monkeypatch.setattr(plain, "level", logging.NOTSET)
+    monkeypatch.setattr(named, "level", logging.DEBUG)
+
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud):
+            assert (plain.level, named.level) == (logging.INFO, logging.DEBUG)
+
+    run(test())

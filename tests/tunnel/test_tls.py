@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from restate_identity.tunnel.connection import EndingKind, TunnelTimings
+from restate_identity.tunnel.state import EndingKind
 from restate_identity.tunnel.targets import Target
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.cloud import Cloud, tls_pair
 from tests.tunnel.dialling import ECHO, dialled, run

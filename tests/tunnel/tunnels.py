@@ -9,8 +9,8 @@ from typing import Any
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel
-from restate_identity.tunnel.handle import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
+from restate_identity.tunnel.tunnel import open_tunnel
 from tests.tunnel.cloud import PREFIX, Cloud, Line, Response
 from tests.tunnel.dialling import QUICK, TOKEN, Held, echo
 

@@ -9,9 +9,9 @@ import signal
 import ssl
 
 from restate_identity.tunnel import TunnelTimings, serve_tunnel
-from restate_identity.tunnel.handle import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.resolver import SrvResolver
+from restate_identity.tunnel.tunnel import open_tunnel
 from tests.tunnel.echoing import echo
 from tests.tunnel.name_server import RECORD
 

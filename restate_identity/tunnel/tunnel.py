@@ -10,18 +10,18 @@ import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
-from restate_identity.asgi import ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
-from restate_identity.tunnel.connection import Credentials, Serving
 from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.errors import TunnelError
-from restate_identity.tunnel.health import HealthServer
+from restate_identity.tunnel.handshake import Acceptance, Credentials
+from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.lifespan import Lifespan
 from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions, tunnel_options
+from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
-from restate_identity.tunnel.signals import StopSignals
-from restate_identity.tunnel.supervisor import Outlet, Supervisor, TargetSource
+from restate_identity.tunnel.supervisor import Supervisor, TargetSource
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.verifier import IdentityVerifier
 
@@ -70,9 +70,9 @@ class Tunnel:
             Outlet(guarded, credentials, timings, tls),
             targets=options.servers,
             source=source,
-            on_serving=self._serves,
+            on_accepted=self._accepted,
         )
-        self._serving: Serving | None = None
+        self._acceptance: Acceptance | None = None
         self._connection_count = 0
         self._deployment_url: str | None = None
         self._was_ready = asyncio.Event()
@@ -96,9 +96,9 @@ class Tunnel:
         Raises:
             RuntimeError: It is not known before the tunnel has been `ready`.
         """
-        if self._serving is None:
+        if self._acceptance is None:
             raise _too_early("the proxy URL")
-        return self._serving.proxy_url
+        return self._acceptance.proxy_url
 
     @property
     def tunnel_url(self) -> str:
@@ -107,9 +107,9 @@ class Tunnel:
         Raises:
             RuntimeError: It is not known before the tunnel has been `ready`.
         """
-        if self._serving is None:
+        if self._acceptance is None:
             raise _too_early("the tunnel URL")
-        return self._serving.tunnel_url
+        return self._acceptance.tunnel_url
 
     @property
     def connection_count(self) -> int:
@@ -188,6 +188,7 @@ class Tunnel:
             TunnelError: The application did not start up; nothing was dialled.
         """
         self._check_token()
+        quiet_hpack()
         await self._lifespan.start()
         self._running = asyncio.ensure_future(self._run())
 
@@ -216,14 +217,14 @@ class Tunnel:
         if self._supervisor.failure is not None:
             raise self._supervisor.failure
 
-    def _serves(self, serving: Serving) -> None:
+    def _accepted(self, acceptance: Acceptance) -> None:
         self._connection_count += 1
         try:
-            url = deployment_url(serving.proxy_url)
+            url = deployment_url(acceptance.proxy_url)
         except ValueError as error:
             logger.error("tunnel worker=%s: %s", self.options.worker_id, error)
             return
-        self._serving = serving
+        self._acceptance = acceptance
         if url != self._deployment_url:
             self._deployment_url = url
             logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
@@ -282,7 +283,7 @@ def connect_tunnel(
             the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
         TunnelError: On entry: the application did not start up.
     """
-    _check_application(app)
+    check_application(app)
     if timings is not None and not isinstance(timings, TunnelTimings):
         raise TypeError("timings is a TunnelTimings(...), with the parentheses, or None for the defaults")
     if isinstance(tls, ssl.SSLContext) and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
@@ -304,7 +305,8 @@ def connect_tunnel(
     return open_tunnel(app, options, timings=timings or TunnelTimings(), tls=context, observer=observer)
 
 
-def _check_application(app: object) -> None:
+def check_application(app: object) -> None:
+    """Raise TypeError if *app* cannot be an ASGI application."""
     if not callable(app):
         raise TypeError(f"app is an ASGI application, and not a {type(app).__name__}")
     try:
@@ -337,108 +339,3 @@ async def open_tunnel(
         yield tunnel
     finally:
         await tunnel.aclose()
-
-
-async def serve_tunnel(
-    app: ASGIApp,
-    *,
-    health_port: int | None = None,
-    tunnel_name: str | None = None,
-    environment_id: str | None = None,
-    region: str | None = None,
-    signing_public_key: str | PublicKey | None = None,
-    auth_token: str | None = None,
-    auth_token_file: str | os.PathLike[str] | None = None,
-    servers: Iterable[str] | None = None,
-    servers_srv: str | None = None,
-    worker_id: str | None = None,
-    timings: TunnelTimings | None = None,
-    tls: ssl.SSLContext | bool = True,
-    observer: Observer | None = None,
-) -> None:
-    """Do what `connect_tunnel` does, until SIGTERM or SIGINT: then return when what is in flight has finished.
-
-    A second signal ends it at once. To be called in the main thread.
-
-    Args:
-        app: Any ASGI application, guarded by itself or not.
-        health_port: Answer ``GET /health`` there, on all addresses: 200 while a connection serves, else 503.
-        tunnel_name: This one, and all that follow it, as for `connect_tunnel`.
-
-    Raises:
-        ValueError, InvalidKeyError, TypeError: As for `connect_tunnel`.
-        TunnelError: The application did not start up, or dialling again cannot help; the message names the remedy.
-        OSError: The health port is taken.
-        RuntimeError: This is not the main thread.
-    """
-    _check_application(app)
-    signals: StopSignals
-    forced = False
-
-    async def kept(scope: Scope, receive: Receive, send: Send) -> None:
-        # What takes the signals away does so when it is called, or when it returns.
-        loop.call_soon(signals.hold)
-        try:
-            await app(scope, receive, send)
-        finally:
-            signals.hold()
-
-    def on_stop() -> None:
-        nonlocal forced
-        if not stopping.is_set():
-            logger.info("tunnel: stops; what is in flight may finish, a second signal ends it at once")
-            stopping.set()
-        else:
-            forced = True
-            serving.cancel()
-
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    connecting = connect_tunnel(
-        kept,
-        tunnel_name=tunnel_name,
-        environment_id=environment_id,
-        region=region,
-        signing_public_key=signing_public_key,
-        auth_token=auth_token,
-        auth_token_file=auth_token_file,
-        servers=servers,
-        servers_srv=servers_srv,
-        worker_id=worker_id,
-        timings=timings,
-        tls=tls,
-        observer=observer,
-    )
-    with StopSignals(on_stop) as signals:
-        serving = asyncio.ensure_future(_serve_until(stopping, connecting, health_port))
-        try:
-            await serving
-        except asyncio.CancelledError:
-            if not forced:
-                raise
-            logger.warning("tunnel: ended by a second signal")
-
-
-async def _serve_until(
-    stopping: asyncio.Event, connecting: AbstractAsyncContextManager[Tunnel], health_port: int | None
-) -> None:
-    tunnel: Tunnel | None = None
-    health = HealthServer(lambda: tunnel is not None and tunnel.is_serving, health_port or 0)
-    if health_port is not None:
-        await health.start()
-    stopped = asyncio.ensure_future(stopping.wait())
-    starting = asyncio.ensure_future(connecting.__aenter__())
-    try:
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            return
-        tunnel = starting.result()
-        ended = asyncio.ensure_future(tunnel.wait_closed())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await tunnel.aclose()
-        await ended
-    finally:
-        health.close()
-        stopped.cancel()
-        starting.cancel()
-        await asyncio.wait({starting})

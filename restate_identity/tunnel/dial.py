@@ -1,0 +1,68 @@
+"""The dial: from a target to a connection on which HTTP/2 may begin."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from restate_identity._quoting import quoted
+from restate_identity.tunnel.names import addresses
+from restate_identity.tunnel.targets import Target
+
+_REMEDY = "check the name of the server, and that this machine may open connections to it"
+
+
+class DialError(Exception):
+    """There is no connection. The message says why, and what to check; it is safe to log."""
+
+
+async def dial(target: Target, protocol: asyncio.Protocol, *, tls: ssl.SSLContext | None, within: float) -> None:
+    """Connect *protocol* to *target*.
+
+    Args:
+        target: What to dial.
+        protocol: Told of the connection when it stands.
+        tls: A context to use in place of the system's certificate authorities; its ALPN is set to ``h2``.
+        within: Seconds for all of it.
+
+    Raises:
+        DialError: It did not succeed.
+    """
+    connecting = asyncio.ensure_future(_connect(target, protocol, tls))
+    try:
+        await asyncio.wait({connecting}, timeout=within)
+        if not connecting.done():
+            raise DialError(f"no connection within {within:g} s: {_REMEDY}")
+        failure = connecting.exception()
+        if isinstance(failure, ssl.SSLCertVerificationError):
+            raise DialError(f"the server is not {quoted(target.server_name)}: {failure.verify_message}") from None
+        if failure is not None:
+            raise DialError(f"cannot connect: {failure or type(failure).__name__}: {_REMEDY}") from None
+    finally:
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.wait({connecting})
+
+
+async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLContext | None) -> None:
+    if target.tls:
+        tls = tls or ssl.create_default_context()
+        tls.set_alpn_protocols(["h2"])
+    failure: OSError | None = None
+    for address in await addresses(target.host):
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: protocol,
+                address,
+                target.port,
+                ssl=tls if target.tls else None,
+                server_hostname=target.server_name if target.tls else None,
+            )
+        except ssl.SSLError:
+            raise
+        except OSError as error:
+            failure = failure or error
+        else:
+            return
+    assert failure is not None
+    raise failure

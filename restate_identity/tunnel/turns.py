@@ -1,0 +1,80 @@
+"""Who waits for room to write, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import h2.connection
+
+_Waiting = dict[int, "asyncio.Future[None]"]
+
+
+class Turns:
+    """The streams of one connection that wait: for their own window, or in order, for that of the connection.
+
+    Args:
+        connection: Knows the windows.
+        is_paused: Returns whether the socket takes nothing at the moment; then nobody's turn comes.
+    """
+
+    def __init__(self, connection: h2.connection.H2Connection, is_paused: Callable[[], bool]) -> None:
+        self._h2 = connection
+        self._is_paused = is_paused
+        self._for_stream: _Waiting = {}
+        self._for_connection: _Waiting = {}
+
+    async def wait(self, stream_id: int) -> None:
+        """Return when there may be room for the stream, or when it is gone."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        blocked = self._h2.local_flow_control_window(stream_id) <= 0 < self._h2.outbound_flow_control_window
+        waiting = self._for_stream if blocked and not self._is_paused() else self._for_connection
+        waiting[stream_id] = future
+        try:
+            await future
+        finally:
+            if waiting.get(stream_id) is future:
+                del waiting[stream_id]
+
+    def stream_opened(self, stream_id: int) -> None:
+        """The window of a stream is larger now."""
+        _wake(self._for_stream.pop(stream_id, None))
+
+    def connection_opened(self) -> None:
+        """The window of the connection is larger now, or the socket takes something again."""
+        # In order, and no more than can write: the others would only queue again, behind those who came later.
+        room = self._h2.outbound_flow_control_window
+        while self._for_connection and room > 0 and not self._is_paused():
+            stream_id = next(iter(self._for_connection))
+            _wake(self._for_connection.pop(stream_id))
+            room -= self._h2.max_outbound_frame_size
+            if room <= 0 and self._for_connection:
+                # Some need less than that; whoever is left has a turn when they have written.
+                asyncio.get_running_loop().call_soon(self.connection_opened)
+
+    def all_opened(self) -> None:
+        """The settings have changed the windows of all streams."""
+        _wake_all(self._for_stream)
+        self.connection_opened()
+
+    def release(self, stream_id: int) -> None:
+        """The stream is gone."""
+        for waiting in (self._for_stream, self._for_connection):
+            _wake(waiting.pop(stream_id, None))
+
+    def release_all(self) -> None:
+        """The connection is gone."""
+        _wake_all(self._for_stream)
+        _wake_all(self._for_connection)
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+def _wake_all(waiting: _Waiting) -> None:
+    for future in waiting.values():
+        _wake(future)
+    waiting.clear()
