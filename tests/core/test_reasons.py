@@ -1,12 +1,9 @@
-"""Every refusal, by its exact reason, beside a twin that differs in that one thing and is accepted.
-
-A case is (what is wrong, the scheme and token refused, the reason, the scheme and token accepted).
-"""
+"""The reasons of refusals: which of several is named, and what the error says. `test_vectors` has a case of each."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -21,258 +18,14 @@ from tests.support.forge import (
     claims,
     compact_json,
     header,
-    raw_claims,
-    raw_header,
     signed,
     token,
     verifier,
 )
+from tests.vectors.generate import suite
 
-
-class Case(NamedTuple):
-    wrong: str
-    reason: Reason
-    refused: tuple[Any, Any]
-    accepted: tuple[str, str] = ("v1", token())
-
-
-def refused_token(wrong: str, reason: Reason, refused: str, accepted: str | None = None) -> Case:
-    return Case(wrong, reason, ("v1", refused), ("v1", accepted or token()))
-
-
-def bad_header(wrong: str, refused: dict[str, Any] | bytes, accepted: dict[str, Any] | bytes | None = None) -> Case:
-    return refused_token(wrong, Reason.MALFORMED_TOKEN, token(refused), token(accepted))
-
-
-def bad_claims(wrong: str, refused: dict[str, Any] | bytes, accepted: dict[str, Any] | bytes | None = None) -> Case:
-    return refused_token(wrong, Reason.MALFORMED_CLAIMS, token(claims=refused), token(claims=accepted))
-
-
-def nested(depth: int) -> str:
-    return "[" * depth + "]" * depth
-
-
-HEADER, PAYLOAD, SIGNATURE = token().split(".")
-# As many characters as make the JOSE header's base64url 1,024 long.
-HEADER_FILL = 768 - len(compact_json(header(x="")))
-SIGNATURE_BYTES = from_base64url(SIGNATURE)
-
-
-def with_signature(wrong: str, signature: str, payload: dict[str, Any] | bytes | None = None) -> Case:
-    """The genuine header, with a signature that is not the one of this payload."""
-    unsigned = token(claims=payload).rpartition(".")[0]
-    return refused_token(wrong, Reason.BAD_SIGNATURE, f"{unsigned}.{signature}")
-
-
-# A payload whose base64url ends in a character with bits to spare, so that those bits can be set.
-UNEVEN = next(part for n in range(3) if len(part := base64url(compact_json(claims(sub="x" * n)))) % 4 == 2)
-SPARE_BITS_SET = UNEVEN[:-1] + chr(ord(UNEVEN[-1]) + 1)
-STANDARD_ALPHABET = base64url(compact_json(claims(sub="\u00ff\u00ff>>>???")))
-BIG = "x" * 11_900
-
-CASES = [
-    Case("no scheme", Reason.MISSING_SCHEME, (None, token())),
-    Case("an empty scheme", Reason.MISSING_SCHEME, ("", token())),
-    Case("neither header", Reason.MISSING_SCHEME, (None, None)),
-    Case("a server without a key", Reason.UNSIGNED, ("unsigned", token())),
-    Case("a server without a key, no token", Reason.UNSIGNED, ("unsigned", None)),
-    Case("a newer scheme", Reason.UNSUPPORTED_SCHEME, ("v2", token())),
-    Case("the scheme in upper case", Reason.UNSUPPORTED_SCHEME, ("V1", token())),
-    Case("a scheme with white space", Reason.UNSUPPORTED_SCHEME, (" v1", token())),
-    Case("a scheme that is not ASCII", Reason.UNSUPPORTED_SCHEME, ("v\u00b9", token())),
-    Case("no token", Reason.MISSING_TOKEN, ("v1", None)),
-    Case("an empty token", Reason.MISSING_TOKEN, ("v1", "")),
-    Case("the scheme repeated", Reason.REPEATED_HEADER, ("v1, v1", token())),
-    Case("the scheme repeated, differing", Reason.REPEATED_HEADER, ("unsigned,v1", token())),
-    Case("the token repeated", Reason.REPEATED_HEADER, ("v1", f"{token()}, {token()}")),
-    Case("a second, empty token", Reason.REPEATED_HEADER, ("v1", f"{token()},")),
-    Case("the scheme repeated, and no token", Reason.MISSING_TOKEN, ("v1, v1", None)),
-    Case("the token in the place of the scheme", Reason.UNSUPPORTED_SCHEME, (token(), "v1")),
-    Case("the token repeated beyond the size limit", Reason.REPEATED_HEADER, ("v1", ",".join([token()] * 100))),
-    refused_token(
-        "a token beyond 16 KiB",
-        Reason.OVERSIZED_TOKEN,
-        token(claims=claims(sub=BIG + "x" * 400)),
-        token(claims=claims(sub=BIG)),
-    ),
-    refused_token("16 KiB and one character of garbage", Reason.OVERSIZED_TOKEN, "x" * (16 * 1024 + 1)),
-    refused_token("16 KiB of garbage", Reason.MALFORMED_TOKEN, "x" * (16 * 1024)),
-    # --- shape
-    refused_token("one part", Reason.MALFORMED_TOKEN, HEADER),
-    refused_token("two parts", Reason.MALFORMED_TOKEN, f"{HEADER}.{PAYLOAD}"),
-    refused_token("four parts", Reason.MALFORMED_TOKEN, f"{HEADER}.{PAYLOAD}.{SIGNATURE}."),
-    refused_token("five parts, as JWE has", Reason.MALFORMED_TOKEN, f"{HEADER}..{PAYLOAD}..{SIGNATURE}"),
-    refused_token("an empty header", Reason.MALFORMED_TOKEN, f".{PAYLOAD}.{SIGNATURE}"),
-    refused_token("only dots", Reason.MALFORMED_TOKEN, ".."),
-    refused_token("a Bearer prefix", Reason.MALFORMED_TOKEN, "Bearer " + token()),
-    refused_token("a leading space", Reason.MALFORMED_TOKEN, " " + token()),
-    refused_token("a trailing line feed", Reason.MALFORMED_TOKEN, token() + "\n"),
-    refused_token("a character that is not ASCII", Reason.MALFORMED_TOKEN, token()[:-1] + "\u00e9"),
-    refused_token("half a surrogate pair", Reason.MALFORMED_TOKEN, token() + "\ud800"),
-    refused_token("a NUL", Reason.MALFORMED_TOKEN, token() + "\0"),
-    # --- encoding: all signed, so that only the encoding is wrong
-    refused_token(
-        "padding in the payload", Reason.MALFORMED_TOKEN, signed(HEADER, UNEVEN + "=="), signed(HEADER, UNEVEN)
-    ),
-    refused_token("padding in the header", Reason.MALFORMED_TOKEN, signed(HEADER + "=", PAYLOAD)),
-    refused_token("padding in the signature", Reason.MALFORMED_TOKEN, token() + "=="),
-    refused_token(
-        "spare bits in the payload", Reason.MALFORMED_TOKEN, signed(HEADER, SPARE_BITS_SET), signed(HEADER, UNEVEN)
-    ),
-    refused_token("spare bits in the signature", Reason.MALFORMED_TOKEN, token()[:-1] + chr(ord(token()[-1]) + 1)),
-    refused_token(
-        "the standard alphabet",
-        Reason.MALFORMED_TOKEN,
-        signed(HEADER, STANDARD_ALPHABET.replace("-", "+").replace("_", "/")),
-        signed(HEADER, STANDARD_ALPHABET),
-    ),
-    refused_token(
-        "a line break in the payload", Reason.MALFORMED_TOKEN, signed(HEADER, PAYLOAD[:40] + "\n" + PAYLOAD[40:])
-    ),
-    refused_token("a length that no bytes have", Reason.MALFORMED_TOKEN, signed(HEADER, "A" * 5)),
-    # --- JOSE header
-    bad_header("a header that is not JSON", b"not JSON"),
-    bad_header("a header that is an array", b"[1]"),
-    bad_header("a header that is null", b"null"),
-    bad_header("a header that is not UTF-8", raw_header(',"x":"') + b'\xff"}'),
-    bad_header("a header with a byte order mark", b"\xef\xbb\xbf" + compact_json(header())),
-    bad_header("a header with something after it", compact_json(header()) + b"{}", compact_json(header()) + b" \n"),
-    bad_header("a repeated member", raw_header(f',"kid":"{KEY}"'), raw_header(f',"kid2":"{KEY}"')),
-    bad_header("a repeated unknown member", raw_header(',"x":1,"x":1'), raw_header(',"x":1,"y":1')),
-    bad_header("a repeated member spelt with an escape", raw_header(f',"\\u006bid":"{KEY}"')),
-    bad_header("a repetition in a nested object", raw_header(',"x":{"a":1,"a":1}'), raw_header(',"x":{"a":1,"b":1}')),
-    bad_header("NaN", raw_header(',"x":NaN'), raw_header(',"x":0')),
-    bad_header("Infinity", raw_header(',"x":-Infinity'), raw_header(',"x":-1')),
-    bad_header("a number beyond the floats", raw_header(',"x":1e999'), raw_header(',"x":1e99')),
-    bad_header("half a surrogate pair", raw_header(',"x":"\\ud83d"'), raw_header(',"x":"\\ud83d\\ude00"')),
-    bad_header("nesting beyond 32", raw_header(f',"x":{nested(32)}'), raw_header(f',"x":{nested(31)}')),
-    bad_header(
-        "more than 32 brackets", raw_header(',"x":[' + "{}," * 31 + "1]"), raw_header(',"x":[' + "{}," * 30 + "1]")
-    ),
-    refused_token(
-        "a JOSE header beyond 1 KiB",
-        Reason.MALFORMED_TOKEN,
-        token(header(x="x" * (HEADER_FILL + 1))),
-        token(header(x="x" * HEADER_FILL)),
-    ),
-    bad_header("another typ", header(typ="at+jwt"), header(typ=None)),
-    bad_header("typ in lower case", header(typ="jwt"), header(typ="JWT")),
-    bad_header("a typ that is no string", header(typ=1)),
-    bad_header("a typ that is null", raw_header("").replace(b'"JWT"', b"null")),
-    *(
-        bad_header(f"the member {name}", header(**{name: value}), header(**{f"x-{name}": value}))
-        for name, value in {
-            "crit": ["exp"],
-            "b64": True,
-            "jwk": {"kty": "OKP"},
-            "jku": "https://example.org/keys",
-            "x5c": ["MIIB"],
-            "x5u": "https://example.org/cert",
-        }.items()
-    ),
-    # --- algorithm
-    *(
-        refused_token(f"the algorithm {alg!r}", Reason.UNSUPPORTED_ALGORITHM, token(header(alg=alg)))
-        for alg in (
-            "none",
-            "None",
-            "HS256",
-            "ES256",
-            "RS256",
-            "Ed448",
-            "Ed25519",
-            "eddsa",
-            "EDDSA",
-            "",
-            None,
-            1,
-            ["EdDSA"],
-        )
-    ),
-    refused_token(
-        "no algorithm and no signature",
-        Reason.UNSUPPORTED_ALGORITHM,
-        f"{base64url(compact_json(header(alg='none')))}.{PAYLOAD}.",
-    ),
-    # --- key
-    refused_token("a key that is not configured", Reason.UNKNOWN_KEY, token(header(kid=FOREIGN_KEY), foreign=True)),
-    refused_token("our signature under another's name", Reason.UNKNOWN_KEY, token(header(kid=FOREIGN_KEY))),
-    refused_token("no kid", Reason.UNKNOWN_KEY, token(header(kid=None))),
-    refused_token("a kid that is no string", Reason.UNKNOWN_KEY, token(header(kid=[KEY]))),
-    refused_token("a kid that is a prefix", Reason.UNKNOWN_KEY, token(header(kid=KEY[:-1]))),
-    refused_token("a kid in another case", Reason.UNKNOWN_KEY, token(header(kid=KEY.upper()))),
-    refused_token("a kid with white space", Reason.UNKNOWN_KEY, token(header(kid=KEY + " "))),
-    # --- signature
-    refused_token("another's signature under our name", Reason.BAD_SIGNATURE, token(foreign=True)),
-    refused_token("no signature", Reason.BAD_SIGNATURE, f"{HEADER}.{PAYLOAD}."),
-    with_signature("a signature cut short", base64url(SIGNATURE_BYTES[:63])),
-    with_signature("a signature with a byte added", base64url(SIGNATURE_BYTES + b"\0")),
-    with_signature("a signature of zeros", base64url(bytes(64))),
-    with_signature("half a signature, twice", base64url(SIGNATURE_BYTES[:32] * 2)),
-    with_signature("another token's signature", token(claims=claims(sub="a")).rpartition(".")[2]),
-    with_signature("a changed subject", SIGNATURE, payload=claims(sub="admin")),
-    with_signature("claims that are not JSON, and not signed", SIGNATURE, payload=b"{"),
-    # --- claims
-    bad_claims("claims that are not JSON", b"not JSON"),
-    bad_claims("no claims", b""),
-    bad_claims("claims that are an array", compact_json([claims()])),
-    bad_claims("claims that are a string", b'"aud"'),
-    bad_claims("claims that are not UTF-8", raw_claims(',"x":"') + b'\xff"}'),
-    bad_claims("a control character in a string", raw_claims(',"sub":"\t"'), raw_claims(',"sub":"\\t"')),
-    bad_claims("a repeated claim", raw_claims(f',"exp":{NOW + 60}'), raw_claims(f',"exp2":{NOW + 60}')),
-    bad_claims("a repeated subject", raw_claims(',"sub":"a","sub":"b"'), raw_claims(',"sub":"a"')),
-    bad_claims("NaN", raw_claims(',"x":NaN'), raw_claims(',"x":1.5')),
-    bad_claims("a number beyond the floats", raw_claims(',"x":-1e999'), raw_claims(',"x":-1e9')),
-    bad_claims("a number beyond what is converted", raw_claims(',"x":' + "9" * 5000), raw_claims(',"x":' + "9" * 500)),
-    bad_claims("half a surrogate pair in sub", raw_claims(',"sub":"\\udc00"'), raw_claims(',"sub":"\\\\udc00"')),
-    bad_claims("half a surrogate pair in a name", raw_claims(',"\\udc00":1'), raw_claims(',"\\u00dc":1')),
-    bad_claims("half a surrogate pair as UTF-8", raw_claims(',"sub":"\ud800"'), raw_claims(',"sub":"\U0001f600"')),
-    bad_claims("nesting beyond 32", raw_claims(f',"x":{nested(32)}'), raw_claims(f',"x":{nested(31)}')),
-    bad_claims(
-        "objects nested beyond 32",
-        raw_claims(',"x":' + '{"":' * 32 + "1" + "}" * 32),
-        raw_claims(',"x":' + '{"":' * 31 + "1" + "}" * 31),
-    ),
-    bad_claims("nesting that would exhaust the stack", raw_claims(f',"x":{nested(5000)}')),
-    bad_claims("no aud", claims(aud=None)),
-    bad_claims("an array of one aud", claims(aud=[PATH])),
-    bad_claims("an aud that is no string", claims(aud=1)),
-    bad_claims("an aud that is null", raw_claims(',"aud":null').replace(f'"aud":"{PATH}",'.encode(), b"")),
-    bad_claims("a sub that is no string", claims(sub=1), claims(sub="1")),
-    bad_claims("a sub that is null", raw_claims(',"sub":null'), raw_claims(',"sub":"null"')),
-    bad_claims("a sub that is an array", claims(sub=["a"]), claims(sub="")),
-    *(
-        case
-        for name in ("nbf", "iat", "exp")
-        for genuine in [claims()[name]]
-        for case in (
-            bad_claims(f"no {name}", claims(**{name: None})),
-            bad_claims(f"{name} as a float", claims(**{name: genuine + 0.5})),
-            bad_claims(f"{name} as a whole float", claims(**{name: float(genuine)})),
-            bad_claims(f"{name} with an exponent", compact_json(claims()).replace(str(genuine).encode(), b"1e9")),
-            bad_claims(f"{name} as text", claims(**{name: str(genuine)})),
-            bad_claims(f"{name} as a bool", claims(**{name: True})),
-            bad_claims(f"{name} as an array", claims(**{name: [genuine]})),
-        )
-    ),
-    bad_claims("exp beyond 2**53", claims(exp=2**53), claims(exp=2**53 - 1)),
-    bad_claims("nbf before 1970", claims(nbf=-1), claims(nbf=0)),
-    bad_claims("an exp that no float holds", claims(exp=10**400)),
-    bad_claims("nbf after iat", claims(nbf=NOW, iat=NOW - 1), claims(nbf=NOW, iat=NOW)),
-    bad_claims("iat after exp", claims(iat=NOW + 61), claims(iat=NOW + 60)),
-    # --- time and audience
-    refused_token("a token from the future", Reason.NOT_YET_VALID, token(claims=claims(nbf=NOW + 1, iat=NOW + 1))),
-    refused_token("an expired token", Reason.EXPIRED, token(claims=claims(exp=NOW)), token(claims=claims(exp=NOW + 1))),
-    refused_token(
-        "a token for another handler", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/invoke/Greeter/admin"))
-    ),
-    refused_token("a token for discovery", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/discover"))),
-    refused_token("an audience with a prefix", Reason.WRONG_AUDIENCE, token(claims=claims(aud="/mounted" + PATH))),
-    refused_token("an audience with a query", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH + "?a=1"))),
-    refused_token("an audience with a trailing slash", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH + "/"))),
-    refused_token("an audience in another case", Reason.WRONG_AUDIENCE, token(claims=claims(aud=PATH.lower()))),
-    refused_token("an empty audience", Reason.WRONG_AUDIENCE, token(claims=claims(aud=""))),
-]
+REFUSED = [case for file in suite().values() for case in file["cases"] if case["reason"] in set(Reason)]
+HEADER = token().split(".")[0]
 
 
 def reason_of(scheme: Any, token_: Any, path: str = PATH) -> Reason | None:
@@ -283,10 +36,8 @@ def reason_of(scheme: Any, token_: Any, path: str = PATH) -> Reason | None:
     return None
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.wrong for case in CASES])
-def test_it_is_refused_for_its_reason_and_its_twin_is_accepted(case: Case) -> None:
-    assert reason_of(*case.refused) is case.reason
-    assert reason_of(*case.accepted) is None
+def test_half_a_surrogate_pair_which_no_header_can_have_is_malformed() -> None:
+    assert reason_of("v1", token() + "\ud800") is Reason.MALFORMED_TOKEN
 
 
 def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
@@ -296,10 +47,6 @@ def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None
         subject.verify_signature(PATH, "v1", old)
     assert refusal.value.reason is Reason.TOO_OLD
     assert subject.verify_signature(PATH, "v1", young).issued_at == NOW - 30
-
-
-def test_every_reason_is_produced_by_a_case_of_this_file() -> None:
-    assert {case.reason for case in CASES} | {Reason.TOO_OLD} == set(Reason)
 
 
 def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -> None:
@@ -388,17 +135,18 @@ def test_of_several_faults_the_cheapest_to_find_is_named(
 
 
 class TestTheError:
-    @pytest.mark.parametrize("case", CASES, ids=[case.wrong for case in CASES])
-    def test_it_is_one_short_line_of_ascii_without_the_token(self, case: Case) -> None:
+    @pytest.mark.parametrize("case", REFUSED, ids=[case["id"] for case in REFUSED])
+    def test_it_is_one_short_line_of_ascii_without_the_token(self, case: dict[str, Any]) -> None:
         with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, *case.refused)
+            verifier(*case["keys"], now=case["time"]).verify(case["path"], case["headers"])
         text = str(refusal.value)
-        assert text == f"{case.reason.value}: {refusal.value.hint}"
+        assert text == f"{case['reason']}: {refusal.value.hint}"
         assert text.isascii()
         assert text.isprintable()
         assert len(text) < 700
-        for part in (*str(case.refused[0]).split("."), *str(case.refused[1]).split(".")):
-            assert len(part) < 20 or part[:20] not in text
+        for _, value in case["headers"]:
+            for part in value.split("."):
+                assert len(part) < 20 or part[:20] not in text
 
     def test_control_characters_of_the_request_do_not_reach_it(self) -> None:
         with pytest.raises(VerificationError) as refusal:

@@ -13,6 +13,7 @@ from tests.support import ROOT
 from tests.vectors.ed25519 import BASE, NEUTRAL, ORDER_2, ORDER_4, ORDER_8, L, secret_scalar
 from tests.vectors.forge import OWN, TIME
 from tests.vectors.generate import GROUPS, recorded, rendered, suite
+from tests.vectors.twins import differences
 
 VECTORS = ROOT / "tests" / "vectors"
 FILES = {name: json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in (*GROUPS, "recorded")}
@@ -47,6 +48,18 @@ def test_the_verdict_and_the_reason_are_the_expected_ones(case: dict[str, Any]) 
         assert outcome.key in case["keys"]
     else:
         assert outcome == case["reason"], case["comment"]
+
+
+def test_a_refused_case_differs_in_one_thing_from_its_twin_which_is_accepted() -> None:
+    refused = [case for case in CASES.values() if case["verdict"] == "invalid"]
+    twins = {case["id"]: CASES[case["twin"]] for case in refused if "twin" in case}
+    for identifier, twin in twins.items():
+        assert twin["verdict"] == "valid", identifier
+        assert len(differences(CASES[identifier], twin)) == 1, identifier
+    # A key of its own or a path of its own needs a token of its own.
+    alone = {case["reason"] for case in refused if case["id"] not in twins}
+    assert alone <= {"invalid_key", "no_key", "wrong_audience"}
+    assert len(twins) > 0.85 * len(refused)
 
 
 def test_only_cases_flagged_clock_depend_on_the_exact_second() -> None:

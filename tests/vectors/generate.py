@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from tests.support.base64url import from_base64url
 from tests.vectors import requests, tokens
 from tests.vectors.forge import OWN, SCHEME_HEADER, TIME, TOKEN_HEADER, Case, Forge
+from tests.vectors.twins import with_twins
 
 HERE = Path(__file__).parent
 RECORDING = HERE / "data" / "recorded_requests.jsonl"
@@ -42,7 +43,9 @@ GROUPS = {
 
 def suite(now: int = TIME) -> dict[str, dict[str, Any]]:
     """The groups that can be signed anew, with all tokens made at the second *now*."""
-    return {name: _file(name, group.about, list(_cases(name, group, now))) for name, group in GROUPS.items()}
+    return with_twins(
+        {name: _file(name, group.about, list(_cases(name, group, now))) for name, group in GROUPS.items()}
+    )
 
 
 def recorded() -> dict[str, Any]:

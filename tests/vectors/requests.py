@@ -253,6 +253,16 @@ def paths(forge: Forge) -> Iterator[Case]:
     for word in ("Invoke", "INVOKE"):
         yield case(f"discovery asked of a handler, with {word}", "/discover", f"/{word}/Greeter/discover", same=False)
         yield case(f"discovery under /{word}", "/discover", f"/{word}/discover", same=True)
+    audiences = {
+        "another handler": "/invoke/Greeter/admin",
+        "discovery": "/discover",
+        "a path with a query": PATH + "?a=1",
+        "a path with a slash at its end": PATH + "/",
+        "the path in another case": PATH.lower(),
+        "the path under a prefix": "/mounted" + PATH,
+    }
+    for comment, aud in audiences.items():
+        yield case(f"the token is for {comment}", aud, PATH, same=False)
 
 
 def headers(forge: Forge) -> Iterator[Case]:
@@ -307,6 +317,14 @@ def headers(forge: Forge) -> Iterator[Case]:
     yield case("a byte beyond ASCII in the token", with_token(token[:-1] + "é"), "malformed_token")
     yield case("a token of 17,000 characters", with_token(forge.genuine(sub="k" * 12_500)), "oversized_token")
     yield case("17,000 characters of garbage", with_token("x" * 17_000), "oversized_token")
+    yield case("a space before the scheme", with_token(token, " v1"), "unsupported_scheme")
+    yield case("two schemes in one value, unsigned first", with_token(token, "unsigned,v1"), "repeated_header")
+    yield case("the token twice in one value", with_token(f"{token}, {token}"), "repeated_header")
+    yield case("the token a hundred times in one value", with_token(",".join([token] * 100)), "repeated_header")
+    yield case("the scheme twice in one value, and no token", [(SCHEME_HEADER, "v1, v1")], "missing_token")
+    yield case("the token in the place of the scheme", with_token("v1", token), "unsupported_scheme")
+    yield case("16 KiB of garbage", with_token("x" * 16 * 1024), "malformed_token")
+    yield case("16 KiB and a character of garbage", with_token("x" * (16 * 1024 + 1)), "oversized_token")
 
 
 def time(forge: Forge) -> Iterator[Case]:

@@ -28,6 +28,10 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
+def nested_objects(depth: int) -> str:
+    return '{"":' * depth + "1" + "}" * depth
+
+
 def encoding(forge: Forge) -> Iterator[Case]:
     """All of these are signed over the bytes as they are sent, so that only the encoding is wrong."""
 
@@ -295,6 +299,12 @@ def claims(forge: Forge) -> Iterator[Case]:
         "nbf, iat and exp in the wrong order, and expired",
         forge.claims(nbf=forge.now, iat=forge.now - 1, exp=forge.now - 2),
     )
+    yield case("an unknown claim: objects nested 32 deep", forge.raw_claims(f',"x":{nested_objects(31)}'), None)
+    yield case("an unknown claim: objects nested 33 deep", forge.raw_claims(f',"x":{nested_objects(32)}'))
+    yield case("an unknown claim: a number of 500 digits", forge.raw_claims(',"x":' + "9" * 500), None)
+    yield case("an unknown claim: a number of 5,000 digits", forge.raw_claims(',"x":' + "9" * 5000))
+    yield case("iat is nbf", forge.claims(iat=forge.now - 60), None)
+    yield case("a control character in a string, escaped", forge.raw_claims(',"sub":"\\t"'), None, "\t")
 
 
 def signature(forge: Forge) -> Iterator[Case]:
