@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
+from restate_identity._http_server import is_near, origin, seconds_ahead
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import IdentityError
 
@@ -107,12 +108,15 @@ class Report:
     Attributes:
         http_version: ``HTTP/1.1`` or ``HTTP/2``.
         left_out: The cases that need the private key, if there was none.
+        seconds_ahead: How many seconds the clock of this machine is ahead of that of the endpoint, right to about a
+            second; None if the endpoint does not tell its time.
     """
 
     url: str
     http_version: str
     results: tuple[Result, ...]
     left_out: tuple[Case, ...]
+    seconds_ahead: float | None = None
 
     @property
     def findings(self) -> tuple[Result, ...]:
@@ -121,7 +125,12 @@ class Report:
 
 
 def probe(
-    url: str, *, signer: RequestSigner | None = None, services: Sequence[str] = (), timeout: float = 10.0
+    url: str,
+    *,
+    signer: RequestSigner | None = None,
+    services: Sequence[str] = (),
+    timeout: float = 10.0,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Send every case to discovery and to a handler that does not exist, and report what came back.
 
@@ -133,6 +142,7 @@ def probe(
             that refuses everybody looks sound.
         services: Names of services to try, at most `MAX_SERVICES`; one that does not exist by default.
         timeout: How many seconds to wait for an answer; above 0, and at most 3,600.
+        progress: Is called after each request, with how many were sent and how many there are.
 
     Raises:
         ProbeError: There is no endpoint at *url*, it stopped answering, or an argument cannot be used.
@@ -155,21 +165,15 @@ def probe(
     everything = list(cases(signer))
     with _client(url, timeout) as client:
         endpoint = _Endpoint(client, url.rstrip("/"))
-        http_version = endpoint.greet()
-        results = tuple(
-            endpoint.result(case, path)
-            for path in paths
-            for case in everything
-            if signer is not None or not case.needs_key
-        )
+        http_version, ahead = endpoint.greet()
+        planned = [(case, path) for path in paths for case in everything if signer is not None or not case.needs_key]
+        results = []
+        for case, path in planned:
+            results.append(endpoint.result(case, path))
+            if progress is not None:
+                progress(len(results), len(planned))
     left_out = tuple(case for case in everything if signer is None and case.needs_key)
-    return Report(url, http_version, results, left_out)
-
-
-def origin(url: str) -> str:
-    """Return the scheme, the host and the port of *url*, which has no user and no password."""
-    address = urlsplit(url)
-    return f"{address.scheme}://{address.netloc}"
+    return Report(url, http_version, tuple(results), left_out, ahead)
 
 
 def _is_url(url: str) -> bool:
@@ -261,10 +265,8 @@ def _client(url: str, timeout: float) -> httpx.Client:
 
 
 def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx.Client:
-    # A proxy that the environment names is for what is far away.
-    is_near = urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
     agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
-    return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near)
+    return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near(url))
 
 
 class _Endpoint:
@@ -278,8 +280,9 @@ class _Endpoint:
     def version(self) -> str:
         return self._send("/discover", ()).http_version
 
-    def greet(self) -> str:
-        """Return the version of HTTP; raise ProbeError if this is not an endpoint of Restate's."""
+    def greet(self) -> tuple[str, float | None]:
+        """Return the version of HTTP and how far our clock is ahead; raise ProbeError if this is no endpoint."""
+        before = time.time()
         try:
             answer = self._send("/discover", ())
         except httpx.TransportError as error:
@@ -290,7 +293,8 @@ class _Endpoint:
                 f"{self._shown} answers {status} to discovery: this is no endpoint; "
                 "pass the URL that is registered with Restate"
             )
-        return answer.http_version
+        now = (before + time.time()) / 2
+        return answer.http_version, seconds_ahead(now, answer.headers.get("date", ""))
 
     def result(self, case: Case, path: str) -> Result:
         status = self._status(path, case.headers(path))

@@ -80,8 +80,13 @@ class RequestSigner:
         if not isinstance(pem, bytes):
             name = shown_path(pem)
             pem = read_regular_file(pem, limit=_MAX_PEM_SIZE).content
-        if pem.count(b"-----BEGIN ") != 1:
+        blocks = pem.count(b"-----BEGIN ")
+        if blocks == 0:
+            raise InvalidKeyError(f"{name} has no line -----BEGIN PRIVATE KEY-----, so it is something else")
+        if blocks != 1:
             raise InvalidKeyError(f"{name} must hold exactly one PEM block, a PKCS#8 Ed25519 private key")
+        if b"-----BEGIN PUBLIC KEY-----" in pem:
+            raise InvalidKeyError(f"{name} holds a public key, and signing needs the private key")
         try:
             private_key = load_pem_private_key(pem, password=None)
         except TypeError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 import click
 from rich.text import Text
@@ -10,6 +12,7 @@ from rich.text import Text
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.clock import seconds_ahead_of
 from restate_identity.cli.exit_status import NO, YES
+from restate_identity.cli.options import json_option
 from restate_identity.cli.printing import printable, show, words
 from restate_identity.cli.reading import path_of
 from restate_identity.errors import Reason
@@ -20,9 +23,10 @@ from restate_identity.signing import DEFAULT_LEEWAY
 NEVER_READ = ("RESTATE_IDENTITY_KEY",)
 
 
-@click.command()
-@click.option("--url", help="A URL of your Restate server: the clocks are compared.")
-def doctor(url: str | None) -> int:
+@click.command(short_help="Check the keys and the clock of a service's environment.")
+@click.option("--url", help="A URL of the Restate server, not of the service: the clocks are compared.")
+@json_option
+def doctor(url: str | None, as_json: bool) -> int:
     """Read the environment as a service does: which keys are in force, from where, and is the clock right?
 
     The exit status is 1 if a service would not start, or if the clocks differ so much that it would refuse everything.
@@ -34,39 +38,56 @@ def doctor(url: str | None) -> int:
     """
     if url is not None:
         path_of(url, "--url is a URL of your Restate server")
-    verdicts = [_diagnose_keys()]
-    if url is not None:
-        verdicts.append(_diagnose_clock(url))
-    return max(verdicts)
+    keys = _keys()
+    # Before the clock is asked for, which may fail.
+    if not as_json:
+        _show_keys(keys)
+    clock = None if url is None else _clock(seconds_ahead_of(url))
+    if as_json:
+        click.echo(json.dumps({"keys": keys, "clock": clock}))
+    elif clock is not None:
+        _show_clock(clock)
+    return YES if keys["sound"] and (clock is None or clock["sound"]) else NO
 
 
-def _diagnose_keys() -> int:
+def _keys() -> dict[str, Any]:
     present = [name for name in VARIABLES if name in os.environ]
-    try:
-        verifier = verifier_from_environment(os.environ)
-    except (ValueError, ImportError) as error:
-        show(Text(f"Keys    PROBLEM: {printable(str(error))}", style="red"))
-        return NO
-    origin = present[0]
-    if origin == KEYS_FILE_VARIABLE:
-        origin += f", the file {shown_path(os.environ[origin].strip())}"
-    show(f"Keys    from {origin}")
-    show(*(Text(f"        {key}  sound", style="green") for key in verifier.keys))
+    found: dict[str, Any] = {"sound": True, "variable": present[0] if present else None, "file": None}
+    if found["variable"] == KEYS_FILE_VARIABLE:
+        found["file"] = shown_path(os.environ[KEYS_FILE_VARIABLE].strip())
     unread = [*present[1:], *(name for name in NEVER_READ if name in os.environ)]
-    if unread:
-        show(Text(f"        also set, and not read: {', '.join(unread)}", style="yellow"))
-    return YES
+    try:
+        keys = [str(key) for key in verifier_from_environment(os.environ).keys]
+    except (ValueError, ImportError) as error:
+        return {**found, "sound": False, "keys": [], "not_read": unread, "problem": str(error)}
+    return {**found, "keys": keys, "not_read": unread, "problem": None}
 
 
-def _diagnose_clock(url: str) -> int:
-    ahead = seconds_ahead_of(url)
+def _show_keys(found: dict[str, Any]) -> None:
+    if found["problem"] is not None:
+        show(Text(f"Keys    PROBLEM: {printable(found['problem'])}", style="red"))
+        return
+    file = "" if found["file"] is None else f", the file {found['file']}"
+    show(f"Keys    from {found['variable']}{file}")
+    show(*(Text(f"        {key}  sound", style="green") for key in found["keys"]))
+    if found["not_read"]:
+        show(Text(f"        also set, and not read: {', '.join(found['not_read'])}", style="yellow"))
+
+
+def _clock(ahead: float) -> dict[str, Any]:
+    refused = Reason.EXPIRED if ahead > 0 else Reason.NOT_YET_VALID
+    is_sound = abs(ahead) < DEFAULT_LEEWAY
+    return {"sound": is_sound, "seconds_ahead": round(ahead, 1), "refused_as": None if is_sound else refused}
+
+
+def _show_clock(found: dict[str, Any]) -> None:
+    ahead = found["seconds_ahead"]
     if abs(ahead) < 2:  # a Date has whole seconds
         show(Text("Clock   the same as the server's", style="green"))
-        return YES
+        return
     difference = f"{words(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"
-    if abs(ahead) < DEFAULT_LEEWAY:
+    if found["sound"]:
         show(Text(f"Clock   {difference}; tokens allow for {DEFAULT_LEEWAY} seconds", style="yellow"))
-        return YES
-    refused = Reason.EXPIRED if ahead > 0 else Reason.NOT_YET_VALID
-    show(Text(f"Clock   PROBLEM: {difference}: every request is refused as {refused}; synchronise them", style="red"))
-    return NO
+        return
+    told = f"Clock   PROBLEM: {difference}: every request is refused as {found['refused_as']}; synchronise them"
+    show(Text(told, style="red"))

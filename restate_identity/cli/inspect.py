@@ -13,18 +13,28 @@ from rich.text import Text
 
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.exit_status import NO, YES
-from restate_identity.cli.options import identity_key_option
+from restate_identity.cli.options import identity_key_option, json_option
 from restate_identity.cli.printing import printable, show, shown_value, words
 from restate_identity.cli.reading import read_token
 from restate_identity.errors import VerificationError
+from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.tokens import TokenAuthenticator
 
+# What the nbf and the exp of a token mean now, as machines and as people read it.
+_WINDOWS = {
+    "none": "none: nbf and exp are not both times in whole seconds",
+    "not_yet_valid": "not yet valid by this machine's clock",
+    "expired": "expired by this machine's clock",
+    "open": "open by this machine's clock",
+}
 
-@click.command()
-@identity_key_option(required=False)
+
+@click.command(short_help="Show what a token says, and whether it is proven.")
+@identity_key_option
+@json_option
 @click.argument("token", metavar="TOKEN|-")
-def inspect(token: str, identity_keys: tuple[PublicKey, ...]) -> int:
+def inspect(token: str, identity_keys: tuple[PublicKey, ...], as_json: bool) -> int:
     """Show what a token says: JOSE header, claims, times. "-" reads it from standard input. Header lines are fine, too.
 
     Without --identity-key nothing of it is proven: anybody can write a token. With it, the exit status is 1 if none of
@@ -40,24 +50,12 @@ def inspect(token: str, identity_keys: tuple[PublicKey, ...]) -> int:
     if len(parts) != 3:
         fail(f"a token has three parts joined by dots, this text has {len(parts)}: pass the value of x-restate-jwt-v1")
     header, claims = _members(parts[0], "JOSE header"), _members(parts[1], "payload")
-    now = time.time()
-    rows = [("JOSE header", ""), *((f"  {name}", shown_value(value)) for name, value in header.items()), ("Claims", "")]
-    for name, value in claims.items():
-        told = f"{value}  {_when(value, now)}" if name in ("exp", "iat", "nbf") and type(value) is int else ""
-        rows.append((f"  {name}", told or shown_value(value)))
-    width = max(len(printable(name)) for name, _ in rows) + 2
-    show(*(f"{printable(name):<{width}}{told}".rstrip() for name, told in rows))
-    show(f"Window       {_window(claims, now)}")
-    if not identity_keys:
-        show(Text("Signature    not checked, so nothing above is proven: pass --identity-key", style="yellow"))
-        return YES
-    try:
-        identity = TokenAuthenticator(identity_keys).authenticate(text)
-    except VerificationError as error:
-        show(Text(f"Signature    REFUSED, {error}", style="red"))
-        return NO
-    show(Text(f"Signature    holds: signed by {identity.key}", style="green"))
-    return YES
+    verdict = _verdict(text, identity_keys)
+    if as_json:
+        _print_json(header, claims, verdict)
+    else:
+        _show(header, claims, verdict)
+    return NO if isinstance(verdict, VerificationError) else YES
 
 
 def _members(part: str, what: str) -> dict[str, Any]:
@@ -69,6 +67,44 @@ def _members(part: str, what: str) -> dict[str, Any]:
     if not isinstance(members, dict):
         fail(f"the token's {what} is not a JSON object in base64url: was the token cut while copying?")
     return members
+
+
+def _verdict(text: str, identity_keys: tuple[PublicKey, ...]) -> Identity | VerificationError | None:
+    """Return what the keys prove; None if there are none."""
+    if not identity_keys:
+        return None
+    try:
+        return TokenAuthenticator(identity_keys).authenticate(text)
+    except VerificationError as error:
+        return error
+
+
+def _print_json(header: dict[str, Any], claims: dict[str, Any], verdict: Identity | VerificationError | None) -> None:
+    signature: dict[str, Any] = {"holds": None if verdict is None else isinstance(verdict, Identity)}
+    if isinstance(verdict, VerificationError):
+        signature.update(reason=verdict.reason, hint=verdict.hint)
+    told = {"header": header, "claims": claims, "window": _window(claims, time.time()), "signature": signature}
+    try:
+        click.echo(json.dumps(told, allow_nan=False))
+    except ValueError:
+        fail("the token has a number in it that JSON does not know: leave out --json")
+
+
+def _show(header: dict[str, Any], claims: dict[str, Any], verdict: Identity | VerificationError | None) -> None:
+    now = time.time()
+    rows = [("JOSE header", ""), *((f"  {name}", shown_value(value)) for name, value in header.items()), ("Claims", "")]
+    for name, value in claims.items():
+        told = f"{value}  {_when(value, now)}" if name in ("exp", "iat", "nbf") and type(value) is int else ""
+        rows.append((f"  {name}", told or shown_value(value)))
+    width = max(len(printable(name)) for name, _ in rows) + 2
+    show(*(f"{printable(name):<{width}}{told}".rstrip() for name, told in rows))
+    show(f"Window       {_WINDOWS[_window(claims, now)]}")
+    if verdict is None:
+        show(Text("Signature    not checked, so nothing above is proven: pass --identity-key", style="yellow"))
+    elif isinstance(verdict, VerificationError):
+        show(Text(f"Signature    REFUSED, {verdict}", style="red"))
+    else:
+        show(Text(f"Signature    holds: signed by {verdict.key}", style="green"))
 
 
 def _when(seconds: int, now: float) -> str:
@@ -83,9 +119,7 @@ def _when(seconds: int, now: float) -> str:
 def _window(claims: dict[str, Any], now: float) -> str:
     not_before, expires_at = claims.get("nbf"), claims.get("exp")
     if type(not_before) is not int or type(expires_at) is not int:
-        return "none: nbf and exp are not both times in whole seconds"
+        return "none"
     if now < not_before:
-        return "not yet valid by this machine's clock"
-    if now >= expires_at:
-        return "expired by this machine's clock"
-    return "open by this machine's clock"
+        return "not_yet_valid"
+    return "expired" if now >= expires_at else "open"

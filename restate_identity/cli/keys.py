@@ -9,12 +9,13 @@ import click
 
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import fail
+from restate_identity.cli.options import FILE
 from restate_identity.cli.reading import read_signer
 from restate_identity.signing import RequestSigner
 
 
-@click.command()
-@click.option("--out", default="private.pem", show_default=True, help="The file to make. It must not exist.")
+@click.command(short_help="Make a private key, and print its identity key.")
+@click.option("--out", type=FILE, default="private.pem", show_default=True, help="The file to make. It must not exist.")
 def keygen(out: str) -> None:
     """Make a private key for the Restate server, and print the identity key for the service.
 
@@ -34,8 +35,8 @@ def keygen(out: str) -> None:
     click.echo(signer.public_key)
 
 
-@click.command("public-key")
-@click.argument("pem", metavar="private.pem")
+@click.command("public-key", short_help="Print the identity key of a private key.")
+@click.argument("pem", type=FILE, metavar="private.pem")
 def public_key(pem: str) -> None:
     """Print the identity key, publickeyv1_..., that belongs to a private key. "-" reads the PEM from standard input.
 

@@ -80,7 +80,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 yes or done, 1 refused or findings, 2 could not be done.",
 )
-@click.version_option(restate_identity.__version__, prog_name=NAME)
+@click.version_option(restate_identity.__version__, "-V", "--version", prog_name=NAME)
 def cli() -> None:
     """Make identity keys for Restate, and see why a request is let in or refused.
 

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""The options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -12,24 +12,32 @@ from restate_identity.keys import PublicKey
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+FILE = click.Path()
+"""The name of a file, which shells complete. Whether there is one is seen when it is opened."""
 
-def identity_key_option(*, required: bool) -> Callable[[_Command], _Command]:
-    """Return the option for the keys to trust, which a command may require."""
-    return click.option(
+
+def identity_key_option(command: _Command) -> _Command:
+    """Give *command* the option for the keys to trust."""
+    option = click.option(
         "--identity-key",
         "identity_keys",
         callback=_parsed,
         multiple=True,
-        required=required,
         metavar="publickeyv1_...",
         help="A key to trust, or several, separated by commas; it may be repeated.",
     )
+    return option(command)
 
 
 def private_key_option(command: _Command) -> _Command:
     """Give *command* the option for the private key to sign with."""
     option = click.option(
-        "--key", "pem", required=True, metavar="private.pem", help="The private key, an unencrypted PKCS#8 PEM."
+        "--key",
+        "pem",
+        type=FILE,
+        required=True,
+        metavar="private.pem",
+        help="The private key, an unencrypted PKCS#8 PEM.",
     )
     return option(command)
 

@@ -41,8 +41,8 @@ def shown_value(value: Any) -> str:
 
 
 def words(seconds: float) -> str:
-    """Return a length of time as people say it."""
+    """Return a length of time as people say it, rounded."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return "1 second" if int(seconds) == 1 else f"{int(seconds)} seconds"
+        if round(seconds) >= 2 * size:
+            return f"{round(seconds / size)} {unit}"
+    return "1 second" if round(seconds) == 1 else f"{round(seconds)} seconds"

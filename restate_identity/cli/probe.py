@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.exit_status import NO, YES
-from restate_identity.cli.options import json_option
-from restate_identity.cli.printing import show
+from restate_identity.cli.options import FILE, json_option
 from restate_identity.cli.reading import read_signer
-from restate_identity.probe import Finding, ProbeError, Report, origin, probe
+from restate_identity.cli.report import report_as_json, show_report
+from restate_identity.probe import ProbeError, probe
 
 
-@click.command("probe")
-@click.option("--key", "pem", metavar="private.pem", help="The private key that the endpoint trusts: more is tried.")
+@click.command("probe", short_help="Audit a running endpoint, in any language.")
+@click.option(
+    "--key", "pem", type=FILE, metavar="private.pem", help="The private key that the endpoint trusts: more is tried."
+)
 @click.option("--services", default="", metavar="A,B", help="Services to try; by default one that does not exist.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for an answer.")
 @json_option
@@ -36,64 +36,22 @@ def probe_command(url: str, pem: str | None, services: str, timeout: float, as_j
     """
     signer = None if pem is None else read_signer(pem)
     names = [name for name in services.replace(",", " ").split() if name]
+    is_watched = sys.stderr is not None and sys.stderr.isatty()
     try:
-        report = probe(url, signer=signer, services=names, timeout=timeout)
+        report = probe(
+            url, signer=signer, services=names, timeout=timeout, progress=_show_progress if is_watched else None
+        )
     except ProbeError as error:
         fail(str(error))
+    finally:
+        if is_watched:
+            click.echo("\r\x1b[K", err=True, nl=False, color=True)
     if as_json:
-        click.echo(json.dumps(_report_as_json(report), indent=2))
+        click.echo(json.dumps(report_as_json(report), indent=2))
     else:
-        _show_report(report)
+        show_report(report)
     return NO if report.findings else YES
 
 
-def _show_report(report: Report) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("What is sent", "To", "Sound", "This one", ""):
-        table.add_column(title, no_wrap=True)
-    for result in report.results:
-        to = "discovery" if result.path == "/discover" else result.path.split("/")[2]
-        answer = "no answer" if result.status is None else str(result.status)
-        verdict = Text(f"FINDING: {result.finding}", style="red") if result.finding else Text("ok", style="green")
-        table.add_row(result.case.sends, to, "let in" if result.case.accepted else "401", answer, verdict)
-    show(f"{origin(report.url)} over {report.http_version}", "", table, "")
-    for finding, meaning in FINDINGS.items():
-        if any(result.finding is finding for result in report.findings):
-            show(Text(f"{finding}: {meaning}", style="red"))
-    if report.left_out:
-        left_out = ", ".join(case.name for case in report.left_out)
-        show(Text(f"Left out, for want of --key: {left_out}. An endpoint that is shut to all looks sound."))
-    found = len(report.findings)
-    show(
-        Text(
-            f"{found} finding{'' if found == 1 else 's'} in {len(report.results)} requests",
-            style="red" if found else "green",
-        )
-    )
-
-
-FINDINGS = {
-    Finding.OPEN: "somebody gets in who did not get a token for this request from your Restate",
-    Finding.LENIENT: "only the owner of the key can have made it, but others read it differently",
-    Finding.CLOSED: "your own requests are kept out: another key, another path, or clocks that differ",
-    Finding.UNCLEAR: "neither let in nor refused: look into the log of the endpoint",
-}
-
-
-def _report_as_json(report: Report) -> dict[str, Any]:
-    return {
-        "url": origin(report.url),
-        "http_version": report.http_version,
-        "sound": not report.findings,
-        "results": [
-            {
-                "case": result.case.name,
-                "path": result.path,
-                "expected": "accepted" if result.case.accepted else "refused",
-                "status": result.status,
-                "finding": result.finding,
-            }
-            for result in report.results
-        ],
-        "left_out": [case.name for case in report.left_out],
-    }
+def _show_progress(done: int, total: int) -> None:
+    click.echo(f"\r{done} of {total} requests", err=True, nl=False)

@@ -12,9 +12,10 @@ import click
 
 from restate_identity.cli.application import find_application
 from restate_identity.cli.complaints import fail
+from restate_identity.cli.options import FILE
 
 
-@click.command("tunnel")
+@click.command("tunnel", short_help="Serve an ASGI application to Restate Cloud.")
 @click.option("--tunnel-name", metavar="NAME", help="The name of the deployment.  [RESTATE_INPROC_TUNNEL_NAME]")
 @click.option("--environment-id", metavar="env_...", help="[RESTATE_INPROC_ENVIRONMENT_ID]")
 @click.option("--region", help="Of Restate Cloud, for instance eu.  [RESTATE_INPROC_CLOUD_REGION]")
@@ -25,6 +26,7 @@ from restate_identity.cli.complaints import fail
 )
 @click.option(
     "--auth-token-file",
+    type=FILE,
     metavar="FILE",
     help="Holds the API key; read again at each dial.  [RESTATE_AUTH_TOKEN, RESTATE_INPROC_AUTH_TOKEN_FILE]",
 )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import click
 from rich.text import Text
 
 from restate_identity._headers import SCHEME
+from restate_identity.cli.complaints import fail
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import identity_key_option, json_option
 from restate_identity.cli.printing import show, shown_value, words
 from restate_identity.cli.reading import read_token, require_path
 from restate_identity.errors import VerificationError
+from restate_identity.keyring import VARIABLES, verifier_from_environment
 from restate_identity.keys import PublicKey
 from restate_identity.verifier import IdentityVerifier
 
 
-@click.command()
-@identity_key_option(required=True)
+@click.command(short_help="Say whether a service would accept a token now.")
+@identity_key_option
 @click.option("--path", required=True, help="The decoded path of the request, without the query.")
 @click.option("--scheme", help="The value of x-restate-signature-scheme.  [default: as in the headers, or v1]")
 @json_option
@@ -27,19 +30,21 @@ from restate_identity.verifier import IdentityVerifier
 def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: str | None, as_json: bool) -> int:
     """Judge a token as a service would, now.
 
-    TOKEN is the token, or the header lines with it; "-" reads it from standard input. The exit status is 0 if the token
-    is accepted, 1 if it is refused.
+    TOKEN is the token, or the header lines with it; "-" reads it from standard input. Without --identity-key, the keys
+    are those that the environment names for a service, in RESTATE_IDENTITY_KEYS for instance. The exit status is 0 if
+    the token is accepted, 1 if it is refused.
 
     \b
     Examples:
       restate-identity verify --identity-key publickeyv1_... --path /invoke/Greeter/greet - < token.txt
-      restate-identity sign --key private.pem --path /discover | restate-identity verify ... --path /discover -
+      restate-identity sign --key private.pem --path /discover | restate-identity verify --path /discover -
     """
     require_path(path)
+    verifier = IdentityVerifier(identity_keys) if identity_keys else _verifier_from_environment()
     given = read_token(token)
     scheme = scheme if scheme is not None else given.scheme or SCHEME
     try:
-        identity = IdentityVerifier(identity_keys).verify_signature(path, scheme, given.token)
+        identity = verifier.verify_signature(path, scheme, given.token)
     except VerificationError as error:
         if as_json:
             click.echo(json.dumps({"accepted": False, "reason": error.reason, "hint": error.hint}))
@@ -53,3 +58,12 @@ def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: 
     left = identity.expires_at - time.time()
     show(Text(f"accepted: {shown_value(identity.audience)}{of_subject}, for {words(left)} more", style="green"))
     return YES
+
+
+def _verifier_from_environment() -> IdentityVerifier:
+    if not any(name in os.environ for name in VARIABLES):
+        fail(f"there is no key to verify with: pass --identity-key, or set {' or '.join(VARIABLES[:2])}")
+    try:
+        return verifier_from_environment(os.environ)
+    except (ValueError, ImportError) as error:
+        fail(str(error))

@@ -110,8 +110,8 @@ class TestPem:
     @pytest.mark.parametrize(
         ("pem", "problem"),
         [
-            (b"", "exactly one PEM block"),
-            (b"garbage", "exactly one PEM block"),
+            (b"", "has no line -----BEGIN PRIVATE KEY-----, so it is something else"),
+            (b"import os\n", "has no line -----BEGIN PRIVATE KEY-----, so it is something else"),
             (RequestSigner.generate().to_pem() * 2, "exactly one PEM block"),
             (b"-----BEGIN PRIVATE KEY-----\ngarbage\n-----END PRIVATE KEY-----\n", "not a PKCS#8 private key"),
             (RequestSigner.generate().to_pem()[:60], "not a PKCS#8 private key"),
@@ -123,7 +123,7 @@ class TestPem:
             ),
             (
                 Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-                "not a PKCS#8 private key",
+                "holds a public key, and signing needs the private key",
             ),
             (
                 generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),

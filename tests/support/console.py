@@ -13,10 +13,12 @@ from pathlib import Path
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.probed.endpoints import ENDPOINTS, served
+from tests.support.restate_server import RestateServer, find_server
 
 PAGE = ROOT / "docs" / "command-line.md"
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 PORT = "127.0.0.1:9080"
+ADMIN = "http://127.0.0.1:9070"
 # What differs from run to run.
 VARYING = [
     (r"publickeyv1_\w+", "publickeyv1_..."),
@@ -27,8 +29,13 @@ VARYING = [
 ]
 
 
-def rewritten(page: str) -> str:
-    """Return *page* with what its commands print now."""
+def rewritten(page: str, restate: RestateServer) -> str:
+    """Return *page* with what its commands print now. The server on port 9070 is *restate*."""
+    page = page.replace(ADMIN, restate.admin_url)
+    return _run(page).replace(restate.admin_url, ADMIN)
+
+
+def _run(page: str) -> str:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environment = {
             **os.environ,
@@ -74,4 +81,5 @@ def without_what_varies(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")
+    with RestateServer(find_server()) as server:
+        PAGE.write_text(rewritten(PAGE.read_text("utf-8"), server), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -33,6 +34,7 @@ PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
 KEY = str(SIGNER.public_key)
 STRANGER = RequestSigner.generate()
+PUBLIC_PEM = b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % base64.b64encode(SIGNER.public_key.raw)
 # What is signed on import outlives a slow run of the tests.
 LASTING = SIGNER.token(PATH, leeway=86400)
 ALL = ["keygen", "public-key", "inspect", "verify", "sign"]
@@ -129,7 +131,8 @@ class TestPublicKey:
     @pytest.mark.parametrize(
         ("content", "problem"),
         [
-            (b"", "exactly one PEM block"),
+            (b"", "so it is something else"),
+            pytest.param(PUBLIC_PEM, "holds a public key, and signing needs the private key", id="public"),
             (SIGNER.to_pem() * 2, "exactly one PEM block"),
             pytest.param(SIGNER.to_pem()[:60], "not a PKCS#8 private key", id="cut short"),
             (
@@ -227,6 +230,31 @@ class TestSign:
         assert (done.returncode, done.stdout.count("\n"), done.stderr.count("\n")) == (0, 2, 1)
         assert done.stderr.startswith("restate-identity: warning: every guard refuses this token: ")
         assert problem in done.stderr
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9080/it's;here&$(there)", "http://127.0.0.1:9080/a b"])
+    def test_what_a_shell_would_read_in_the_url_of_a_curl_command_is_quoted(self, pem: str, url: str) -> None:
+        done = run("sign", "--key", pem, "--path", "/discover", "--curl", url)
+        assert shlex.split(done.stdout)[-1] == f"{url}/discover"
+        shell = subprocess.run(
+            ["/bin/sh", "-c", done.stdout.replace("curl -i", "printf '%s\\n'", 1)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert shell.stdout.splitlines()[-1] == f"{url}/discover"
+
+    def test_the_token_can_be_had_alone(self, pem: str) -> None:
+        done = run("sign", "--key", pem, "--path", PATH, "--token")
+        assert IdentityVerifier([KEY]).verify_signature(PATH, "v1", done.stdout.removesuffix("\n")).audience == PATH
+
+    def test_machines_read_the_headers_as_json(self, pem: str) -> None:
+        headers = json.loads(run("sign", "--key", pem, "--path", PATH, "--json").stdout)
+        assert IdentityVerifier([KEY]).verify(PATH, headers).audience == PATH
+
+    def test_of_the_forms_of_a_signature_one_is_chosen(self, pem: str) -> None:
+        for forms in (["--token", "--json"], ["--token", "--curl", "http://127.0.0.1"]):
+            assert "choose one" in complaint(run("sign", "--key", pem, "--path", PATH, *forms))
 
     def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
         assert "begins with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
@@ -330,7 +358,22 @@ class TestVerify:
         assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "copying? Try:" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "Missing option '--path'" in complaint(run("verify", "--identity-key", KEY, "-"))
-        assert "Missing option '--identity-key'" in complaint(run("verify", "--path", PATH, "-"))
+
+    def test_without_a_key_those_that_a_service_would_read_are_taken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert complaint(run("verify", "--path", PATH, LASTING)) == (
+            "restate-identity: there is no key to verify with: "
+            "pass --identity-key, or set RESTATE_IDENTITY_KEYS or RESTATE_IDENTITY_KEYS_FILE"
+        )
+        (tmp_path / "keys").write_text(f"{STRANGER.public_key}\n{KEY}\n")
+        monkeypatch.setenv("RESTATE_IDENTITY_KEYS_FILE", "keys")
+        assert run("verify", "--path", PATH, LASTING).returncode == 0
+        monkeypatch.setenv("RESTATE_IDENTITY_KEYS", str(STRANGER.public_key))
+        assert "refused: unknown_key" in run("verify", "--path", PATH, LASTING).stdout
+        assert run("verify", "--identity-key", KEY, "--path", PATH, LASTING).returncode == 0
+        monkeypatch.setenv("RESTATE_IDENTITY_KEYS", "nonsense")
+        assert "RESTATE_IDENTITY_KEYS: identity key 1" in complaint(run("verify", "--path", PATH, LASTING))
 
     def test_without_standard_input_that_is_said(self) -> None:
         shell = f"exec {shlex.join([*COMMAND, 'verify', '--identity-key', KEY, '--path', PATH, '-'])} <&-"
@@ -384,6 +427,31 @@ class TestInspect:
     def test_what_a_token_says_does_not_steer_the_terminal(self) -> None:
         done = run("inspect", "-", stdin=SIGNER.token(PATH, subject="[red]\x1b[2J\u202e\r\nü"))
         assert "sub        [red]\\x1b[2J\\u202e\\r\\nü\n" in done.stdout
+
+    def test_names_in_a_token_do_not_steer_the_terminal_either(self) -> None:
+        token = SIGNER.sign_jws({"alg": "EdDSA", "\x1b[2Jk\u202e": "v"}, {"\x1b]0;t\x07c\n": "v", "aud": PATH})
+        done = run("inspect", "-", stdin=token)
+        assert "  \\x1b[2Jk\\u202e  " in done.stdout
+        assert "  \\x1b]0;t\\x07c\\n  " in done.stdout
+        assert done.stdout.replace("\n", "").isprintable()
+
+    def test_machines_read_json(self) -> None:
+        token = SIGNER.token(PATH, subject="\x1b[2Jalice")
+        done = run("inspect", "--json", token)
+        told = json.loads(done.stdout)
+        assert (told["header"]["kid"], told["claims"]["sub"]) == (KEY, "\x1b[2Jalice")
+        assert (told["window"], told["signature"]) == ("open", {"holds": None})
+        assert "\x1b" not in done.stdout
+        assert json.loads(run("inspect", "--identity-key", KEY, "--json", token).stdout)["signature"] == {"holds": True}
+        forged = run("inspect", "--identity-key", str(STRANGER.public_key), "--json", token)
+        assert forged.returncode == 1
+        assert json.loads(forged.stdout)["signature"].items() >= {"holds": False, "reason": "unknown_key"}.items()
+
+    def test_a_number_that_json_does_not_know_is_not_printed_as_json(self) -> None:
+        claims = base64url(b'{"exp": 1e999}')
+        token = f"e30.{claims}."
+        assert "exp        Infinity\n" in run("inspect", token).stdout
+        assert "a number in it that JSON does not know" in complaint(run("inspect", "--json", token))
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -487,6 +555,38 @@ def test_the_installed_command_is_the_same() -> None:
     command = Path(sys.executable).with_name("restate-identity")
     done = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == run("--version").stdout
+
+
+def test_the_short_option_for_the_version_is_the_same() -> None:
+    assert run("-V").stdout == run("--version").stdout != ""
+    assert run("-h").stdout == run("--help").stdout != ""
+
+
+def test_the_list_of_the_commands_says_what_each_does_in_a_whole_sentence() -> None:
+    listed = run("--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    sentences = [line.split(maxsplit=1)[1] for line in listed]
+    assert len(sentences) == 8
+    assert all(sentence[0].isupper() and sentence.endswith(".") and "..." not in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("restate-identity ve", "plain,verify"),
+        ("restate-identity public-key pri", "file,pri"),
+        ("restate-identity keygen --out pri", "file,pri"),
+        ("restate-identity sign --key pri", "file,pri"),
+        ("restate-identity probe --key pri", "file,pri"),
+        ("restate-identity tunnel --auth-token-file pri", "file,pri"),
+    ],
+)
+def test_shells_complete_commands_and_the_names_of_files(
+    words: str, offered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_RESTATE_IDENTITY_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert run().stdout == f"{offered}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

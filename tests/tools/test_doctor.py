@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_a_key_file_is_named_too(restate_identity_keys: list[str], tmp_path: Pat
     ("variables", "problem"),
     [
         ({}, "RESTATE_IDENTITY_KEYS, RESTATE_IDENTITY_KEYS_FILE, RESTATE_SIGNING_PUBLIC_KEY"),
+        ({"RESTATE_IDENTITY_KEY": OTHER_KEY}, "RESTATE_IDENTITY_KEY is set, but is read only by code that names it"),
         ({"RESTATE_IDENTITY_KEYS": " "}, "RESTATE_IDENTITY_KEYS is set, but empty"),
         ({"RESTATE_IDENTITY_KEYS": "nonsense"}, "RESTATE_IDENTITY_KEYS: identity key 1"),
         ({"RESTATE_IDENTITY_KEYS_FILE": "/no/such/file"}, "/no/such/file cannot be read: No such file"),
@@ -75,10 +77,12 @@ def test_what_would_keep_a_service_from_starting_is_a_problem(variables: dict[st
 
 class Dated(BaseHTTPRequestHandler):
     offset: float | None
+    header: tuple[str, str]
 
     def do_GET(self) -> None:
         self.send_response_only(200)
         if self.offset is not None:
+            self.send_header(*self.header)
             self.send_header("date", formatdate(time.time() + self.offset, usegmt=True))
         self.end_headers()
 
@@ -87,9 +91,10 @@ class Dated(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def clock(offset: float | None) -> Iterator[str]:
-    """Serve a clock that is *offset* seconds ahead of ours, or that tells no time."""
-    with HTTPServer(("127.0.0.1", 0), type("Clock", (Dated,), {"offset": offset})) as server:
+def clock(offset: float | None, header: tuple[str, str] = ("server", "clock")) -> Iterator[str]:
+    """Serve a clock that is *offset* seconds ahead of ours, or that tells no time, with one more *header*."""
+    members = {"offset": offset, "header": header}
+    with HTTPServer(("127.0.0.1", 0), type("Clock", (Dated,), members)) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -117,14 +122,59 @@ def test_clocks_are_compared(restate_identity_keys: list[str], offset: float, st
 
 
 def test_a_real_server_tells_its_time(restate_server: RestateServer, restate_identity_keys: list[str]) -> None:
-    done = doctor("--url", f"{restate_server.admin_url}/health", RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Clock   the same as the server's\n" in done.stdout
+    for url in (restate_server.admin_url, f"{restate_server.admin_url}/health", restate_server.ingress_url):
+        done = doctor("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Clock   the same as the server's\n" in done.stdout
 
 
 def test_a_wrong_key_is_not_forgotten_over_a_right_clock() -> None:
     with clock(0.0) as url:
         assert doctor("--url", url).returncode == 1
+
+
+@pytest.mark.parametrize(("offset", "told"), [(595.0, "10 minutes behind"), (-595.0, "10 minutes ahead of")])
+def test_a_difference_is_rounded_alike_in_both_directions(
+    restate_identity_keys: list[str], offset: float, told: str
+) -> None:
+    with clock(offset) as url:
+        done = doctor("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+    assert f"PROBLEM: {told} the server's" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("x-restate-server", "restate-sdk-python/1.0"), ("www-authenticate", "RestateRequestIdentity")]
+)
+def test_the_clock_of_a_service_is_not_taken_for_that_of_the_restate_server(
+    restate_identity_keys: list[str], name: str, value: str
+) -> None:
+    with clock(600.0, (name, value)) as url:
+        done = doctor("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{url} is a service: pass a URL of the Restate server" in done.stderr
+
+
+def test_machines_read_json(restate_identity_keys: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{restate_identity_keys[0]}\n")
+    with clock(-3600.0) as url:
+        done = doctor("--json", "--url", url, RESTATE_IDENTITY_KEYS_FILE=str(file), RESTATE_IDENTITY_KEY=OTHER_KEY)
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert told["keys"] == {
+        "sound": True,
+        "variable": "RESTATE_IDENTITY_KEYS_FILE",
+        "file": str(file),
+        "keys": restate_identity_keys,
+        "not_read": ["RESTATE_IDENTITY_KEY"],
+        "problem": None,
+    }
+    assert (told["clock"]["sound"], told["clock"]["refused_as"]) == (False, "expired")
+    assert told["clock"]["seconds_ahead"] > 3000
+    broken = doctor("--json")
+    told = json.loads(broken.stdout)
+    assert (broken.returncode, told["keys"]["sound"], told["clock"]) == (1, False, None)
+    assert "no identity key is configured" in told["keys"]["problem"]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:99999", "http://[", "http://admin:password@127.0.0.1:1"])

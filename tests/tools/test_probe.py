@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
 import pytest
 
+from restate_identity import IdentityVerifier, VerificationError
 from restate_identity.probe import MAX_SERVICES, Finding, ProbeError, Report, cases, probe
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
@@ -125,7 +129,10 @@ def comparison(reports: dict[str, Report]) -> str:
 
 
 class Recorded(ThreadingHTTPServer):
-    """Answers every request with *statuses*, one after the other and then the last; 0 hangs up."""
+    """Answers every request with *statuses*, one after the other and then the last; 0 hangs up.
+
+    Its clock may be so many seconds ahead of ours, its bodies may be large, and `judge` may decide on the status.
+    """
 
     daemon_threads = True
 
@@ -133,6 +140,11 @@ class Recorded(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answering)
         self.statuses = list(statuses)
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.clock = 0.0
+        self.judge: Callable[[str, dict[str, str]], int] | None = None
+        # More than what a connection holds without a reader.
+        self.body = b""
+        self.was_read_to_the_end = False
 
     @property
     def url(self) -> str:
@@ -146,13 +158,22 @@ class Answering(BaseHTTPRequestHandler):
     def answer(self) -> None:
         self.server.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         status = self.server.statuses.pop(0) if len(self.server.statuses) > 1 else self.server.statuses[0]
+        if self.server.judge is not None:
+            status = self.server.judge(self.path, self.server.requests[-1][2])
         if status:
             self.send_response(status)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(self.server.body)))
             self.end_headers()
+        if self.server.body:
+            with suppress(ConnectionError):
+                self.wfile.write(self.server.body)
+                self.server.was_read_to_the_end = True
         self.close_connection = not status
 
     do_GET = do_POST = answer  # noqa: N815 (the names are given)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.server.clock)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -267,3 +288,91 @@ def test_the_help_and_the_page_say_how_many_requests_it_sends() -> None:
     number = len(list(cases(None)))
     assert f"{number} requests" in run("--help").stdout
     assert f"{number} requests" in PAGE.read_text("utf-8")
+
+
+def test_a_clock_that_is_the_cause_is_said_to_be(restate_signer: RequestSigner, pem: str) -> None:
+    with answering(401) as server:
+        server.clock = 600.0
+        done = run(server.url, "--key", pem)
+        assert done.returncode == 1
+        assert "its clock is 10 minutes ahead of this machine's, so what is signed here is expired there" in done.stdout
+        server.clock = -7200.0
+        assert "its clock is 2 hours behind this machine's, so what is signed here is not_yet_valid" in (
+            run(server.url, "--key", pem).stdout
+        )
+        report = probe(server.url, signer=restate_signer)
+        assert report.seconds_ahead is not None
+        assert report.seconds_ahead > 7000
+
+
+def test_where_only_discovery_is_let_in_that_is_said(restate_identity_keys: list[str], pem: str) -> None:
+    verifier = IdentityVerifier(restate_identity_keys)
+
+    def lets_discovery_in(path: str, headers: dict[str, str]) -> int:
+        try:
+            return 200 if verifier.verify(path, headers).audience == "/discover" else 401
+        except VerificationError:
+            return 401
+
+    with answering(401) as server:
+        server.judge = lets_discovery_in
+        done = run(server.url, "--key", pem)
+    assert "discovery is let in, so it trusts the key and the clocks agree; RestateIdentityProbe is not" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("", "it trusts another key, or something in front drops or changes headers; the clocks agree."),
+        ("/a", "The URL has a path, which not every verifier leaves out of what is signed."),
+        ("//a", "with the path of the URL, a request's path has an empty segment"),
+        ("/a%23b", "with the path of the URL, a request's path contains '#'"),
+    ],
+)
+def test_what_else_may_keep_genuine_requests_out_is_said(pem: str, path: str, cause: str) -> None:
+    with answering(401) as server:
+        done = run(f"{server.url}{path}", "--key", pem)
+    assert cause in done.stdout
+
+
+def test_it_is_shown_how_far_it_is_to_whoever_watches() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        with answering(401) as server:
+            subprocess.run([*COMMAND, server.url], stdout=subprocess.DEVNULL, stderr=theirs, timeout=300, check=False)
+    finally:
+        os.close(theirs)
+    shown = b""
+    # Linux says at the end that the other side is closed.
+    with suppress(OSError):
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    assert shown.startswith(b"\r1 of 12 requests\r2 of 12 requests")
+    assert shown.endswith(b"12 of 12 requests\r\x1b[K")
+
+
+def test_a_large_body_is_not_read_to_its_end() -> None:
+    with answering(401) as server:
+        server.body = bytes(64 * 1024 * 1024)
+        assert probe(server.url).findings == ()
+        assert not server.was_read_to_the_end
+
+
+def test_a_proxy_that_the_environment_names_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(401) as server:
+        assert probe(server.url).findings == ()
+
+
+def test_a_proxy_that_the_environment_names_is_asked_for_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(401) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        assert probe("http://a.invalid").findings == ()
+        assert {path for _, path, _ in proxy.requests} >= {"http://a.invalid/discover"}
