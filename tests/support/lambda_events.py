@@ -87,7 +87,8 @@ SOURCES: dict[str, Callable[..., Event]] = {
 
 
 def joined(headers: Headers, joint: str = ", ") -> dict[str, str]:
-    return {name.lower(): joint.join(values) for name, values in listed(headers).items()}
+    lowered = listed([(name.lower(), value) for name, value in headers])
+    return {name: joint.join(values) for name, values in lowered.items()}
 
 
 def listed(headers: Headers) -> dict[str, list[str]]:

