@@ -365,6 +365,26 @@ def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
     provider.shutdown()
 
 
+def test_opentelemetry_is_told_the_scope_and_the_units() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    _kept = traffic(OpenTelemetryObserver(provider))
+
+    data = reader.get_metrics_data()
+    assert data is not None
+    [scope] = data.resource_metrics[0].scope_metrics
+
+    assert scope.scope.name == "restate_identity"
+    assert {metric.name.removeprefix("restate_identity."): metric.unit for metric in scope.metrics} == {
+        "requests": "{request}",
+        "accepted": "{request}",
+        "verification.duration": "s",
+        "cache.lookups": "{lookup}",
+        "cache.tokens": "{token}",
+    }
+    provider.shutdown()
+
+
 def test_opentelemetry_gets_durations_in_seconds() -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
