@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
+from restate_identity._redaction import shown
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import fail
+from restate_identity.cli.manifests import is_object_name, manifests
 from restate_identity.cli.options import FILE
 from restate_identity.cli.reading import read_signer
 from restate_identity.signing import RequestSigner
 
 
 @click.command(short_help="Make a private key, and print its identity key.")
-@click.option("--out", type=FILE, default="private.pem", show_default=True, help="The file to make. It must not exist.")
-def keygen(out: str) -> None:
+@click.option("--out", type=FILE, help="The file to make. It must not exist.  [default: private.pem]")
+@click.option("--kubernetes", "name", metavar="NAME", help="Print a Secret and a ConfigMap of this name instead.")
+def keygen(out: str | None, name: str | None) -> None:
     """Make a private key for the Restate server, and print the identity key for the service.
 
     The file is readable by its owner only. Tell the server of it with
     RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE, and the service of the key that is printed.
 
+    With --kubernetes no file is made: the Secret has the private key, as private.pem, for the server, and the ConfigMap
+    the identity key, in a file called keys, for the services.
+
     \b
     Examples:
       restate-identity keygen
       restate-identity keygen --out secrets/private.pem > identity-key.txt
+      restate-identity keygen --kubernetes restate-identity | kubectl apply --filename -
     """
+    if name is not None:
+        if out is not None:
+            raise click.UsageError("--out and --kubernetes are two places for the key: choose one.")
+        _print_manifests(name)
+        return
+    out = "private.pem" if out is None else out
     if out in ("", "-"):
         fail("--out is the name of a new file: a private key is never printed")
     signer = RequestSigner.generate()
@@ -46,6 +60,14 @@ def public_key(pem: str) -> None:
       openssl genpkey -algorithm ed25519 | restate-identity public-key -
     """
     click.echo(read_signer(pem).public_key)
+
+
+def _print_manifests(name: str) -> None:
+    if not is_object_name(name):
+        fail(f"{shown(name)!r} is no name for a Secret: it has small letters, digits, '-' and '.'")
+    if sys.stdout is not None and sys.stdout.isatty():
+        fail("a private key is not for the screen: pipe it, for instance into kubectl apply --filename -")
+    click.echo(manifests(name, RequestSigner.generate()), nl=False)
 
 
 def _write_new(out: str, content: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from restate_identity import IdentityVerifier, PublicKey
+from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
 from tests.support.forge import compact_json
@@ -114,6 +116,32 @@ class TestKeygen:
         done = subprocess.run(["/bin/sh", "-c", limited], capture_output=True, text=True, timeout=60, check=False)
         assert "cannot write private.pem: File too large; nothing was kept" in complaint(done)
         assert list(tmp_path.iterdir()) == []
+
+    def test_for_kubernetes_it_prints_a_secret_for_the_server_and_a_config_map_for_the_services(
+        self, tmp_path: Path
+    ) -> None:
+        done = run("keygen", "--kubernetes", "restate-identity")
+        secret, config_map = yaml.safe_load_all(done.stdout)
+        assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+        assert (secret["apiVersion"], secret["kind"], config_map["kind"]) == ("v1", "Secret", "ConfigMap")
+        assert secret["metadata"] == config_map["metadata"] == {"name": "restate-identity"}
+        # As Kubernetes mounts it.
+        (tmp_path / "keys").write_text(config_map["data"]["keys"])
+        (key,) = KeyFile(tmp_path / "keys").keys
+        assert RequestSigner.from_pem(secret["stringData"]["private.pem"].encode()).public_key == key
+
+    def test_the_names_of_its_manifests_are_those_that_kubernetes_takes(self) -> None:
+        for name in ("1", "a.b-c"):
+            printed = run("keygen", "--kubernetes", name).stdout
+            assert [manifest["metadata"]["name"] for manifest in yaml.safe_load_all(printed)] == [name, name]
+        for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, 'a"\nb: c'):
+            assert "is no name for a Secret" in complaint(run("keygen", "--kubernetes", name))
+        assert "choose one" in complaint(run("keygen", "--kubernetes", "a", "--out", "b"))
+
+    def test_a_manifest_with_a_private_key_is_not_printed_on_a_screen(self) -> None:
+        shown = in_a_terminal("keygen", "--kubernetes", "a", stderr=True)
+        assert "a private key is not for the screen: pipe it" in shown
+        assert "PRIVATE" not in shown
 
 
 class TestPublicKey:
@@ -529,10 +557,11 @@ def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b[31m" not in in_a_terminal(*arguments)
 
 
-def in_a_terminal(*arguments: str) -> str:
+def in_a_terminal(*arguments: str, stderr: bool = False) -> str:
     ours, theirs = pty.openpty()
     try:
-        subprocess.run([*COMMAND, *arguments], stdout=theirs, stdin=theirs, timeout=60, check=False)
+        errors = theirs if stderr else None
+        subprocess.run([*COMMAND, *arguments], stdout=theirs, stdin=theirs, stderr=errors, timeout=60, check=False)
         return os.read(ours, 65536).decode()
     finally:
         os.close(ours)
