@@ -1,6 +1,6 @@
-"""``docs/debug-a-401.md``: each row of its table is brought about on a real server, and the log names its reason.
+"""Reproduce each row of ``docs/debug-a-401.md`` against a real server, and compare the reason in the log.
 
-The requests go through a real proxy, which does to them what the row says that a proxy or a gateway did.
+The requests go through a real proxy, which changes them as the row says that a proxy or a gateway did.
 """
 
 from __future__ import annotations
@@ -153,9 +153,11 @@ TROUBLES = {
     "a health check asks for `/health/`, and `/health` is exempt": Trouble(
         sends=dict, to="/health/", exempt_paths=["/health"]
     ),
-    "an old Restate server without a request identity key says so": Trouble(sends=lambda: {SCHEME: "unsigned"}),
+    "an old Restate server without a request identity key sends the scheme `unsigned`": Trouble(
+        sends=lambda: {SCHEME: "unsigned"}
+    ),
     "a gateway mixed the two headers up, or a newer Restate signs in another way": Trouble(proxy=mixed_up),
-    "a gateway lets the short header pass, and drops the long one": Trouble(proxy=without_what_is_longer_than(256)),
+    "a gateway passes the short header on and drops the long one": Trouble(proxy=without_what_is_longer_than(256)),
     "a proxy adds the headers again instead of setting them": Trouble(proxy=doubled),
     "a virtual object or workflow has a key of more than about 12,000 bytes": Trouble(
         sends=lambda: OURS.headers(PATH, subject="k" * 12_500)
@@ -166,9 +168,9 @@ TROUBLES = {
     "a gateway puts a token of its own, signed in another way, in place of Restate's": Trouble(
         proxy=with_token(signed_by_a_gateway)
     ),
-    "another environment's Restate calls, staging for instance": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
+    "the Restate of another environment calls, staging for instance": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
     "the token names no key, so no Restate server signed it": Trouble(sends=signed_without_a_key_id),
-    "the token was changed on its way": Trouble(proxy=with_token(with_another_signature)),
+    "the token was changed in transit": Trouble(proxy=with_token(with_another_signature)),
     "a proxy cuts long headers short, and only the end of the signature is missing": Trouble(
         proxy=with_token(without_the_end_of_the_signature)
     ),
@@ -178,10 +180,10 @@ TROUBLES = {
     ),
     "the clock of the service is more than 60 s behind that of the Restate server": Trouble(service=clock_off_by(-90)),
     "the clock of the service is more than 60 s ahead of that of the Restate server": Trouble(service=clock_off_by(90)),
-    # Of a request that waited, and of one that was captured, the service sees the same: it was signed long ago.
+    # The service cannot tell a request that waited from one that was captured: both were signed long ago.
     "the request waited for more than 60 s in a queue or a buffering proxy": Trouble(sends=signed_ago(90)),
     "somebody sends a captured request again": Trouble(sends=signed_ago(3600)),
-    "`max_token_age` is shorter than the way of a request and the difference of the clocks": Trouble(
+    "`max_token_age` is shorter than the travel time of a request plus the difference between the clocks": Trouble(
         service=clock_off_by(20, max_token_age=5)
     ),
     "a proxy strips too much of the path: `/invoke` as well as its own prefix": Trouble(
@@ -203,11 +205,11 @@ TROUBLES = {
 # These take more than one request, or a Restate server, and have tests of their own below.
 DOES_NOT_SIGN = "the Restate server has no request identity key, so it does not sign"
 SPEAKS_HTTP_2 = (
-    "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server, such as uvicorn, "
-    "that knows HTTP/1.1 only"
+    "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server that knows only "
+    "HTTP/1.1, such as uvicorn"
 )
 NO_HTTP_REQUEST = (
-    "on AWS Lambda, and the log says `no path`: the event is no HTTP request, but comes from a queue, a "
+    "on AWS Lambda, and the log says `no path`: the event is not an HTTP request, but comes from a queue, a "
     "schedule or a warm-up"
 )
 STORIES = {
