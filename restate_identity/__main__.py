@@ -1,4 +1,4 @@
-"""The command `restate-identity`, also as ``python -m restate_identity``. Says what to install when it cannot start."""
+"""Start the command `restate-identity`, or say what to install; also for ``python -m restate_identity``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An HTTP server as seen from outside, by its URL: how it is named in messages, and what its clock says."""
+"""Name an HTTP server by its URL, and compare this machine's clock with its ``Date`` header."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from urllib.parse import urlsplit
 
 
 def origin(url: str) -> str:
-    """Return the scheme, the host and the port of *url*, which has no user and no password."""
+    """Return the scheme, host and port of *url*, which must have no user and password."""
     address = urlsplit(url)
     return f"{address.scheme}://{address.netloc}"
 
 
 def is_near(url: str) -> bool:
-    """Return whether *url* is of this machine. A proxy that the environment names is for other machines only."""
+    """Return whether *url* is on this machine, so that the proxy in the environment must not be used."""
     return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def seconds_ahead(now: float, date: str) -> float | None:
-    """Return how many seconds the time *now* is ahead of a ``Date`` header, or None if that cannot be read.
+    """Return how many seconds the time *now* is ahead of a ``Date`` header, or None if the header cannot be read.
 
-    The result is right to half a second, because the header has whole seconds only (RFC 9110, 5.6.7).
+    The result is exact to half a second, because the header has only whole seconds (RFC 9110, 5.6.7).
     """
     try:
-        # The header leaves out the fraction of a second, which is a half on average.
+        # Add the fraction that the header leaves out, half a second on average.
         return now - (parsedate_to_datetime(date).timestamp() + 0.5)
     except ValueError:
         return None

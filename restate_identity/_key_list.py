@@ -1,4 +1,4 @@
-"""The keys in a text: one a line, or in Kubernetes manifests, YAML or JSON. No files, no environment."""
+"""Read identity keys from a text: one per line, or Kubernetes manifests in YAML or JSON. It reads no files itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MANIFEST = re.compile(
 
 
 def keys_in(text: str) -> tuple[PublicKey, ...]:
-    """Return the keys in *text*, each once; none if there are none.
+    """Return the keys in *text* without repetitions; an empty tuple if there are none.
 
     Raises:
-        InvalidKeyError: A line or a manifest cannot be used; says which.
-        ImportError: It is YAML, and PyYAML is missing; names the extra to install.
+        InvalidKeyError: A line or a manifest cannot be used. The message says which.
+        ImportError: *text* is YAML, and PyYAML is missing. The message names the extra to install.
     """
     keys = _keys_in_manifests(text) if _MANIFEST.search(text) else _keys_in_lines(text)
     return tuple(dict.fromkeys(keys))
@@ -70,7 +70,7 @@ def _kind_of(document: Any) -> str:
 
 
 def _documents(text: str) -> list[Any]:
-    # Their errors quote what they stumble over, and a manifest may stand beside a Secret: only the place is repeated.
+    # The parsers' errors quote the text, which may contain a Secret beside the manifest: repeat only the line number.
     if text.lstrip().startswith("{"):
         try:
             return [json.loads(text)]

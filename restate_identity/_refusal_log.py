@@ -1,8 +1,8 @@
-"""The log lines of the guard, so few that a flood of hostile requests cannot fill a disk.
+"""Write the guard's log lines, and limit them, so that a flood of hostile requests cannot fill a disk.
 
-Of each reason, `BURST` refusals are logged as they come, and from then on one in `INTERVAL` seconds; what was left out
-is counted and said. The reasons do not share this allowance: a flood of one kind hides no other. While it is attacked,
-a guard writes for each reason at most 8,640 refusals a day, of less than 1 KiB each.
+For each reason, the first `BURST` refusals are logged, and then one in `INTERVAL` seconds, together with the number of
+those left out. Each reason has its own allowance, so a flood with one reason hides no other. Under attack, a guard logs
+at most 8,640 refusals a day for each reason, of less than 1 KiB each.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FAILURE_INTERVAL = 600.0
 
 
 class RefusalLog:
-    """Writes what one guard refuses to the logger ``restate_identity``. Thread-safe.
+    """Logs the refusals of one guard with the logger ``restate_identity``. Thread-safe.
 
     Args:
-        burst: How many refusals of each reason are logged as they come.
+        burst: How many refusals with the same reason to log before the limit applies.
         clock: Returns seconds that never go backwards.
     """
 
@@ -39,7 +39,7 @@ class RefusalLog:
         self._failures = _Allowance(1, FAILURE_INTERVAL, now)
 
     def refused(self, path: object, error: VerificationError) -> None:
-        """Log one refusal, or count it."""
+        """Log one refusal, or count it if it exceeds the limit."""
         with self._lock:
             left_out = self._allowances[error.reason].take(self._clock())
         if left_out is None:
@@ -61,7 +61,7 @@ class RefusalLog:
         )
 
     def observer_failed(self, error: Exception) -> None:
-        """Log what an observer raised, with its traceback; or leave it out."""
+        """Log an observer's exception with its traceback, unless the limit is reached."""
         with self._lock:
             left_out = self._failures.take(self._clock())
         if left_out is not None:
@@ -70,7 +70,7 @@ class RefusalLog:
 
 
 def _logger() -> Logger:
-    # Only here: it takes a fifth of the time that importing this library does.
+    # Imported on first use: it takes a fifth of the import time of this library.
     import logging
 
     return logging.getLogger("restate_identity")
@@ -89,7 +89,7 @@ class _Allowance:
     __slots__ = ("_count", "_credit", "_filled", "_full", "_interval", "_since")
 
     def __init__(self, burst: int, interval: float, now: float) -> None:
-        # In seconds, so that adding them up rounds nothing: a line costs an interval.
+        # Credit is counted in seconds, to avoid rounding: a line costs one interval.
         self._interval = interval
         self._full = self._credit = burst * interval
         self._filled = now
@@ -97,7 +97,7 @@ class _Allowance:
         self._since = now
 
     def take(self, now: float) -> _LeftOut | None:
-        """Return what was left out before, if there may be a line now; count one more and return None if not."""
+        """Return the lines left out so far if a line is allowed now; else count this one and return None."""
         self._credit = min(self._credit + now - self._filled, self._full)
         self._filled = now
         if self._credit < self._interval:

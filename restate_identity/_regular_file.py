@@ -1,4 +1,4 @@
-"""Reading a file that the configuration names, without waiting and within limits, whatever stands in its place."""
+"""Read a file that the configuration names. A pipe, a device or a huge file in its place is an error, never a hang."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from restate_identity._redaction import may_be_secret, shown
 
-# Opening a pipe waits for a writer otherwise, and a terminal becomes ours. Windows has neither, but changes line ends.
-# Python itself sees to it that child processes do not inherit the descriptor.
+# Without these flags, opening a pipe waits for a writer, and opening a terminal may make it our controlling terminal.
+# Windows has neither flag; O_BINARY stops it from changing line ends. Python makes the descriptor non-inheritable.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 class RegularFile(NamedTuple):
-    """What was read.
+    """The content of a file, with its status.
 
     Attributes:
-        content: All of it.
-        status: Of the file that was read, as it was just before.
+        content: The whole content.
+        status: The status of the opened file, taken just before reading it.
     """
 
     content: bytes
@@ -27,17 +27,17 @@ class RegularFile(NamedTuple):
 
 
 def read_regular_file(path: str | os.PathLike[str], *, limit: int) -> RegularFile:
-    """Return the file that *path* leads to.
+    """Read the regular file at *path*.
 
-    What was opened is judged, and not what stood at the path a moment before.
+    The type is checked after opening, so that nobody can swap the file between check and use.
 
     Args:
         path: A file, or a link to one.
-        limit: How many bytes it may have.
+        limit: The maximum size in bytes.
 
     Raises:
-        OSError: It cannot be read; it is a directory, a pipe or a device; or it has more than *limit* bytes. The error
-            names it with `shown_path`.
+        OSError: The file cannot be read; it is a directory, a pipe or a device; or it has more than *limit* bytes. The
+            error names it with `shown_path`.
     """
     try:
         descriptor = os.open(path, _FLAGS)
@@ -58,9 +58,9 @@ def read_regular_file(path: str | os.PathLike[str], *, limit: int) -> RegularFil
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """Return *path* for a message, or how long it is if it may be a secret. It is one line in any case.
+    """Return *path* for a message, or only its length if it may be a secret; always a single line.
 
-    A folder that exists is a name, however random it looks.
+    The name of an existing folder is not a secret, however random it looks.
     """
     text = os.fsdecode(path)
     folder, name = os.path.split(text)
@@ -71,7 +71,7 @@ def shown_path(path: str | os.PathLike[str]) -> str:
 
 def _read(descriptor: int, size: int) -> bytes:
     content = b""
-    # One call may return less than there is.
+    # One call may return less than the whole rest.
     while len(content) < size and (part := os.read(descriptor, size - len(content))):
         content += part
     return content

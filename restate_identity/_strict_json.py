@@ -1,4 +1,4 @@
-"""JSON objects with one meaning (RFC 8259): every parser reads the same from them."""
+"""Parse only JSON objects that every parser reads in the same way (RFC 8259)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-# No token of Restate's nests at all. A fixed limit makes the verdict independent of the caller's stack.
+# Restate's tokens have no nesting at all. A fixed limit makes the verdict independent of the caller's stack.
 MAX_DEPTH = 32
 
 
@@ -14,8 +14,8 @@ def json_object(text: str) -> dict[str, Any]:
     """Return the members of the JSON object *text*.
 
     Raises:
-        ValueError: It is not JSON, or not an object; a member is repeated; a number is not finite; it is nested more
-            than `MAX_DEPTH` deep; or a string holds half a surrogate pair. The message is safe to log.
+        ValueError: *text* is not JSON, or not an object; a member is repeated; a number is not finite; the nesting is
+            deeper than `MAX_DEPTH`; or a string holds half a surrogate pair. The message is safe to log.
     """
     try:
         value = _decoder.decode(text)
@@ -64,7 +64,7 @@ def _refuse_depth(value: dict[str, Any]) -> None:
 
 
 def _refuse_half_pairs(text: str, value: dict[str, Any]) -> None:
-    # An escape can smuggle in half a surrogate pair, which is no character (RFC 8259, 8.2) and has no UTF-8.
+    # An escape can encode half a surrogate pair, which is not a character (RFC 8259, 8.2) and has no UTF-8 form.
     if "\\u" not in text:
         return
     try:

@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# In the scope's extensions: this server can end a response before its request ends, and harm no other request by it.
+# A server with this ASGI extension can end a response before the request's body ends, without harm to other requests.
 ENDS_EARLY = "restate_identity.ends_early"
 
 _SCHEME = SCHEME_HEADER.encode()
@@ -35,19 +35,20 @@ class RequestIdentityMiddleware:
 
     HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
     `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`; it is None for an exempt path. A
-    refused request gets a 401 at once, and nothing of *app* runs. What comes of its body is not kept: over HTTP/2 it is
-    read and thrown away, over HTTP/1.1 it is left to the server.
+    refused request gets a 401 at once, and *app* does not run. The request's body is not kept: over HTTP/2 it is read
+    and discarded, over HTTP/1.1 it is left to the server.
 
     Args:
         app: Any ASGI application.
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class RequestIdentityMiddleware:
             raise NotImplementedError(f"cannot verify the ASGI scope type {kind!r}, so it is refused")
         headers = scope["headers"]
         if type(headers) is not list:
-            # An iterable may be of one use, and the application wants to read it too.
+            # The application reads the headers too, and some iterables can be read only once.
             headers = list(headers or ())
             scope = {**scope, "headers": headers}
         scheme, token = _signature_values(headers)
@@ -82,10 +83,10 @@ class RequestIdentityMiddleware:
         except VerificationError:
             await refuse(scope, receive, send)
             return
-        # A copy: what is handed down must not show further up (ASGI specification, "Middleware").
+        # Copied, because a change for the application must not reach outer layers (ASGI specification, "Middleware").
         inner_scope = dict(scope)
         inner_scope["restate_identity"] = identity
-        # What `serving` does, without the half microsecond that a context manager costs.
+        # The same as `serving`, without the half microsecond of a context manager.
         outer_identity = identity_context.set(identity)
         try:
             await self.app(inner_scope, receive, send)
@@ -93,12 +94,12 @@ class RequestIdentityMiddleware:
             try:
                 identity_context.reset(outer_identity)
             except ValueError:
-                # A coroutine that is closed from another context left nothing there to restore.
+                # The coroutine was closed from another context, where there is nothing to restore.
                 pass
 
 
 def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, str | None]:
-    """Return what `signature_headers` returns: sooner, if neither is repeated, in lower case, as ASGI has it."""
+    """Return the same as `signature_headers`, but faster in the usual case: names in lower case, none repeated."""
     scheme: bytes | None = None
     token: bytes | None = None
     try:
@@ -114,7 +115,7 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
                     scheme = value
                 elif name.lower() == _SCHEME or type(name) is not bytes:
                     return signature_headers(headers)
-        # What is absent is not looked for a second time: a stranger may send thousands of headers.
+        # Do not search again for absent headers: a stranger may send thousands of headers.
         return (
             scheme.decode("ascii") if scheme is not None else None,
             token.decode("ascii") if token is not None else None,
@@ -125,12 +126,12 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request with a 401, and a WebSocket handshake with what its server can send.
+    """Answer a request with a 401, and refuse a WebSocket handshake as its server allows.
 
     The whole 401 goes out at once. Over HTTP/2 and HTTP/3 its stream stays open while the rest of the request's body
-    is read and thrown away, until the body ends or the caller leaves: hypercorn up to 0.18 ends a connection, with all
-    other requests on it, when a part of a body comes in after the end of the response (its issue 329). Over HTTP/1.1
-    nobody shares the connection: the server decides what becomes of the body, and its timeouts apply.
+    is read and discarded, until the body ends or the caller leaves: hypercorn up to 0.18 ends a connection, with all
+    other requests on it, when part of a body arrives after the end of the response (its issue 329). Over HTTP/1.1
+    requests do not share the connection, so the server handles the body, and its timeouts apply.
     """
     extensions = scope.get("extensions") or {}
     if scope["type"] != "http":
@@ -154,9 +155,9 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def send_refusal(prefix: str, scope: Scope, send: Send, *, more_body: bool = False) -> None:
-    """Send the 401, all of it; with *more_body*, an empty part must follow to end it."""
-    # A list of its own: middleware further up may append to it.
+    """Send the whole 401; with *more_body*, the caller must send an empty part to end it."""
+    # A new list, because outer middleware may append to it.
     await send({"type": f"{prefix}.response.start", "status": REFUSAL_STATUS, "headers": list(_HEADERS)})
-    # Not every server drops the body of an answer to HEAD (granian over HTTP/2 sends it).
+    # Some servers send the body of an answer to HEAD (granian over HTTP/2 does).
     body = b"" if scope.get("method") == "HEAD" else REFUSAL_BODY
     await send({"type": f"{prefix}.response.body", "body": body, "more_body": more_body})

@@ -47,33 +47,35 @@ def require_request_identity(
     exempt_paths: Iterable[str] | Callable[[str], bool] = (),
     observer: Observer | None = None,
 ) -> Handler | Callable[[Handler], Handler]:
-    """Let only events through to *handler* that your own Restate signed.
+    """Pass only events to *handler* that your own Restate signed.
 
     Use it as ``@require_request_identity(identity_keys=[…])`` or call it with the handler. It knows the events of
     Restate's own invocations, of API Gateway (REST APIs, and HTTP APIs in both payload formats), of function URLs and
     of Application Load Balancers. A refused event is answered with a 401 in the form that its source expects, and
-    nothing of *handler* runs. An event that is none of these is refused too.
+    *handler* does not run. Events from other sources are refused too.
 
     The verified `Identity` is in `current_identity()` while the handler runs.
 
-    The path that is verified is ``rawPath`` where the event has it and ``path`` where not, as it stands there, without
-    decoding; and the one that ``requestContext`` repeats, which some handlers route on. The stage of an API may be part
-    of both: that is a prefix like any other.
+    The verified path is ``rawPath`` if the event has it, else ``path``, without decoding. The path in
+    ``requestContext``, on which some handlers route, is verified too. Both may begin with the stage of an API, which is
+    a prefix like any other.
 
     Args:
-        handler: A Lambda handler, a function of the event and the context. Lambda's Python runtime awaits nothing,
-            so it cannot be a coroutine function; Mangum and the Restate SDK make plain handlers of ASGI applications.
+        handler: A Lambda handler, a function of the event and the context. It cannot be a coroutine function, because
+            Lambda's Python runtime does not await it; Mangum and the Restate SDK turn ASGI applications into plain
+            handlers.
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact paths, or a function that returns True for them.
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
     if handler is not None:
-        # Before the guard is made, which misses its keys if they were passed as the handler.
+        # Check this first: if the keys were passed as the handler, the guard would complain about missing keys.
         _check_handler(handler)
     guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, exempt_paths=exempt_paths, observer=observer)
 
@@ -99,7 +101,7 @@ def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
     def guarded_handler(event: Any, context: Any) -> Any:
         request = _request(event)
         try:
-            # An event of unknown shape has no path, and the core refuses what has none.
+            # An event of unknown shape has no path, so the core refuses it.
             scheme, token = signature_headers(request.headers)
             identity = guard.admit(request.path, scheme, token, request.other_path)
         except VerificationError:
@@ -110,13 +112,13 @@ def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
     return guarded_handler  # type: ignore[return-value]
 
 
-# Members of events from other sources, in which adapters look for the path, whatever else an event has.
+# Members of events from other sources. Some adapters read the path from them, whatever else the event contains.
 _OF_OTHER_SOURCES = frozenset(("Records", "requestPath", "raw_path"))
 
 
 class _Source(Enum):
     RESTATE = auto()
-    API_GATEWAY = auto()  # and function URLs, which speak its payload format 2.0
+    API_GATEWAY = auto()  # also function URLs, which use its payload format 2.0
     LOAD_BALANCER = auto()
     UNKNOWN = auto()
 
@@ -133,17 +135,17 @@ def _request(event: Any) -> _Request:
     if not isinstance(event, Mapping):
         return _Request(_Source.UNKNOWN, None, None, iter(()), multi_value=False)
     source = _source(event)
-    # API Gateway sends both kinds of headers, and the single ones have only the last value of each name.
+    # API Gateway sends both kinds of headers, and "headers" has only the last value of each name.
     multi_value = event.get("multiValueHeaders") is not None
     path = None if source is _Source.UNKNOWN else event.get("rawPath", event.get("path"))
     return _Request(source, path, _other_path(event), _headers(event, multi_value=multi_value), multi_value)
 
 
 def _source(event: Mapping[str, Any]) -> _Source:
-    """Return where *event* comes from, by the members that each source always sends.
+    """Return the source of *event*, recognised by the members that each source always sends.
 
-    No source sends both ``path`` and ``rawPath``, or the members of another source. With both it would not be clear
-    which of them is judged and which one the handler routes on.
+    No source sends both ``path`` and ``rawPath``, or members of another source. Such an event is refused, because the
+    handler might route on another path than the verified one.
     """
     context = event.get("requestContext")
     if not _OF_OTHER_SOURCES.isdisjoint(event):
@@ -161,7 +163,7 @@ def _source(event: Mapping[str, Any]) -> _Source:
 
 
 def _other_path(event: Mapping[str, Any]) -> Any:
-    """Return the path that the context of the request repeats, which some handlers route on; None if it has none."""
+    """Return the path in ``requestContext``, on which some handlers route; None if there is none."""
     context = event.get("requestContext")
     if not isinstance(context, Mapping):
         return None
@@ -173,7 +175,7 @@ def _other_path(event: Mapping[str, Any]) -> Any:
 def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:
     if multi_value:
         for name, values in event["multiValueHeaders"].items():
-            # One pair for each name, as the core takes repeated headers: thousands of values cost little.
+            # Join the values as the core expects repeated headers; thousands of values then cost little.
             if values != []:
                 yield name, ", ".join(values)
     else:
@@ -189,13 +191,13 @@ def _refusal(request: _Request) -> dict[str, Any]:
     headers = dict(REFUSAL_HEADERS)
     response: dict[str, Any] = {"statusCode": REFUSAL_STATUS, "headers": headers, "isBase64Encoded": False}
     if request.source is _Source.RESTATE:
-        # The form that the Restate SDK answers in.
+        # The same form as the Restate SDK's answers.
         return {**response, "isBase64Encoded": True, "body": base64.b64encode(REFUSAL_BODY).decode()}
     response["body"] = REFUSAL_BODY.decode()
     if request.source is _Source.LOAD_BALANCER:
         response["statusDescription"] = f"{REFUSAL_STATUS} {HTTPStatus(REFUSAL_STATUS).phrase}"
         if request.multi_value:
-            # With multi-value headers switched on, a load balancer reads no others.
+            # With multi-value headers switched on, a load balancer ignores "headers".
             del response["headers"]
             response["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
     return response

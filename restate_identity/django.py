@@ -1,25 +1,25 @@
 """The guard as a Django middleware, for WSGI and ASGI. Needs the extra ``django``.
 
-Add ``restate_identity.django.RequestIdentityMiddleware`` to ``MIDDLEWARE``, before anything that must not run for a
-request that is refused, and set:
+Add ``restate_identity.django.RequestIdentityMiddleware`` to ``MIDDLEWARE``, before all middleware that must not run for
+a refused request, and set:
 
 ``RESTATE_IDENTITY_KEYS``
     The keys to trust, ``publickeyv1_…``.
 ``RESTATE_IDENTITY_VERIFIER``
-    Or a verifier with options of your own. With neither of the two, the keys come from the environment
+    Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
     (`restate_identity.keyring.verifier_from_environment`).
 ``RESTATE_IDENTITY_EXEMPT_PATHS``
     Paths that are served to anybody: exact decoded paths, or a function that returns True for them. None by default.
-    A path that ends with a slash, as usual ones of Django do, is never exempt: name the view's path without it.
+    A path that ends with a slash, as most paths of Django do, is never exempt: give the view a path without it.
 ``RESTATE_IDENTITY_OBSERVER``
-    An object that is told of every request that is judged, see `restate_identity.telemetry`. None by default.
+    An object that receives the outcome of every verified request, see `restate_identity.telemetry`. None by default.
 
 Under ASGI, put `restate_identity.asgi.RequestIdentityMiddleware` around ``get_asgi_application()`` too: Django reads
-the body of a request before any of ``MIDDLEWARE`` runs, and writes a large one to disk.
+the body of a request before it runs ``MIDDLEWARE``, and writes a large one to disk.
 
-Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well, and Django's system checks report a mistake in these
-settings, a misspelt name, and a middleware that comes last. Without it the server still does not start with a mistake
-in a setting: the middleware cannot be built.
+Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well: then Django's system checks report a mistake in these
+settings, a misspelt name, and the middleware in the last place. Without it, a mistake in a setting still keeps the
+server from starting, because the middleware cannot be built.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ except ImportError as _error:
 __all__ = ["RequestIdentityMiddleware", "check_settings"]
 
 _PREFIX = "RESTATE_IDENTITY_"
-# With the options of `RequestGuard` that they are.
+# Each setting with its option of `RequestGuard`.
 SETTINGS = {
     f"{_PREFIX}KEYS": "identity_keys",
     f"{_PREFIX}VERIFIER": "verifier",
@@ -59,18 +59,18 @@ Response = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 class RequestIdentityMiddleware:
-    """Let only requests through that your own Restate signed, by the settings that the module names.
+    """Let only requests through that your own Restate signed, as configured by the settings of this module.
 
     The verified `Identity` is in ``request.restate_identity`` (None on an exempt path) and in `current_identity()`, in
     views and in the content of streaming responses, but not in that of a ``FileResponse``, which servers read
     themselves. A refused request gets a 401, and no view and no later middleware runs. Under WSGI, Django has not read
-    its body. Under ASGI it has: all of it, and from ``FILE_UPLOAD_MAX_MEMORY_SIZE`` on (2.5 MB) into a temporary file.
-    The ASGI middleware around ``get_asgi_application()`` refuses before that.
+    its body. Under ASGI, Django has read the whole body, and written one of more than ``FILE_UPLOAD_MAX_MEMORY_SIZE``
+    (2.5 MB) to a temporary file. The ASGI middleware around ``get_asgi_application()`` refuses before that.
 
-    The path that is judged is ``request.path``.
+    The verified path is ``request.path``.
 
     Raises:
-        ImproperlyConfigured: The settings are incomplete or wrong; says what to set.
+        ImproperlyConfigured: The settings are incomplete or wrong. The message says what to set.
     """
 
     sync_capable = True
@@ -117,7 +117,7 @@ def _refusal() -> HttpResponse:
 
 
 def _streamed(response: HttpResponseBase, identity: Identity | None) -> HttpResponseBase:
-    """Have the content of a streaming response, which is made after the middleware, see the identity too."""
+    """Set the identity for the content of a streaming response too, which is produced after the middleware."""
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         content: Any = response.streaming_content
         response.streaming_content = _async_steps(content, identity) if response.is_async else steps(content, identity)
@@ -137,7 +137,7 @@ async def _async_steps(iterable: AsyncIterable[bytes], identity: Identity | None
 
 def _guard_from_settings() -> RequestGuard:
     keys, verifier, exempt_paths, observer = SETTINGS
-    # One after the other, so that an error names the setting that it is about.
+    # Check them one after the other, so that an error names the right setting.
     verifier_in_force = _guard((keys, verifier), **_options(keys, verifier)).verifier
     _guard((exempt_paths,), verifier=verifier_in_force, **_options(exempt_paths))
     return _guard((observer,), verifier=verifier_in_force, **_options(exempt_paths, observer))
@@ -157,7 +157,7 @@ def _guard(about: tuple[str, ...], **options: Any) -> RequestGuard:
 
 @checks.register(checks.Tags.security)
 def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
-    """Report settings with which the middleware cannot be built, unknown ones, and a middleware that comes too late."""
+    """Report unusable settings, unknown settings, and a middleware in the last place."""
     messages: list[checks.CheckMessage] = []
     try:
         _guard_from_settings()

@@ -1,7 +1,7 @@
-"""What can go wrong, and nothing else: one exception tree and the reasons of a refusal.
+"""The exceptions of this library, and the reasons of a refusal.
 
-Every message here is safe to log. None of them ever carries a token or a private key; text that came from a request is
-quoted, cut short and free of control characters.
+Every message is safe to log. It never contains a token or a private key, and text from a request is quoted, cut short
+and free of control characters.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from enum import Enum
 class Reason(str, Enum):
     """Why a request was refused.
 
-    The values are stable: they are metric labels and appear in logs. The members stand in the order of the checks, so a
-    request that is wrong in several ways is refused for the first of them.
+    The values are stable: they are metric labels and appear in logs. The members are in the order of the checks: a
+    request that is wrong in several ways is refused for the first of these reasons.
     """
 
     MISSING_SCHEME = "missing_scheme"
@@ -49,8 +49,8 @@ class VerificationError(IdentityError):
     Attributes:
         reason: Which check failed.
         hint: What was found, and what an operator can do about it. Safe to log.
-        kid: The identity key that the token names, ``publickeyv1_…``; None if it was not read, or is not of that form.
-            That this key signed is proven for the reasons after ``bad_signature`` only.
+        kid: The identity key that the token names, ``publickeyv1_…``; None if it was not read, or has another form.
+            Only for the reasons after ``bad_signature`` is it proven that this key signed the token.
     """
 
     def __init__(self, reason: Reason, hint: str, *, kid: str | None = None) -> None:

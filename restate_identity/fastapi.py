@@ -1,11 +1,11 @@
 """The guard as a FastAPI dependency, for single routes or routers. Needs the extra ``fastapi``.
 
-To guard a whole application, use `restate_identity.asgi.RequestIdentityMiddleware`: it comes before anything of FastAPI
-runs. As a dependency of the application, the guard leaves mounted applications, routes made by ``add_route``,
-``/docs``, ``/redoc`` and ``/openapi.json`` open to everybody: FastAPI solves no dependencies for them.
+To guard a whole application, use `restate_identity.asgi.RequestIdentityMiddleware`, which runs before FastAPI. As a
+dependency of the application, the guard leaves mounted applications, routes made by ``add_route``, ``/docs``,
+``/redoc`` and ``/openapi.json`` open to everybody, because FastAPI solves no dependencies for them.
 """
 
-# Without `from __future__ import annotations`: of an instance, FastAPI cannot resolve annotations that are strings.
+# No `from __future__ import annotations` here: FastAPI cannot resolve string annotations of an instance.
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -36,30 +36,31 @@ _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
 class RequestIdentity(SecurityBase):
-    """A dependency that is the `Identity` of the request, and lets only requests through that your own Restate signed.
+    """Let only requests through that your own Restate signed, and provide their `Identity` to the endpoint.
 
     Use it as ``identity: Annotated[Identity, Depends(RequestIdentity(identity_keys=[…]))]``, or in the ``dependencies``
-    of a route or a router. In those of an application it leaves some paths open, see above: use the ASGI middleware.
-    OpenAPI describes it as an API key in the header ``x-restate-jwt-v1``.
+    of a route or a router. As a dependency of the whole application it leaves some paths open, see above: use the ASGI
+    middleware there. OpenAPI describes it as an API key in the header ``x-restate-jwt-v1``.
 
-    Until the response has been sent, the identity is also in `current_identity()`, in endpoints of both kinds. On an
-    exempt path the dependency is None. A refused request gets a 401, and the endpoint does not run. But before this
-    dependency FastAPI solves those that come first, and where the endpoint takes a body, FastAPI reads and parses all
-    of it. Any other body is not kept: over HTTP/2 it is read and thrown away after the 401, over HTTP/1.1 it is left to
-    the server. A refused WebSocket handshake gets a 401 where the server can answer one with a response, and is closed
-    where not.
+    Until the response has been sent, the identity is also in `current_identity()`, in ``def`` and ``async def``
+    endpoints. On an exempt path the dependency is None. A refused request gets a 401, and the endpoint does not run.
+    But FastAPI solves earlier dependencies first, and if the endpoint takes a body, FastAPI reads and parses all of it
+    first. Any other body is not kept: over HTTP/2 it is read and discarded after the 401, over HTTP/1.1 it is left to
+    the server. A refused WebSocket handshake gets a 401 if the server can send a response to it; otherwise it is
+    closed.
 
-    The path that is judged is the ASGI scope's ``path``.
+    The verified path is the ASGI scope's ``path``.
 
     Args:
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class RequestIdentity(SecurityBase):
             identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"))
         except VerificationError:
             raise _refusal(connection) from None
-        # An asynchronous generator runs in the context of the request, from which endpoints take theirs.
+        # An asynchronous generator runs in the context of the request, which endpoints inherit.
         with serving(identity):
             yield identity
 
@@ -97,7 +98,7 @@ class RequestIdentity(SecurityBase):
 class RefusedRequest(HTTPException):
     """A request that is not proven to come from the owner's Restate.
 
-    Add an exception handler for it to answer in another way. That one does not read the rest of the body.
+    Add an exception handler for it to send another answer. Your handler then does not read the rest of the body.
     """
 
     def __init__(self, connection: HTTPConnection | None = None) -> None:
@@ -109,20 +110,20 @@ def _refusal(connection: HTTPConnection) -> Exception:
     scope = connection.scope
     if scope["type"] == "websocket" and "websocket.http.response" not in (scope.get("extensions") or {}):
         return WebSocketException(_POLICY_VIOLATION)
-    # A dependency cannot return a response, and FastAPI would put another body around the detail of an exception. If
-    # these handlers are ever found elsewhere, that body is what a refused caller sees.
+    # A dependency cannot return a response, and FastAPI would wrap the detail of an exception in another body. If
+    # Starlette ever moves these handlers, a refused caller gets that body.
     handlers: tuple[dict[Any, Any], dict[Any, Any]] = scope.get("starlette.exception_handlers", ({}, {}))
     handlers[0].setdefault(RefusedRequest, _answer)
     return RefusedRequest(connection)
 
 
 async def _answer(connection: HTTPConnection, error: Exception) -> Response:
-    # A route class of the application's own may have put another request in place of the one that the handler is given.
+    # A custom route class may have replaced the request that the handler is given.
     return _Refusal(getattr(error, "connection", None) or connection)
 
 
 class _Refusal(Response):
-    """The answer of the ASGI middleware, which reads what FastAPI has not read of the body."""
+    """The answer of the ASGI middleware; it also reads the part of the body that FastAPI has not read."""
 
     def __init__(self, connection: HTTPConnection) -> None:
         super().__init__(status_code=REFUSAL_STATUS)
@@ -132,7 +133,7 @@ class _Refusal(Response):
         await refuse(scope, self._receive_rest, send)
 
     async def _receive_rest(self) -> Message:
-        """Read the rest of the body. Where FastAPI has read it, the server would have nothing to give until the end."""
+        """Read the rest of the body, if FastAPI has not read it: asking the server again would wait for the end."""
         assert isinstance(self._connection, Request)
         try:
             async for _ in self._connection.stream():
@@ -140,6 +141,6 @@ class _Refusal(Response):
         except ClientDisconnect:
             return {"type": "http.disconnect"}
         except RuntimeError:
-            # It was read to its end before.
+            # The whole body was already read.
             pass
         return {"type": "http.request"}

@@ -1,5 +1,5 @@
-"""What every adapter does alike, once: which verifier, which paths are exempt, the log line and the observation of a
-refusal, the 401, and setting `current_identity()`. An adapter only translates between this and its framework.
+"""Everything that the adapters share: choose the verifier, exempt paths, log and observe the outcome, the 401, and
+`current_identity()`. An adapter only translates between this module and its framework.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from restate_identity.verifier import IdentityVerifier
 
 __all__ = ["REFUSAL_BODY", "REFUSAL_HEADERS", "REFUSAL_STATUS", "RequestGuard", "serving"]
 
-# What a refused caller sees, the same for every reason: an attacker learns nothing, the operator reads the log.
-# RFC 9110, 15.5.2 wants a challenge with every 401.
+# Every refused caller gets the same answer, so that an attacker learns nothing. The operator finds the reason in the
+# log. RFC 9110, 15.5.2 requires a challenge with every 401.
 REFUSAL_STATUS = 401
 REFUSAL_BODY = b'{"error":"unauthorized"}'
 REFUSAL_HEADERS = (
@@ -35,17 +35,18 @@ class RequestGuard:
     """Decides, for one adapter, which requests reach the application.
 
     Args:
-        identity_keys: The keys to trust, for a verifier with default options. An empty list is a mistake.
-        verifier: Or a verifier made elsewhere. With neither of the two, the environment decides, as
-            `verifier_from_environment` reads it.
+        identity_keys: The keys to trust, for a verifier with default options. An empty list is an error.
+        verifier: Or a verifier made elsewhere. Without keys and verifier, the keys come from the environment
+            (`verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-            Anything but True, a truthy value too, is "not exempt". A path with more than one meaning is never exempt,
+            Any other result, even a truthy one, means "not exempt". A path with more than one meaning is never exempt,
             nor is one that was sent as another path. A function exempts no path that ends as Restate's calls do, in
-            ``/discover`` or ``/invoke/<service>/<handler>``: name it, if anybody may call it.
+            ``/discover`` or ``/invoke/<service>/<handler>``: put it into a list if anybody may call it.
         observer: Receives the outcome of every verified request.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
 
     def __init__(
@@ -75,15 +76,15 @@ class RequestGuard:
         """Return the identity of a genuine request, or None if *path* is exempt; log a refusal and raise it.
 
         Args:
-            path: The decoded path of the request; None if it has none that can be read, for which it is refused.
+            path: The decoded path of the request; None if it has none that can be read. Such a request is refused.
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
             raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
             inner_path: The end of *path* on which the application routes, if it is mounted under the rest. A caller may
-                choose where it begins, so it must carry what was signed, or be exempt as well.
+                choose where it begins, so it must itself end in the signed path, or be exempt in addition to *path*.
 
         Raises:
-            VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; keep nothing of
-                the body, and do not call the application.
+            VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; do not keep the
+                body, and do not call the application.
         """
         observer = self._observer
         started = 0.0 if observer is None else perf_counter()
@@ -136,9 +137,9 @@ def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError
 
 
 class serving:
-    """Make *identity* the `current_identity()` for the time of a ``with`` block.
+    """Make *identity* the `current_identity()` inside a ``with`` block.
 
-    An exempt request has none, and is shown none: whatever the thread served before is hidden.
+    None, for an exempt request, hides the identity of any earlier request on the same thread.
     """
 
     __slots__ = ("_identity", "_token")
@@ -155,12 +156,12 @@ class serving:
         try:
             identity_context.reset(self._token)
         except ValueError:
-            # A generator that is closed from another context, as by a garbage collector, left nothing there.
+            # The generator was closed from another context, as by the garbage collector: there is nothing to reset.
             pass
 
 
 def steps(iterable: Iterable[bytes], identity: Identity | None) -> Iterator[bytes]:
-    """Iterate over *iterable* with *identity* as the `current_identity()` of each step, but not between them."""
+    """Iterate over *iterable*; `current_identity()` is *identity* during each step, but not between the steps."""
     with serving(identity):
         iterator = iter(iterable)
     while True:
@@ -179,10 +180,10 @@ def _verifier(identity_keys: Iterable[str | PublicKey] | None, verifier: Identit
         if not isinstance(verifier, IdentityVerifier):
             raise TypeError(f"verifier is an IdentityVerifier, not a {type(verifier).__name__}")
         return verifier
-    # An empty list is a mistake, and never a reason to look elsewhere.
+    # An empty list is an error: it never means "look into the environment".
     if identity_keys is not None:
         return IdentityVerifier(identity_keys)
-    # Only here: reading files takes modules that take a tenth of the time that importing this library does.
+    # Imported on first use: the modules for reading files take a tenth of the import time of this library.
     from restate_identity.keyring import verifier_from_environment
 
     return verifier_from_environment()
@@ -220,7 +221,7 @@ def _exemption(exempt_paths: Iterable[str] | Callable[[str], bool]) -> Callable[
 
 
 def _check_function(function: Callable[[str], bool]) -> None:
-    # Only here: this module takes a third of the time that importing this library does.
+    # Imported on first use: it takes a third of the import time of this library.
     import inspect
 
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
@@ -230,7 +231,7 @@ def _check_function(function: Callable[[str], bool]) -> None:
     try:
         signature = inspect.signature(function)
     except ValueError:
-        # Some functions in C do not tell.
+        # Some functions written in C have no signature.
         return
     try:
         signature.bind("/")

@@ -1,4 +1,4 @@
-"""The verified result, and how application code gets at it."""
+"""The verified identity of a request, and `current_identity()` to read it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """What a verified request proves: which key signed it, for which path and object key, and when.
+    """The signed facts about a request: which key signed it, for which path and object key, and when.
 
-    It does not prove anything about the body, the other headers, the method or the host: Restate does not sign them.
+    It proves nothing about the body, the other headers, the method or the host, because Restate does not sign them.
     """
 
     key: str
@@ -32,7 +32,7 @@ identity_context: ContextVar[Identity | None] = ContextVar("restate_identity", d
 def current_identity() -> Identity | None:
     """Return the identity of the request being served, or ``None`` outside a verified request.
 
-    Every adapter sets it around the call of the wrapped application. It is a context variable: tasks and
+    Every adapter sets it while the wrapped application runs. It is a context variable: tasks and
     ``asyncio.to_thread`` inherit it, plain threads do not.
     """
     return identity_context.get()

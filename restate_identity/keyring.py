@@ -1,7 +1,7 @@
-"""Identity keys from environment variables and from files, which are read again when they change.
+"""Read identity keys from environment variables and from files, and reload a file when it changes.
 
-The core knows keys and nothing of where they come from. Here they are found, and kept up to date: a request asks, at
-most once in an interval, whether the file is still the same. So rotation needs no restart, no thread and no signal.
+At most once per interval, a request checks whether the file has changed. So rotation needs no restart, no thread and no
+signal. The core does not know where its keys come from.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ logger: logging.Logger = logging.getLogger("restate_identity")
 
 KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"
 KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
-# The two that Restate's own tools set, with a single key each.
+# Restate's own tools set the last two, with a single key each.
 VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY")
-# Easily taken for them. README and examples use the first, in code that reads it by itself.
+# Variables that are easily mistaken for those above. README and examples use the first one in their own code.
 _LOOKALIKES = {"RESTATE_IDENTITY_KEY": KEYS_VARIABLE, "RESTATE_IDENTITY_KEY_FILE": KEYS_FILE_VARIABLE}
 
-# About a thousand keys. What is larger is not a file of keys, and is not read at every change.
+# Enough for about a thousand keys. A larger file is not a key file, and is not read at every change.
 MAX_FILE_SIZE = 64 * 1024
-# Clocks of file systems are coarse (10 ms on Linux, 2 s on FAT): a younger change can hide another one.
+# File systems have coarse clocks (10 ms on Linux, 2 s on FAT): two changes within that time can have the same stamp.
 COARSEST_CLOCK = 2.0
 
 
 def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options: Any) -> IdentityVerifier:
-    """Return a verifier of the keys that the environment names.
+    """Return a verifier that trusts the keys in the environment.
 
-    The first of these variables that is set decides, the others are not read:
+    It reads the first of these variables that is set, and no other:
 
     - ``RESTATE_IDENTITY_KEYS``: keys, separated by commas or white space;
     - ``RESTATE_IDENTITY_KEYS_FILE``: the path of a `KeyFile`, which is read again when it changes;
     - ``RESTATE_SIGNING_PUBLIC_KEY``, ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``: keys, as in the first.
 
     Args:
-        environ: Where to look.
+        environ: The environment variables.
         options: As for `IdentityVerifier`.
 
     Raises:
-        ValueError: None of them is set, or the first that is set is empty; names all four.
-        InvalidKeyError: A key or the file cannot be used; says which variable, and what is wrong.
+        ValueError: None of them is set, or the first one that is set is empty. The message names all four.
+        InvalidKeyError: A key or the file cannot be used. The message names the variable, and says what is wrong.
     """
     name = next((name for name in VARIABLES if name in environ), None)
     if name is None:
@@ -85,24 +85,24 @@ def _lookalike_in(environ: Mapping[str, str]) -> str:
 class KeyFile:
     """A file with the keys to trust, which may change while the service runs.
 
-    It holds one key a line, with comments after ``#``; or Kubernetes manifests, YAML or JSON, of the kind
-    ``RestateCloudEnvironment``, of which ``spec.signingPublicKey`` is taken. YAML needs the extra ``kubernetes``.
+    It holds one key per line, with comments after ``#``; or Kubernetes manifests, in YAML or JSON, of the kind
+    ``RestateCloudEnvironment``, whose key is ``spec.signingPublicKey``. YAML needs the extra ``kubernetes``.
 
-    A change is in force within *refresh_every* seconds. Nothing runs in the background: the first request after that
-    time looks at the file (one ``stat``), and reads it if it is another one. A file that is missing, or cannot be used,
-    changes nothing: the last good keys stay in force, and the log gets one error for each change. Whatever went wrong,
-    the file is read again at the next look, whether it has changed since or not.
+    A change takes effect within *refresh_every* seconds. Nothing runs in the background: the first request after that
+    time checks the file (one ``stat``), and reads it if it has changed. If the file is missing, or cannot be used, the
+    last good keys stay in force, and the log gets one error for each change. After any failure the file is read again
+    at the next check, whether it has changed or not.
 
-    Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. Of a
-    file that is written in place, a reader may see only the first lines, until it looks again.
+    Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. If you
+    write it in place, a reader may see only the first lines, until its next check.
 
     Args:
         path: The file, or a link to it.
-        refresh_every: For how many seconds the file is not looked at again; more than 0.
+        refresh_every: Seconds between two checks of the file; more than 0.
         clock: Returns seconds that never go backwards.
 
     Raises:
-        InvalidKeyError: The file cannot be read, or holds no keys; says what is wrong with it.
+        InvalidKeyError: The file cannot be read, or holds no keys. The message says what is wrong with it.
     """
 
     def __init__(
@@ -115,20 +115,20 @@ class KeyFile:
         if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
             raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
         _refuse_what_is_no_path(os.fsdecode(path))
-        # The process may change its working directory, and another file of that name may stand there.
+        # Absolute, because the process may change its working directory to one with another file of that name.
         self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every
         self._clock = clock
         self._lock = threading.Lock()
         self._problem: tuple[_Stamp | None, str] | None = None
-        # Counted, so that one that took long does not undo what a later one found.
+        # Checks are numbered, so that the result of a slow one does not overwrite that of a later one.
         self._looks = 0
         self._last_result = 0
         self.due: float = clock() + refresh_every
-        """When the file is to be looked at again, on *clock*."""
-        # What cannot be used is read again at every look, but it is not parsed again while it stays the same.
+        """The time of the next check, on *clock*."""
+        # An unusable file is read at every check, but is not parsed again while it stays the same.
         self._parse = _Parser()
-        # None if the file must be read at the next look, whatever its stamp is then.
+        # None if the file must be read at the next check even if its stamp has not changed.
         self._stamp: _Stamp | None
         self._keys: tuple[PublicKey, ...]
         self._stamp, self._keys = _read(self.path, self._parse)
@@ -138,11 +138,11 @@ class KeyFile:
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
-        """The keys in force: those of the last good file."""
+        """The keys in force, from the last good version of the file."""
         return self._keys
 
     def verifier(self, **options: Any) -> IdentityVerifier:
-        """Return a verifier that trusts the keys of this file, as they change.
+        """Return a verifier that trusts the keys of this file, and follows its changes.
 
         Args:
             options: As for `IdentityVerifier`.
@@ -150,12 +150,12 @@ class KeyFile:
         return _FileVerifier(self, self._clock, options)
 
     def refresh(self) -> None:
-        """Look at the file, if it is time to; of several threads, one does. Raises nothing, whatever the file is."""
+        """Check the file if the interval is over; only one thread does so. Never raises, whatever the file is."""
         with self._lock:
             now = self._clock()
             if now < self.due:
                 return
-            # The others pass from here on, with the keys that they have. A file system that hangs holds up one of them.
+            # Other threads skip the check from now on, so that a file system that hangs blocks only one of them.
             self.due = now + self._refresh_every
             self._looks += 1
             look = self._looks
@@ -165,14 +165,14 @@ class KeyFile:
             seen = _Stamp.of(self.path.stat())
             if seen == known:
                 return
-            # Another file may stand there by now. The stamp that is kept is that of the one that is read.
+            # The file may be replaced between stat and read, so keep the stamp of the file that was read.
             stamp, keys = _read(self.path, self._parse)
         except OSError as error:
             self._keep(look, seen, str(_unreadable(self.path, error)))
         except (InvalidKeyError, ImportError) as error:
             self._keep(look, seen, str(error))
         except Exception as error:  # noqa: BLE001 (a request is never lost to a file)
-            # Its message is not ours: it may quote the file.
+            # The message comes from elsewhere and may quote the file, so it is not logged.
             self._keep(look, seen, f"{_named(self.path)} cannot be read: {type(error).__name__}")
         else:
             self._replace(look, stamp, keys)
@@ -194,7 +194,7 @@ class KeyFile:
             if look < self._last_result:
                 return
             self._last_result = look
-            # What went wrong may have nothing to do with the file: it is read again, also if it stays as it is.
+            # The cause may lie outside the file, so read it again at the next check even if it has not changed.
             self._stamp = None
             if self._problem == (seen, problem):
                 return
@@ -213,7 +213,7 @@ def _refuse_what_is_no_path(text: str) -> None:
 
 
 class _FileVerifier(IdentityVerifier):
-    """A verifier that has its file looked at before it judges, when the time has come."""
+    """A verifier that checks its key file before it verifies a request, when the interval is over."""
 
     def __init__(self, file: KeyFile, clock: Callable[[], float], options: dict[str, Any]) -> None:
         self._file = file
@@ -238,7 +238,7 @@ class _FileVerifier(IdentityVerifier):
         return self._verify_signature(path, scheme, token, raw_path=raw_path)
 
     def _take(self) -> None:
-        # The keys are looked at within the lock: a thread that was slow must not bring older ones back.
+        # Read the keys inside the lock, so that a slow thread cannot bring older keys back.
         with self._taking:
             keys = self._file.keys
             if keys is not self._taken:
@@ -247,13 +247,13 @@ class _FileVerifier(IdentityVerifier):
 
 
 class _Stamp(NamedTuple):
-    """What tells one state of a file from the next. A link is followed: what counts is what it leads to."""
+    """Identifies one version of a file; for a link, of its target."""
 
     device: int
     inode: int
     size: int
     modified: int
-    changed: int  # also when only the permissions were, and when the time of modification was put back
+    changed: int  # changes also with the permissions, and when the modification time is set back
 
     @classmethod
     def of(cls, found: os.stat_result) -> _Stamp:
@@ -261,7 +261,7 @@ class _Stamp(NamedTuple):
 
 
 class _Parser:
-    """Parses the content of a key file, and remembers the last that could not be used."""
+    """Parses the content of a key file, and remembers the last content that could not be used."""
 
     def __init__(self) -> None:
         self._unusable: tuple[bytes, InvalidKeyError] | None = None
@@ -279,7 +279,7 @@ class _Parser:
 
 def _keys_in(content: bytes) -> tuple[PublicKey, ...]:
     try:
-        # Editors on Windows put a mark in front.
+        # Some editors on Windows write a byte order mark.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidKeyError("is not UTF-8 text") from None
@@ -293,7 +293,7 @@ def _keys_in(content: bytes) -> tuple[PublicKey, ...]:
 
 
 def _read(path: Path, parse: Callable[[bytes], tuple[PublicKey, ...]]) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
-    """Return the stamp of a file and its keys. The stamp is None if the next change may leave the same one."""
+    """Return the stamp and the keys of a file. The stamp is None if the next change might not alter it."""
     now = time.time()
     try:
         content, status = read_regular_file(path, limit=MAX_FILE_SIZE)

@@ -1,7 +1,7 @@
-"""The identity key: `publickeyv1_…` ⇄ 32 bytes, and the bare Ed25519 check.
+"""The identity key: convert between `publickeyv1_…` and 32 bytes, and verify an Ed25519 signature.
 
-A key is checked once, when it is read. What is refused here could be forged for by anyone: a point of small order
-verifies signatures that no private key made, and a second encoding of the same point is a second name for it.
+A key is checked once, when it is read. Anyone could forge signatures for a key of small order, so it is refused. A
+non-canonical key is refused because it would be a second name for the same key.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from restate_identity.errors import InvalidKeyError
 PREFIX = "publickeyv1_"
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
-# 32 bytes are at most 44 characters of base58. Decoding costs the square of the length, so the limit comes first.
+# 32 bytes are at most 44 characters of base58. Decoding takes quadratic time, so the length is checked first.
 MAX_TEXT_LENGTH = len(PREFIX) + 44
-# How every PEM begins, private keys too.
+# The beginning of every PEM, including private keys.
 PEM_MARK = "-----BEGIN"
 
 
@@ -28,11 +28,11 @@ class PublicKey:
         raw: The 32 bytes of the key (RFC 8032, 5.1.2).
 
     Raises:
-        InvalidKeyError: It is not 32 bytes; or not the canonical encoding of a point on the curve; or a point of small
-            order, or not in the prime-order group, for which signatures can be made without a private key.
+        InvalidKeyError: *raw* is not 32 bytes; or not the canonical encoding of a point on the curve; or the point has
+            small order or lies outside the prime-order group, so that signatures can be made without a private key.
     """
 
-    # Written out rather than a dataclass: importing `dataclasses` takes as long as importing libsodium.
+    # Not a dataclass, because importing `dataclasses` takes as long as importing libsodium.
     __slots__ = ("_raw",)
 
     def __init__(self, raw: bytes) -> None:
@@ -69,7 +69,7 @@ class PublicKey:
         if text != text.strip():
             raise InvalidKeyError("an identity key has no white space around it; this text has: strip it")
         if not text.startswith(PREFIX):
-            # What does not look like a public key may be a private one: it is not repeated.
+            # Do not repeat the text: it may be a private key.
             remedy = (
                 "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it, or use KeyFile"
                 if "/" in text or "\\" in text
@@ -89,7 +89,7 @@ class PublicKey:
         except ValueError:
             raw = b""
         if not raw:
-            # What follows may be anything.
+            # Do not repeat the text: anything may follow the prefix.
             raise InvalidKeyError(
                 f"this text is not {PREFIX} followed by base58 (letters and digits without 0, O, I, l)"
             )
@@ -105,7 +105,8 @@ class PublicKey:
         Source: RFC 8032, 5.1.7, as libsodium implements it: S must be reduced, R is compared byte for byte, and
         points of small order are refused.
         """
-        # crypto_sign_open takes signature and message as one string: another length would shift where they meet.
+        # crypto_sign_open takes signature and message as one string: a signature of another length would shift the
+        # boundary between them.
         if len(signature) != SIGNATURE_SIZE:
             return False
         try:

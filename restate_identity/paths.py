@@ -1,8 +1,8 @@
-"""Which part of a request's path Restate signs, and which paths have one meaning.
+"""Find the part of a request's path that Restate signs, and refuse paths with more than one meaning.
 
-A guard checks one string, and the application routes on what its server and framework make of it. If a path can be read
-in two ways, an attacker has one of them checked and the other one run. So only plain paths are accepted: decoding,
-cleaning or parsing them again changes nothing.
+The guard verifies one string, but the application routes on what its server and framework make of it. If a path can be
+read in two ways, an attacker can have one reading verified and the other one run. So only plain paths are accepted:
+decoding, cleaning or parsing a plain path does not change it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 from restate_identity._quoting import quoted
 
-# Far more than a path that Restate sends, and than the request line that servers accept.
+# Far longer than the paths that Restate sends, and than the request lines that servers accept.
 MAX_PATH_SIZE = 16 * 1024
 
 # The names that a Restate server accepts at discovery (measured on 1.7.12).
@@ -19,12 +19,12 @@ _SERVICE = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9._-]*"
 _HANDLER = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9_]*"
 _SIGNED = re.compile(f"/discover|/invoke/{_SERVICE}/{_HANDLER}")
 
-# What RFC 3986, 3.3 lets a segment contain, without "%" and ";".
+# The characters that RFC 3986, 3.3 allows in a segment, except "%" and ";".
 _CHARACTERS = "A-Za-z0-9._~!$&'()*,=:@-"
 _PLAIN = re.compile(rf"/|(?:/(?!\.\.?(?:/|\Z))[{_CHARACTERS}]+)+")
 _NOT_PLAIN = re.compile(f"[^/{_CHARACTERS}]")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
-# What an adapter has none for.
+# Said of a request for which the adapter found no path.
 NO_PATH = "no path that can be read: this is no HTTP request, or its path is not UTF-8"
 _TOO_LONG = f"has more than {MAX_PATH_SIZE} characters"
 
@@ -33,14 +33,14 @@ def signed_path(path: str) -> str:
     """Return the part of *path* that Restate signs as the token's audience.
 
     A deployment may be mounted under any prefix, so only the end counts: ``/invoke/<service>/<handler>``, else
-    ``/discover``, else all of *path*.
+    ``/discover``, else the whole path.
 
     Args:
         path: The decoded path that the application routes on, without the query.
 
     Source: the path rule of Restate's shared SDK core; the cases are in ``tests/vectors/signed_path.json``.
     """
-    # At most three cuts from the right: the cost does not grow with the number of segments.
+    # Split at most three times from the right, so that the cost does not grow with the number of segments.
     parts = path.rsplit("/", 3)
     if len(parts) == 4 and parts[1] == "invoke":
         return f"/invoke/{parts[2]}/{parts[3]}"
@@ -50,7 +50,7 @@ def signed_path(path: str) -> str:
 
 
 def is_call(path: str) -> bool:
-    """Return whether *path* ends as one that Restate calls, whatever the names and the case of its letters."""
+    """Return whether *path* ends like the paths that Restate calls, with any names and in any case."""
     parts = path.lower().rsplit("/", 3)
     return (len(parts) == 4 and parts[1] == "invoke") or (len(parts) > 1 and parts[-1] == "discover")
 
@@ -58,27 +58,27 @@ def is_call(path: str) -> bool:
 def is_signed_form(audience: str) -> bool:
     """Return whether a Restate server can have signed *audience*.
 
-    It signs ``/discover`` and ``/invoke/<service>/<handler>``, and registers no service or handler of another name.
+    It signs only ``/discover`` and ``/invoke/<service>/<handler>``, with names that it registers.
     """
     return _SIGNED.fullmatch(audience) is not None
 
 
 def oddity(path: str | None, raw_path: bytes | None = None) -> str | None:
-    """Return what gives a path more than one meaning, as the end of a sentence; None if it is plain.
+    """Return why a path has more than one meaning, as the end of a sentence; None if it is plain.
 
     A plain path is ``/``, or one or more segments that each follow a ``/``. A segment is not empty, not ``.`` or
-    ``..``, and has only letters, digits and ``-._~!$&'()*,=:@`` of ASCII in it. Before the last two segments there is
-    no ``INVOKE`` or ``Invoke``, which a router that ignores case would read as ``invoke``.
+    ``..``, and contains only ASCII letters, digits and ``-._~!$&'()*,=:@``. The segment before the last two is not
+    ``INVOKE`` or ``Invoke``, which a router that ignores case would read as ``invoke``.
 
     Args:
         path: The decoded path that the application routes on, without the query; None if it cannot be read.
-        raw_path: The same path as it stands in the request line; None if the server does not tell. It may have a query,
-            and escapes that stand for the characters above.
+        raw_path: The same path as it stands in the request line; None if the server does not pass it on. It may have a
+            query, and escapes for the characters above.
     """
     if not isinstance(path, str):
         return "cannot be read as text"
     problem = _problem(path)
-    # Sent without escapes and without a query, it is the same text.
+    # Sent without escapes and query, the raw path is the same text.
     if problem is not None or raw_path is None or raw_path == path.encode():
         return problem
     if not isinstance(raw_path, bytes):
@@ -88,7 +88,7 @@ def oddity(path: str | None, raw_path: bytes | None = None) -> str | None:
 
 
 def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> str | None:
-    """Return why a token for *audience* is none for this path, safe to log; None if it is one.
+    """Return why a token for *audience* is not valid for this path, safe to log; None if it is valid.
 
     Args:
         audience: The token's audience.
@@ -116,12 +116,12 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
 
 
 def is_rewritten(path: str, raw_path: bytes | None) -> bool:
-    """Return whether a request was sent for another path, and not only below another prefix. Both are plain.
+    """Return whether *raw_path* is another path than *path*, and not only the same one below another prefix.
 
-    Something in front of the guard may have changed one of the two, and the application may route on either.
+    Then something in front of the guard changed one of the two, and the application may route on either.
 
     Args:
-        path, raw_path: As for `oddity`.
+        path, raw_path: As for `oddity`; both are plain.
     """
     if raw_path is None or raw_path == path.encode():
         return False
@@ -132,11 +132,11 @@ def is_rewritten(path: str, raw_path: bytes | None) -> bool:
 
 
 def _remedy(path: str, raw_path: bytes | None) -> str:
-    """Return what to do about a path that is odd, or was sent in a form that is."""
+    """Return what to do about a path that is not plain, decoded or as sent."""
     odd = _sent(raw_path) if isinstance(raw_path, bytes) and oddity(path) is None else path
     if not isinstance(odd, str) or is_signed_form(signed_path(odd)):
         return "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes"
-    # A deployment adds nothing behind what is signed: registering it anew changes nothing there.
+    # The URL of the deployment does not affect the end of the path, so registering it again would not help.
     if is_signed_form(signed_path(odd.partition("?")[0])):
         return "a query is no part of the path, leave it out"
     if is_signed_form(signed_path(odd.rstrip("/"))):
@@ -179,7 +179,7 @@ def _problem(path: str) -> str | None:
 
 
 def _problem_of_case(path: str) -> str | None:
-    # Any other word in other letters is refused for being another word. This one makes of a call a discovery.
+    # `signed_path` reads such a path as a discovery, but a router that ignores case reads it as a call.
     parts = path.rsplit("/", 3)
     if len(parts) == 4 and parts[1] != "invoke" and parts[1].lower() == "invoke":
         return f"has {parts[1]!r} before its last two segments, which is 'invoke' if case is ignored"

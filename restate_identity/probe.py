@@ -1,7 +1,7 @@
-"""Audit a running endpoint from outside, whatever it is written in: what does it let in? Needs the extra ``cli``.
+"""Audit from outside which requests a running endpoint lets in, in any language. Needs the extra ``cli``.
 
-Harmless by design: it asks for discovery, and for a handler whose name nobody has, one request after the other, each
-without a body, at most `MAX_SERVICES` + 1 times the number of cases.
+The probe is harmless: it asks for discovery, and for a handler with a random name. It sends one request after the
+other, without a body, and at most `MAX_SERVICES` + 1 times the number of cases.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ except ImportError as _error:
 __all__ = ["MAX_SERVICES", "Case", "Finding", "ProbeError", "Report", "Result", "cases", "probe"]
 
 MAX_SERVICES = 10
-# In seconds. What is larger does not fit into what sockets take.
+# In seconds. Sockets do not accept arbitrarily large timeouts.
 MAX_TIMEOUT = 3600.0
 NOBODYS_SERVICE = "RestateIdentityProbe"
 REFUSALS = (401, 403)
-# Far beyond what clocks differ by, and what a server may be configured to.
+# In seconds. Far more than clocks differ, and than any configured validity of tokens.
 LONG = 86400
 MAX_BODY = 64 * 1024
 MAX_SILENCES = 3
@@ -49,14 +49,14 @@ class ProbeError(IdentityError):
 
 
 class Finding(str, Enum):
-    """What it means when an endpoint does not answer a case as it should."""
+    """The meaning of a wrong answer to a case."""
 
     OPEN = "open"
-    """Someone without the key gets in, or with a token that was never for this request or is no longer."""
+    """A caller gets in without the key, or with a token for another request, or with an expired token."""
     LENIENT = "lenient"
-    """Only the key's owner could have made it, but it can be read in two ways, and others read it in the other."""
+    """The token can be read in two ways. Only the key's owner can make it, but other verifiers read it differently."""
     CLOSED = "closed"
-    """Genuine requests are kept out: not the same key, another path, or clocks that differ."""
+    """Genuine requests are refused: another key, another path, or clocks that differ."""
 
     UNCLEAR = "unclear"
     """Neither let in nor refused: an error, a redirect, or no answer."""
@@ -69,12 +69,12 @@ class Case:
     """One kind of request.
 
     Attributes:
-        name: Stable, for machines.
-        sends: What is sent, in words.
-        accepted: Whether a sound verifier lets it in.
-        finding: What it means if the endpoint does otherwise.
-        headers: Makes the headers for the path that is signed.
-        needs_key: Whether it can be made with the private key only.
+        name: A stable name, for machines.
+        sends: A description of the request.
+        accepted: Whether a sound verifier accepts it.
+        finding: The finding if the endpoint answers otherwise.
+        headers: Makes the headers for a path.
+        needs_key: Whether making it takes the private key.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one request.
+    """The outcome of one request.
 
     Attributes:
-        path: The path that was requested, below the URL.
+        path: The requested path, below the URL.
         status: The HTTP status; None if there was no answer.
-        finding: None if the endpoint did what a sound verifier does.
+        finding: None if the endpoint answered like a sound verifier.
     """
 
     case: Case
@@ -103,13 +103,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an endpoint did.
+    """The outcomes of all requests to an endpoint.
 
     Attributes:
         http_version: ``HTTP/1.1`` or ``HTTP/2``.
-        left_out: The cases that need the private key, if there was none.
-        seconds_ahead: How many seconds the clock of this machine is ahead of that of the endpoint, right to about a
-            second; None if the endpoint does not tell its time.
+        left_out: The cases that were skipped because they need the private key.
+        seconds_ahead: How many seconds this machine's clock is ahead of the endpoint's, to about a second; None if the
+            endpoint sends no ``Date``.
     """
 
     url: str
@@ -120,7 +120,7 @@ class Report:
 
     @property
     def findings(self) -> tuple[Result, ...]:
-        """The results that are not those of a sound verifier."""
+        """The results that differ from those of a sound verifier."""
         return tuple(result for result in self.results if result.finding)
 
 
@@ -132,17 +132,17 @@ def probe(
     timeout: float = 10.0,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
-    """Send every case to discovery and to a handler that does not exist, and report what came back.
+    """Send every case to discovery and to a handler that does not exist, and report the outcomes.
 
-    It speaks HTTP/2 if the endpoint does, over plain HTTP with prior knowledge as Restate does, else HTTP/1.1.
+    It speaks HTTP/2 if the endpoint does (over plain HTTP with prior knowledge, as Restate does), else HTTP/1.1.
 
     Args:
         url: The endpoint, as it is registered with Restate.
-        signer: With the private key that the endpoint trusts. Without it, several cases are left out, and an endpoint
-            that refuses everybody looks sound.
+        signer: A signer with the private key whose public key the endpoint trusts. Without it, several cases are
+            skipped, and an endpoint that refuses everybody looks sound.
         services: Names of services to try, at most `MAX_SERVICES`; one that does not exist by default.
         timeout: How many seconds to wait for an answer; above 0, and at most 3,600.
-        progress: Is called after each request, with how many were sent and how many there are.
+        progress: Called after each request, with the number of requests sent and the total.
 
     Raises:
         ProbeError: There is no endpoint at *url*, it stopped answering, or an argument cannot be used.
@@ -177,7 +177,7 @@ def probe(
 
 
 def _is_url(url: str) -> bool:
-    """Return whether *url* is one of HTTP. A user and a password must not be in it: it stands in messages."""
+    """Return whether *url* is an HTTP URL without user and password, so that messages may contain its origin."""
     try:
         address = urlsplit(url)
         is_valid_port = address.port != 0
@@ -193,7 +193,7 @@ def _is_base_url(url: str) -> bool:
 
 
 def cases(signer: RequestSigner | None) -> Iterator[Case]:
-    """Yield all cases. Without a *signer*, those that need the key cannot be sent, only named."""
+    """Yield all cases. Without a *signer*, cases that need the key can be listed, but not sent."""
     stranger = RequestSigner.generate()
     own = signer or stranger
     kid = str(own.public_key)
@@ -251,14 +251,14 @@ def _v1(*tokens: str) -> Headers:
 
 
 def _client(url: str, timeout: float) -> httpx.Client:
-    """Return a client that speaks HTTP/2 to *url*, or HTTP/1.1 if that is not understood there."""
+    """Return a client that speaks HTTP/2 to *url*, or HTTP/1.1 if the endpoint does not speak HTTP/2."""
     if not url.startswith("http:"):
         return _client_with(url, timeout, http1=True, http2=True)
     with _client_with(url, timeout, http1=False, http2=True) as prior_knowledge:
         try:
             _Endpoint(prior_knowledge, url.rstrip("/")).version()
         except httpx.TransportError:
-            pass  # if nothing is there at all, HTTP/1.1 will say the same
+            pass  # if there is no server at all, HTTP/1.1 will fail too
         else:
             return _client_with(url, timeout, http1=False, http2=True)
     return _client_with(url, timeout, http1=True, http2=False)
@@ -273,7 +273,7 @@ class _Endpoint:
     def __init__(self, client: httpx.Client, url: str) -> None:
         self._client = client
         self._url = url
-        # The path may hold a key of a gateway: it stands in no message.
+        # The path may contain a gateway's key, so no message contains it.
         self._shown = origin(url)
         self._silences = 0
 
@@ -281,7 +281,7 @@ class _Endpoint:
         return self._send("/discover", ()).http_version
 
     def greet(self) -> tuple[str, float | None]:
-        """Return the version of HTTP and how far our clock is ahead; raise ProbeError if this is no endpoint."""
+        """Return the version of HTTP and how far our clock is ahead; raise ProbeError if this is not an endpoint."""
         before = time.time()
         try:
             answer = self._send("/discover", ())
@@ -336,7 +336,7 @@ class _Endpoint:
 def _finding(case: Case, status: int | None) -> Finding | None:
     if status in REFUSALS:
         return case.finding if case.accepted else None
-    # A handler that does not exist is 404 to those who are let in.
+    # A request that is let in gets a 404, because the handler does not exist.
     if status is None or status == 400 or not (200 <= status < 300 or 400 <= status < 500):
         return Finding.UNCLEAR
     return None if case.accepted else case.finding

@@ -1,6 +1,6 @@
 """Fixtures for the tests of a guarded service. Needs the extra ``testing``.
 
-pytest loads this room wherever the library is installed, so nothing but pytest is imported before a fixture is used.
+pytest loads this module wherever the library is installed, so it imports only pytest until a fixture is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["restate_identity_keys", "restate_signer", "signed_headers"]
 
 @pytest.fixture(scope="session")
 def restate_signer() -> RequestSigner:
-    """Signs as a Restate server would, with a key that was made for this run of the tests.
+    """Sign as a Restate server would, with a new key for each test run.
 
     Raises:
         ImportError: The extra is not installed.
@@ -34,11 +34,11 @@ def restate_signer() -> RequestSigner:
 
 @pytest.fixture(scope="session")
 def restate_identity_keys(restate_signer: RequestSigner) -> list[str]:
-    """What to configure a service with so that it accepts what `restate_signer` signs."""
+    """Return the identity keys to configure, so that a service accepts requests signed by `restate_signer`."""
     return [str(restate_signer.public_key)]
 
 
 @pytest.fixture(scope="session")
 def signed_headers(restate_signer: RequestSigner) -> Callable[..., dict[str, str]]:
-    """Return the headers of a genuine request for a path; arguments as for `RequestSigner.headers`."""
+    """Return a function that makes the headers of a genuine request; arguments as for `RequestSigner.headers`."""
     return restate_signer.headers

@@ -1,9 +1,9 @@
-"""`restate.app`, guarded: change one import, and the identity keys are checked by this library instead of by the SDK.
+"""A guarded `restate.app`: change one import, and this library verifies requests instead of the SDK.
 
-Needs the extra ``restate``. The SDK's application is built without keys and stands behind the ASGI middleware, or,
-where it is a Lambda handler, behind the Lambda guard.
+Needs the extra ``restate``. The SDK's application is built without keys, behind the ASGI middleware or, on AWS Lambda,
+behind the Lambda guard.
 
-Restate signs the key of the virtual object or workflow, but the SDK runs the one that the body names. So both are
+Restate signs the key of the virtual object or workflow, but the SDK runs the one that the body names. So the two are
 compared before a handler runs.
 """
 
@@ -52,25 +52,26 @@ def app(
     observer: Observer | None = None,
     **sdk_options: Any,
 ) -> RestateAppT:
-    """Return what `restate.app` returns, for your own Restate only.
+    """Return the same as `restate.app`, but let only requests through that your own Restate signed.
 
-    That is an ASGI application, or on AWS Lambda a handler. The path ``…/health`` stays open, as with the SDK.
+    The result is an ASGI application, or a handler on AWS Lambda. The path ``…/health`` stays open, as with the SDK.
     `current_identity()` works in the handlers.
 
-    A handler of a virtual object or a workflow runs only if the key that it would run for is the one that was signed.
-    If not, nothing of it runs, the log says why, and the answer is the 401 of every refusal, which Restate retries.
+    A handler of a virtual object or a workflow runs only if its key is the signed one. Otherwise the handler does not
+    run, the log says why, and the answer is the same 401 as for every refusal, after which Restate retries.
 
     Args:
         services: The services, virtual objects and workflows to serve.
         protocol: As for `restate.app`.
-        identity_keys: The keys to trust, ``publickeyv1_…``. An empty list is a mistake.
-        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+        identity_keys: The keys to trust, ``publickeyv1_…``. An empty list is an error.
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
         sdk_options: Further options of `restate.app`, passed on.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
     key_check = _KeyCheck()
     sdk_app: Any = restate.app([key_check.on(service) for service in services], protocol, **sdk_options)
@@ -86,9 +87,9 @@ def app(
 
 
 def is_health_check(path: str) -> bool:
-    """Return whether the SDK answers *path* as a health check, before it would verify anything.
+    """Return whether the SDK answers *path* as a health check, without verifying the request.
 
-    Not by its last segment alone: ``/invoke/<service>/health`` calls a handler with that name.
+    The last segment alone does not decide: ``/invoke/<service>/health`` calls a handler with that name.
 
     Source: ``restate.server.parse_path`` of the SDK; the two are compared in ``tests/adapters/test_restate_sdk.py``.
     """
@@ -98,22 +99,22 @@ def is_health_check(path: str) -> bool:
 
 
 class _KeyCheck:
-    """Compares, before each handler of an application, the key that was signed with the one that it would run for."""
+    """Compares the signed key with the key in the body, before each handler of an application runs."""
 
     def __init__(self) -> None:
         self._log = RefusalLog()
         self._keyed: set[str] = set()
 
     def on(self, component: Component) -> Component:
-        """Return *component* with the check in front of its handlers. Services have no keys, and stay as they are."""
+        """Return *component* with the check in front of its handlers. A plain service has no keys and is unchanged."""
         if isinstance(component, restate.Service):
             return component
         self._keyed.add(component.name)
-        # Not the component itself: it may be served elsewhere too.
+        # Do not change the component itself: it may be served elsewhere too.
         return _checked(component, _CheckedHandlers(component.handlers, self._same_key))
 
     def around(self, sdk_app: Any) -> Any:
-        """Return the SDK's ASGI application, which answers what the check refuses with a 401."""
+        """Return the SDK's ASGI application; it answers with a 401 if the check refuses a request."""
 
         async def checked_app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or _service_in(scope["path"]) not in self._keyed:
@@ -126,7 +127,7 @@ class _KeyCheck:
         return checked_app
 
     def around_handler(self, sdk_handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Return the SDK's handler for AWS Lambda, which answers what the check refuses with a 401."""
+        """Return the SDK's handler for AWS Lambda; it answers with a 401 if the check refuses an event."""
 
         def checked_handler(event: Any, context: Any) -> Any:
             answer = _Answer({}, _ignore)
@@ -144,7 +145,7 @@ class _KeyCheck:
         if identity is None or identity.subject != key:
             self._log.refused(identity and identity.audience, _mismatch(identity, key))
             await answer.refuse()
-            # Ends the attempt. Nobody is told of this error.
+            # This ends the attempt; the error is not sent to anybody.
             raise RetryableError("the request was signed for another object")
         await answer.begin()
         yield
@@ -164,9 +165,9 @@ def _mismatch(identity: Identity | None, key: str) -> VerificationError:
 
 
 class _Answer:
-    """The answer to one request. The SDK begins it, with a status of 200, before it knows the key of the object.
+    """The answer to one request. It holds back the SDK's start of the response until the key was compared.
 
-    So that beginning is kept until the key was compared.
+    The SDK starts the response, with status 200, before it knows the key of the object.
     """
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -177,7 +178,7 @@ class _Answer:
         self.is_refused = False
 
     async def send(self, message: Message) -> None:
-        """Send what the SDK sends; or nothing of it but its end, after a refusal."""
+        """Send the SDK's message; after a refusal, send only the end of the response."""
         if self.is_refused:
             if not message.get("more_body", False):
                 await self._send({"type": "http.response.body"})
@@ -188,14 +189,14 @@ class _Answer:
             await self._send(message)
 
     async def begin(self) -> None:
-        """Send the beginning, now or when the SDK makes it."""
+        """Let the start of the response go out, now or when the SDK sends it."""
         self._is_checked = True
         beginning, self._beginning = self._beginning, None
         if beginning is not None:
             await self._send(beginning)
 
     async def refuse(self) -> None:
-        """Send a 401 in place of what the SDK has begun. It reads the body of the request, and then ends the answer."""
+        """Send a 401 in place of the SDK's response. The SDK then reads the rest of the body and ends the response."""
         self.is_refused = True
         await send_refusal("http", self._scope, self._send, more_body=True)
 
@@ -204,11 +205,11 @@ _current_answer: ContextVar[_Answer] = ContextVar("restate_identity_answer")
 
 
 async def _ignore(message: Message) -> None:
-    """On Lambda, the SDK collects the answer itself."""
+    """Send nothing: on Lambda, the SDK collects the answer itself."""
 
 
 def _checked(component: Component, handlers: Mapping[str, Handler[Any, Any]]) -> Component:
-    """Return what is *component* in everything, also in what is set later, but has other handlers."""
+    """Return a view of *component*, including later changes, with other handlers."""
 
     class Checked(type(component)):  # type: ignore[misc]
         def __getattribute__(self, name: str) -> Any:
@@ -218,7 +219,7 @@ def _checked(component: Component, handlers: Mapping[str, Handler[Any, Any]]) ->
 
 
 class _CheckedHandlers(Mapping[str, Handler[Any, Any]]):
-    """The handlers of a component, those that are added later too, each with *check* before all else."""
+    """The handlers of a component, including those added later, each with *check* in front."""
 
     def __init__(self, handlers: Mapping[str, Handler[Any, Any]], check: Callable[[], Any]) -> None:
         self._handlers = handlers

@@ -1,7 +1,7 @@
 """Sign requests as a Restate server does, for development and tests. Needs the extra ``signing``.
 
-It shares no code with `tokens`: it signs with PyJWT and OpenSSL, the core verifies with its own parser and libsodium.
-Each is the other's check.
+It shares no code with `tokens`, so that each checks the other: this module signs with PyJWT and OpenSSL, and the core
+verifies with its own parser and libsodium.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ except ImportError as _error:
 
 __all__ = ["DEFAULT_LEEWAY", "RequestSigner", "SignedRequestAuth"]
 
-# Far more than a PEM has.
+# Far larger than any PEM of a private key.
 _MAX_PEM_SIZE = 64 * 1024
 _SIGNATURE = (SCHEME_HEADER, TOKEN_HEADER)
 DEFAULT_LEEWAY = 60
-"""How many seconds before and after signing a token is valid, unless the server is configured otherwise."""
+"""The default of a Restate server: a token is valid for this many seconds before and after signing."""
 
 
 class RequestSigner:
-    """An Ed25519 private key that signs requests byte for byte as a Restate server with the same key would.
+    """Signs requests with an Ed25519 private key, byte for byte as a Restate server with the same key would.
 
     Make one with `generate` or `from_pem`.
     """
@@ -59,7 +59,7 @@ class RequestSigner:
 
     @classmethod
     def generate(cls) -> RequestSigner:
-        """Make a new random key."""
+        """Return a signer with a new random key."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
@@ -67,15 +67,15 @@ class RequestSigner:
         """Read an unencrypted PKCS#8 PEM, as ``openssl genpkey -algorithm ed25519`` and `to_pem` write it.
 
         Args:
-            pem: The path of a file, or the PEM itself as bytes (text would be taken for a path).
+            pem: The path of a file, or the PEM itself as bytes (text is always a path).
 
         Raises:
-            InvalidKeyError: It is not exactly one unencrypted Ed25519 private key. Its content is never quoted.
-            OSError: The file cannot be read, or is none of at most 64 KiB.
+            InvalidKeyError: The PEM is not exactly one unencrypted Ed25519 private key. The message never quotes it.
+            OSError: The file cannot be read, or is not a regular file of at most 64 KiB.
         """
         name = "the PEM"
         if isinstance(pem, str) and "-----BEGIN" in pem:
-            # As a path it would end up, whole, in the error that the operating system raises.
+            # Opening it as a path would put the whole PEM into the operating system's error.
             raise InvalidKeyError("this is a PEM as text, and text is taken for a path: pass it as bytes, pem.encode()")
         if not isinstance(pem, bytes):
             name = shown_path(pem)
@@ -98,7 +98,7 @@ class RequestSigner:
         return cls(private_key)
 
     def to_pem(self) -> bytes:
-        """Return the private key as an unencrypted PKCS#8 PEM, the form that the Restate server reads."""
+        """Return the private key as an unencrypted PKCS#8 PEM, which the Restate server reads."""
         return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def token(
@@ -107,15 +107,15 @@ class RequestSigner:
         """Return the compact JWS that a server would send with a request for *path* at the second *now*.
 
         Args:
-            path: The request's path; a prefix that the deployment is mounted under is left out, as the server does.
+            path: The request's path. The prefix of the deployment is left out of the token, as the server does.
             subject: The key of the virtual object or workflow, decoded.
-            now: When it is issued, in Unix seconds; the present by default.
-            leeway: How many whole seconds it is valid before and after *now*, at least 1.
+            now: The time of signing, in Unix seconds; the present by default.
+            leeway: For how many whole seconds before and after *now* the token is valid, at least 1.
 
         Raises:
             ValueError: *leeway* is not a whole number of seconds; or *path* or *subject* has no UTF-8 form.
 
-        Source: the tokens of a real Restate server 1.7; their claims stand in alphabetical order.
+        Source: the tokens of a real Restate server 1.7, whose claims are in alphabetical order.
         """
         if type(leeway) is not int or leeway < 1:
             raise ValueError(f"leeway is a whole number of seconds, at least 1, not {leeway!r}")
@@ -128,7 +128,7 @@ class RequestSigner:
         }
         if subject is not None:
             claims["sub"] = subject
-        # PyJWT's own claims encoder escapes what is not ASCII; the server writes UTF-8.
+        # PyJWT's own claims encoder escapes non-ASCII characters; the server writes UTF-8.
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()
         return jwt.PyJWS().encode(
             payload,
@@ -139,9 +139,9 @@ class RequestSigner:
         )
 
     def sign_jws(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        """Return a compact JWS with any JOSE *header* and any *claims*, signed with EdDSA whatever they say.
+        """Return a compact JWS with any JOSE *header* and any *claims*, signed with EdDSA whatever the header says.
 
-        No server makes most of these: it is for testing what a verifier does with them.
+        Use it to test a verifier with tokens that no server makes.
         """
         signed = ".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
         return f"{signed}.{_base64url(self._private_key.sign(signed.encode()))}"
@@ -166,18 +166,18 @@ _AnyRequest = TypeVar("_AnyRequest", bound=_Request)
 class SignedRequestAuth:
     """Signs each request of an HTTP client for its own path: the ``auth`` of httpx, httpx2 and Starlette's TestClient.
 
-    It is a function of a request, a form of authentication that these clients know, so none of them is needed here::
+    It is a plain function of a request, which these clients accept as ``auth``, so this module imports none of them::
 
         client = TestClient(app)
         client.auth = SignedRequestAuth(signer)
 
-    A redirect that the client follows goes without a signature, and is refused where it leads to: a token is for the
-    server that it was made for, and a redirect may lead to anybody's.
+    If the client follows a redirect, the new request has no signature, and a guarded service refuses it: a redirect may
+    lead to a stranger's server, which must not get a token.
 
     Args:
-        signer: Whose key signs.
+        signer: Signs the requests.
         subject: The key of the virtual object or workflow, decoded; the same for each request.
-        now: Returns when a request is signed, in Unix seconds: ``lambda: time.time() - 120`` makes expired ones.
+        now: Returns the time of signing, in Unix seconds: ``lambda: time.time() - 120`` makes expired tokens.
         leeway: As for `RequestSigner.token`.
     """
 
@@ -195,7 +195,7 @@ class SignedRequestAuth:
         self._leeway = leeway
 
     def __call__(self, request: _AnyRequest) -> _AnyRequest:
-        """Return *request* with the two headers; those that it had before are replaced."""
+        """Return *request* with the two headers, which replace any earlier ones."""
         now = None if self._now is None else self._now()
         # httpx decodes the path as an ASGI server does.
         headers = self._signer.headers(request.url.path, subject=self._subject, now=now, leeway=self._leeway)
@@ -205,10 +205,10 @@ class SignedRequestAuth:
 
 
 class _HeadersOfOneRequest(MutableMapping[str, str]):
-    """The headers of a request, of which a copy lacks the signature.
+    """The headers of a request; copies of them lack the signature.
 
-    A client that follows a redirect asks nobody again: it makes a copy of the headers, and takes out of it only what it
-    knows to be secret. What it sends, it reads from `raw` or `multi_items`, and these have everything.
+    To follow a redirect, a client copies the headers and removes only those that it knows to be secret; it does not
+    call the ``auth`` again. To send a request, it reads `raw` or `multi_items`, which include the signature.
     """
 
     __slots__ = ("_headers",)

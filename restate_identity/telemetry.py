@@ -1,19 +1,19 @@
-"""What a guard reports: the observer protocol, and observers for OpenTelemetry and Prometheus.
+"""The observer protocol of the guard, and observers for OpenTelemetry and Prometheus.
 
-Both write the same metrics. Those of OpenTelemetry have dots where Prometheus has underscores; its exporter turns one
-into the other:
+Both observers write the same metrics. OpenTelemetry's names have dots in place of the underscores, which its Prometheus
+exporter converts:
 
 ``restate_identity_requests_total``
     Verified requests, by ``outcome`` (``accepted``, ``refused``) and ``reason`` (a `Reason`, if refused).
 ``restate_identity_accepted_total``
-    Accepted requests, by the ``key`` that signed them: an old key that has fallen silent can be removed.
+    Accepted requests, by the ``key`` that signed them. During a rotation it shows when the old key is no longer used.
 ``restate_identity_verification_duration_seconds``
-    A histogram of how long verification took, by ``outcome``.
+    A histogram of the duration of verification, by ``outcome``.
 ``restate_identity_cache_lookups_total``
-    Tokens looked up in the cache since the keys were last replaced, by ``result``: ``hit``, the token was verified
-    before; or ``miss``. Read from `IdentityVerifier.cache_info` when the metrics are collected.
+    Cache lookups since the keys were last replaced, by ``result``: ``hit`` if the token was verified before, else
+    ``miss``. Read from `IdentityVerifier.cache_info` when the metrics are collected.
 ``restate_identity_cache_tokens``
-    Tokens in the cache; read likewise.
+    Tokens in the cache, read in the same way.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer", "OpenTelemetryObserver", "PrometheusObserver"]
 
-# From a token that is remembered (1 µs) over a signature check (50 µs) to a machine in trouble.
+# A cached token takes about 1 µs, a signature check 50 µs, an overloaded machine much more.
 DURATION_BUCKETS = (1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 1e-1)
 
 
 class Observer(Protocol):
     """Receives the outcome of every verified request. Requests for exempt paths are not verified.
 
-    Its methods are called on the thread, and in the task, that serves the request, before it is answered: they must not
-    block. What they raise is logged and does not change the outcome.
+    The guard calls the methods on the thread, and in the task, that serves the request, before it is answered: they
+    must not block. Exceptions in them are logged and do not change the outcome.
 
-    If it has a method ``watch(verifier)``, each guard calls it once, with the `IdentityVerifier` that it uses.
+    If the observer has a method ``watch(verifier)``, each guard calls it once, with its `IdentityVerifier`.
     """
 
     def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
-        """A request was proven to come from Restate.
+        """Receive a request that was accepted.
 
         Args:
             identity: The verified identity.
-            path: The path that was verified, decoded.
-            seconds: How long verification took.
+            path: The verified path, decoded.
+            seconds: The duration of verification.
         """
 
     def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
-        """A request was refused.
+        """Receive a request that was refused.
 
         Args:
-            error: Why.
-            path: The path that was verified, decoded, as the caller chose it; empty if it could not be read.
-            seconds: How long verification took.
+            error: The reason of the refusal.
+            path: The decoded path, as the caller chose it; empty if it could not be read.
+            seconds: The duration of verification.
         """
 
 
 class _Caches:
-    """The caches of all verifiers that are still in use."""
+    """Adds up the caches of all verifiers that are still in use."""
 
     def __init__(self) -> None:
         self._verifiers: weakref.WeakSet[IdentityVerifier] = weakref.WeakSet()
@@ -84,10 +84,12 @@ class _Caches:
 
 
 class OpenTelemetryObserver:
-    """Metrics by OpenTelemetry, and an event ``restate_identity.refused`` on the current span. Extra ``opentelemetry``.
+    """Writes OpenTelemetry metrics, and an event ``restate_identity.refused`` on the current span.
+
+    Needs the extra ``opentelemetry``.
 
     Args:
-        meter_provider: Where the metrics go; the global provider by default.
+        meter_provider: Receives the metrics; the global provider by default.
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
@@ -128,7 +130,7 @@ class OpenTelemetryObserver:
         )
 
     def watch(self, verifier: IdentityVerifier) -> None:
-        """Report the cache of *verifier*, for as long as it is in use."""
+        """Report the cache of *verifier* while it is in use."""
         self._caches.watch(verifier)
 
     def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:  # noqa: ARG002, D102
@@ -147,12 +149,12 @@ class OpenTelemetryObserver:
 
 
 class PrometheusObserver:
-    """Metrics by the Prometheus client. Extra ``prometheus``.
+    """Writes metrics with the Prometheus client. Needs the extra ``prometheus``.
 
-    A registry takes each metric once: give one observer to all guards of a process.
+    A registry accepts each metric only once, so use one observer for all guards of a process.
 
     Args:
-        registry: Where the metrics go; the client's global registry by default.
+        registry: Receives the metrics; the client's global registry by default.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -177,13 +179,13 @@ class PrometheusObserver:
         )
         self._caches = _Caches()
         registry.register(_CacheCollector(self._caches))
-        # All of them from the start, at zero: Prometheus sees an increase only where there was a value before.
+        # Create all of them at zero: Prometheus sees an increase only if there was a value before.
         self._accepted = requests.labels("accepted", "")
         self._refused = {reason: requests.labels("refused", str(reason)) for reason in Reason}
         self._accepted_duration, self._refused_duration = duration.labels("accepted"), duration.labels("refused")
 
     def watch(self, verifier: IdentityVerifier) -> None:
-        """Report the cache of *verifier*, for as long as it is in use; and its keys, at zero until they sign."""
+        """Report the cache of *verifier* while it is in use, and a count of zero for each of its keys."""
         self._caches.watch(verifier)
         for key in verifier.keys:
             self._by_key.labels(str(key))
@@ -199,7 +201,7 @@ class PrometheusObserver:
 
 
 class _CacheCollector:
-    """Reads the caches when Prometheus asks."""
+    """Reads the caches when Prometheus collects the metrics."""
 
     def __init__(self, caches: _Caches) -> None:
         self._caches = caches

@@ -1,7 +1,7 @@
-"""A compact JWS → authenticated claims. A pure function of the token and the keys: no path, no time, no state.
+"""Authenticate a compact JWS and return its claims: a pure function of the token and the keys, without path or time.
 
-Parsing is strict, so that a token has one meaning here and everywhere else: one encoding, one value for every member.
-What is not known is ignored, so that a newer server still works; what would change how the token is read is refused.
+Parsing is strict, so that a token means the same here and everywhere else: one encoding, one value for every member.
+Unknown members are ignored, so that a newer server still works. Members that change how a token is read are refused.
 
 Sources: RFC 7515 (compact JWS), RFC 7519 (claims), RFC 8037 (EdDSA), RFC 8725 (best current practices), and the
 tokens of a real Restate server.
@@ -20,37 +20,37 @@ from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity
 from restate_identity.keys import MAX_TEXT_LENGTH, PREFIX, PublicKey
 
-# Members of a JOSE header that bring a key of their own or change how the token is to be read (RFC 7515, RFC 7797).
+# Members of a JOSE header that supply a key or change how the token is read (RFC 7515, RFC 7797).
 FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
-# A server's JOSE header has 150 characters. It is parsed before anything is proven, so what a forger can make it cost
-# is bounded by its size and, since Python's JSON parser can exhaust a thread's stack, by the number of its brackets.
+# A server's JOSE header has 150 characters. It is parsed before anything is proven, so its size is limited, and so is
+# the number of its brackets, because Python's JSON parser can exhaust a thread's stack.
 MAX_HEADER_SIZE = 1024
-# Integers that every JSON implementation reads alike (RFC 8259, 6), and that can be added to a float.
+# Every JSON implementation reads integers up to here alike (RFC 8259, 6), and they can be added to a float.
 MAX_TIME = 2**53 - 1
 
 
 class TokenAuthenticator:
-    """The keys that are trusted, prepared for looking up.
+    """Authenticates tokens against the trusted keys.
 
     Args:
-        keys: Sound keys, without repetitions.
+        keys: Valid keys, without repetitions.
     """
 
     __slots__ = ("_by_header", "_by_kid", "_configured")
 
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._by_kid = {str(key): key for key in keys}
-        # A server's JOSE header is the same bytes for every token of a key, so it is recognised before it is parsed.
+        # A server writes the same JOSE header for every token of a key, so its bytes are recognised without parsing.
         self._by_header = {_server_header(kid): (kid, key) for kid, key in self._by_kid.items()}
         named, more = list(self._by_kid)[:3], len(self._by_kid) - 3
         self._configured = ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def authenticate(self, token: str) -> Identity:
-        """Return the claims of *token*, proven to be signed by one of the keys. Path and time are not judged.
+        """Return the claims of *token* if one of the keys signed it. Path and time are not checked here.
 
         Raises:
             VerificationError: ``malformed_token``, ``unsupported_algorithm``, ``unknown_key``, ``bad_signature`` or
-                ``malformed_claims``, in this order; nothing before ``bad_signature`` costs any cryptography.
+                ``malformed_claims``, in this order. Cryptography runs only for the last two.
         """
         try:
             signed, signature_part = token.encode("ascii").rsplit(b".", 1)
@@ -131,9 +131,9 @@ def _decoded(part: bytes) -> bytes:
 # --- the claims (RFC 7519, 4.1)
 
 
-# The claims as the server writes them: in its order, without white space or escapes. A subset of JSON, with the same
-# reading, that is recognised in a third of the time that parsing takes. Each text and each number is matched in one way
-# only, so the time is linear.
+# The claims as the server writes them: in its order, without white space or escapes. Matching this subset of JSON gives
+# the same result as parsing, in a third of the time. Each text and each number can match in only one way, so the time
+# is linear.
 _TEXT, _SECONDS = r'[^"\\\x00-\x1f]*', "0|[1-9][0-9]{0,14}"
 _SERVER_CLAIMS = re.compile(
     f'{{"aud":"({_TEXT})","exp":({_SECONDS}),"iat":({_SECONDS}),"nbf":({_SECONDS})(?:,"sub":"({_TEXT})")?}}'
@@ -156,12 +156,12 @@ def _identity(kid: str, payload: bytes) -> Identity:
         raise VerificationError(
             Reason.MALFORMED_CLAIMS, f"the key is right, but the claims are not Restate's: {problem}", kid=kid
         ) from None
-    # NamedTuple's own constructor, a function in Python, takes 1 % of the whole verification.
+    # The constructor of a NamedTuple is a Python function, and would take 1 % of the whole verification.
     return tuple.__new__(Identity, (kid, audience, subject, issued_at, not_before, expires_at))
 
 
 def _parsed_claims(text: str) -> tuple[str, int, int, int, str | None]:
-    """Return the claims, or raise a ValueError that says what is wrong with them."""
+    """Return the claims; raise a ValueError that says what is wrong with them."""
     try:
         claims = json_object(text)
     except ValueError as error:
@@ -177,7 +177,7 @@ def _parsed_claims(text: str) -> tuple[str, int, int, int, str | None]:
 
 def _time(claims: dict[str, Any], name: str) -> int:
     value = claims.get(name)
-    # A bool is an int to isinstance.
+    # isinstance() would accept a bool as an int.
     if type(value) is not int or not 0 <= value <= MAX_TIME:
         raise ValueError(f"{name} is not a time in whole seconds")
     return value

@@ -1,7 +1,7 @@
-"""Headers, path and time → `Identity`. The whole policy of this library is in this room and in `tokens`.
+"""Verify the headers, path and time of a request. This module and `tokens` hold the whole policy of this library.
 
-The signature and the shape of a token depend on nothing but the token and the keys, so that part is memoised; time and
-path are judged on every call. `functools.lru_cache` keeps no exceptions, so nothing that is refused takes a place.
+Whether a token is authentic depends only on the token and the keys, so that part is cached; time and path are checked
+on every call. `functools.lru_cache` does not cache exceptions, so refused tokens take no place.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from restate_identity.paths import NO_PATH, is_signed_form, mismatch
 from restate_identity.tokens import TokenAuthenticator
 
 _NAME_LENGTHS = (len(SCHEME_HEADER), len(TOKEN_HEADER))
-# Longer than a scheme is, and shorter than a token.
+# Longer than any scheme, and shorter than any token.
 _MAX_QUOTED_SCHEME = 16
 MAX_TOKEN_SIZE = 16 * 1024
-# Longer tokens, whose object keys are long, are verified afresh each time: so the cache's size bounds its memory.
+# Longer tokens, which have long object keys, are not cached, so that the number of entries bounds the memory.
 MAX_CACHED_TOKEN_SIZE = 1024
 
 Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-"""All headers of a request, names in any case: a mapping, or pairs as ASGI has them."""
+"""All headers of a request, names in any case: a mapping, or pairs as in ASGI."""
 
 
 class CacheInfo(NamedTuple):
-    """How the cache of verified tokens is doing since the keys were last replaced."""
+    """Statistics of the cache of verified tokens since the keys were last replaced."""
 
     hits: int
-    """Tokens that were seen before: no cryptography was needed."""
+    """Lookups that found the token: no cryptography was needed."""
     misses: int
-    """Tokens that were checked in full, the refused ones included."""
+    """Lookups that did not; the token was then checked in full, and possibly refused."""
     maxsize: int
-    """How many tokens are kept at most."""
+    """The maximum number of tokens in the cache."""
     currsize: int
-    """How many tokens are kept now."""
+    """The current number of tokens in the cache."""
 
 
 _Judged = tuple[Identity, float, float, str | None, bytes | None]
-"""What a token says; from and until when it is valid; the path that matches it as it is, decoded and raw, if there is
-one."""
+"""A token's identity; its first and its last valid moment; and the exact path that it matches, decoded and raw, or None
+if it matches none."""
 
 
 class _Trust(NamedTuple):
-    """The keys together with what was verified under them, so that replacing one replaces the other."""
+    """The keys together with the cache of tokens verified under them, so that both are replaced in one step."""
 
     keys: tuple[PublicKey, ...]
     judge: Callable[[str], _Judged]
@@ -58,22 +58,22 @@ class _Trust(NamedTuple):
 
 
 class IdentityVerifier:
-    """Proves that a request was signed by one of *keys*, for its path, and now.
+    """Proves that one of *keys* signed a request for its path, and that the token is valid now.
 
     Thread-safe; one verifier serves a whole process.
 
     Args:
         keys: The identity keys of your Restate, ``publickeyv1_…`` or `PublicKey`. At least one.
-        leeway: Seconds of clock skew to allow beyond the token's own window (60 s to each side by default).
+        leeway: Seconds of clock skew to allow beyond the token's own window (60 s before and after signing by default).
         max_token_age: If given, also refuse tokens that were issued more than this many seconds ago; more than 0.
-        cache_size: How many verified tokens to remember, about 1 KiB each; 0 remembers none. Tokens of more than 1 KiB,
-            whose object keys are long, are not remembered.
+        cache_size: How many verified tokens to cache, about 1 KiB each; 0 caches none. Tokens of more than 1 KiB, which
+            have long object keys, are not cached.
         clock: Returns the time in Unix seconds.
 
     Raises:
-        InvalidKeyError: One of the keys cannot be used; says which.
-        ValueError: There is no key, or an option is out of its range.
-        TypeError: *keys* is a single string, or *clock* is no function.
+        InvalidKeyError: One of the keys cannot be used. The message says which.
+        ValueError: There is no key, or an option is out of range.
+        TypeError: *keys* is a single string, or *clock* is not a function.
     """
 
     def __init__(
@@ -103,15 +103,15 @@ class IdentityVerifier:
         return self._trust.keys
 
     def replace_keys(self, keys: Iterable[str | PublicKey]) -> None:
-        """Trust *keys* from now on, and nothing that was verified under others. Atomic.
+        """Trust only *keys* from now on, and forget all tokens that were verified under the old keys. Atomic.
 
         Raises:
-            InvalidKeyError, ValueError, TypeError: As when constructing; the keys in force then stay.
+            InvalidKeyError, ValueError, TypeError: As for the constructor; then the old keys stay in force.
         """
         self._trust = self._trust_in(keys)
 
     def cache_info(self) -> CacheInfo:
-        """Return how the cache of verified tokens is doing."""
+        """Return the statistics of the cache of verified tokens."""
         return CacheInfo(*self._trust.cache_info())
 
     def verify(
@@ -126,8 +126,8 @@ class IdentityVerifier:
         Args:
             path: The decoded path that the application routes on, without the query; None if it cannot be read.
             headers: All headers of the request, names in any case.
-            raw_path: The path as it stands in the request line, with or without the query, if the server tells it. Pass
-                it if the application may look at it too: a path that can be read in two ways is refused.
+            raw_path: The path as it stands in the request line, with or without the query, if the server passes it on.
+                Pass it if the application may use it too: a path that can be read in two ways is refused.
 
         Raises:
             VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
@@ -138,13 +138,13 @@ class IdentityVerifier:
     def verify_signature(
         self, path: str | None, scheme: str | None, token: str | None, *, raw_path: bytes | None = None
     ) -> Identity:
-        """Verify a request by the values of its two headers, as an adapter has found them.
+        """Verify a request by the values of its two headers, as found by an adapter.
 
         Args:
             path: The decoded path that the application routes on, without the query; None if it cannot be read.
             scheme: The value of ``x-restate-signature-scheme``, or None if it is absent.
             token: The value of ``x-restate-jwt-v1``, or None if it is absent.
-                Of a repeated header, both: all values joined by commas (RFC 9110, 5.3), which are refused here.
+                For a repeated header, pass all values joined by commas (RFC 9110, 5.3); the request is then refused.
             raw_path: As for `verify`.
 
         Raises:
@@ -164,7 +164,7 @@ class IdentityVerifier:
                 f"the token was issued {now - identity.issued_at:.0f} s ago, at most {self._max_token_age:g} s allowed",
                 kid=identity.key,
             )
-        # A path that equals its audience is plain, since the audience is: the usual case, without a prefix.
+        # The usual case, without a prefix: a path that equals the audience is plain, because the audience is.
         if exact_path is None or path != exact_path or (raw_path is not None and raw_path != exact_raw_path):
             problem = mismatch(identity.audience, path, raw_path)
             if problem is not None:
@@ -179,15 +179,15 @@ class IdentityVerifier:
 
 
 def _judge_of(authenticator: TokenAuthenticator, leeway: float) -> Callable[[str], _Judged]:
-    """Return a pure function of a token, in which everything is worked out that does not depend on path and time."""
+    """Return a pure function that computes everything about a token that does not depend on path and time."""
 
     def judge(token: str) -> _Judged:
-        # Here and not with the other headers' checks, because a token that is remembered has no comma.
+        # Checked here and not with the headers, to save time: a cached token has no comma.
         if "," in token:
             raise _repeated(TOKEN_HEADER)
         identity = authenticator.authenticate(token)
         _, audience, _, _, not_before, expires_at = identity
-        # Of any other form it matches no path at all, not even the one that is equal to it.
+        # An audience of another form matches no path at all, not even an equal one.
         exact_path, exact_raw_path = (audience, audience.encode()) if is_signed_form(audience) else (None, None)
         return identity, not_before - leeway, expires_at + leeway, exact_path, exact_raw_path
 
@@ -195,15 +195,15 @@ def _judge_of(authenticator: TokenAuthenticator, leeway: float) -> Callable[[str
 
 
 def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
-    """Return scheme and token, the values of the two headers, as `IdentityVerifier.verify_signature` takes them.
+    """Return the values of the two headers, scheme and token, for `IdentityVerifier.verify_signature`.
 
-    Each is None if it is absent, or if *headers* cannot be read at all. Repeated ones are joined by commas.
+    A value is None if the header is absent, or if *headers* cannot be read. Repeated values are joined by commas.
     """
     schemes: list[str] = []
     tokens: list[str] = []
     try:
         for name, value in headers.items() if hasattr(headers, "items") else headers:
-            # Most names are told apart by their length alone.
+            # The length alone rules out most names.
             if len(name) in _NAME_LENGTHS:
                 lower_name = _text(name).lower()
                 if lower_name == TOKEN_HEADER:
@@ -216,7 +216,7 @@ def signature_headers(headers: Headers) -> tuple[str | None, str | None]:
 
 
 def _text(part: str | bytes) -> str:
-    # Latin-1 gives every byte a character, so that odd bytes are refused for what they are and not by a decoding error.
+    # Latin-1 decodes every byte, so that odd bytes are refused with their own reason, not with a decoding error.
     return part.decode("latin-1") if isinstance(part, bytes) else part
 
 
@@ -233,7 +233,7 @@ def _header_refusal(scheme: object, token: object, path: object) -> Verification
             Reason.UNSIGNED, "the Restate server has no request identity key: configure one, so that it signs"
         )
     if scheme != SCHEME and not is_scheme_repeated:
-        # If the two values were mixed up, this is the token.
+        # If the two values were mixed up, this is the token, so do not quote it.
         is_long = isinstance(scheme, str) and len(scheme) > _MAX_QUOTED_SCHEME
         told = f"has {len(str(scheme))} characters" if is_long else f"is {quoted(scheme)}"
         return VerificationError(

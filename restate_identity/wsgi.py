@@ -31,31 +31,32 @@ class RequestIdentityMiddleware:
     """Let only requests through that your own Restate signed.
 
     The verified `Identity` is in ``environ["restate_identity"]``, and in `current_identity()` whenever code of *app*
-    runs: in the call, and in each step and the closing of the iterable that it returns, in whatever thread the server
-    takes them. A refused request gets a 401, and nothing of *app* runs. The middleware does not read its body; some
-    servers do so before they call an application: waitress reads all of it, gunicorn none.
+    runs: in the call, and in each step and the closing of the iterable that it returns, on any thread. A refused
+    request gets a 401, and *app* does not run. The middleware does not read the body. Some servers read it before they
+    call an application: waitress all of it, gunicorn nothing.
 
-    The path that is verified is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8; and ``REQUEST_URI`` or ``RAW_URI``, where
-    the server gives one of them. A path that can be read in two ways is refused, also if it would be exempt.
+    The verified path is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8; and ``REQUEST_URI`` or ``RAW_URI``, if the server
+    sets one of them. A path that can be read in two ways is refused, even if it would be exempt.
 
-    A repeated header is refused where the server joins its values with commas: gunicorn, waitress, Werkzeug and wsgiref
-    do. So is ``X_Restate_Jwt_V1`` beside ``X-Restate-Jwt-V1``, if the server gives both the same variable; most servers
-    drop the one with underscores.
+    A repeated header is refused if the server joins its values with commas, as gunicorn, waitress, Werkzeug and wsgiref
+    do. ``X_Restate_Jwt_V1`` beside ``X-Restate-Jwt-V1`` is refused if the server gives both the same variable; most
+    servers drop the one with underscores.
 
-    A response made by the server's ``wsgi.file_wrapper`` is handed on as it is, so that the server can still send the
-    file itself; `current_identity()` is None while it does. Where that wrapper is not a class (uWSGI) the server gets
-    an iterable instead, and sends the file in blocks.
+    A response made by the server's ``wsgi.file_wrapper`` is passed on unchanged, so that the server can still send the
+    file itself; meanwhile `current_identity()` is None. If that wrapper is not a class (uWSGI), the server gets an
+    iterable instead, and sends the file in blocks.
 
     Args:
         app: Any WSGI application.
         identity_keys: The keys to trust, ``publickeyv1_…``.
-        verifier: Or a verifier with options of your own. With neither of the two, the keys come from the environment
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
 
     Raises:
-        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous; says what to pass.
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
     """
 
     def __init__(
@@ -85,9 +86,9 @@ class RequestIdentityMiddleware:
             )
         except VerificationError:
             start_response(_STATUS, list(REFUSAL_HEADERS))
-            # Not every server leaves out the body of an answer to HEAD.
+            # Some servers send the body of an answer to HEAD.
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [REFUSAL_BODY]
-        # The application gets the same dictionary, as PEP 3333 has it: what it adds must be seen further up.
+        # The application gets the same dictionary, so that outer layers see what it adds (PEP 3333).
         if identity is None:
             environ.pop("restate_identity", None)
         else:
@@ -101,7 +102,7 @@ class RequestIdentityMiddleware:
 
 
 class _Response:
-    """The application's iterable: its code sees the identity, and nothing else on the thread does."""
+    """Wraps the application's iterable: only the application's code sees the identity, not other code on the thread."""
 
     def __init__(self, response: Iterable[bytes], identity: Identity | None) -> None:
         self._response = response
@@ -118,14 +119,17 @@ class _Response:
 
 
 class _SizedResponse(_Response):
-    """One with a length: of a single block, a server can tell the Content-Length (PEP 3333)."""
+    """A response with a length: for a single block, a server can compute the Content-Length (PEP 3333)."""
 
     def __len__(self) -> int:
         return len(self._response)  # type: ignore[arg-type]
 
 
 def raw_path(environ: WSGIEnvironment) -> bytes | None:
-    """Return the target of the request line, if the server tells it: uWSGI, Apache, Werkzeug and waitress, gunicorn."""
+    """Return the target of the request line, if the server sets it.
+
+    uWSGI, Apache, Werkzeug and waitress set ``REQUEST_URI``, gunicorn sets ``RAW_URI``.
+    """
     target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
     return None if target is None else target.encode("latin-1", "backslashreplace")
 
@@ -133,8 +137,8 @@ def raw_path(environ: WSGIEnvironment) -> bytes | None:
 def _path(environ: WSGIEnvironment) -> str | None:
     """Return the path that the application routes on.
 
-    A server hands bytes over as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded on its own, as
-    frameworks do it. Of bytes that are not UTF-8 they make different things, so there is no such path.
+    A server passes bytes as Latin-1 text (PEP 3333, "Unicode Issues"). Each part is decoded separately, as frameworks
+    do. Frameworks decode bytes that are not UTF-8 in different ways, so the result is then None.
     """
     parts = _script_name(environ), environ.get("PATH_INFO", "")
     try:
@@ -146,13 +150,13 @@ def _path(environ: WSGIEnvironment) -> str | None:
 def _inner_path(environ: WSGIEnvironment) -> str | None:
     """Return the part of the path below the mount point; None if there is no mount point.
 
-    gunicorn takes ``SCRIPT_NAME`` from a header of the request, if it comes from a proxy that it trusts, such as any on
-    the same machine.
+    gunicorn takes ``SCRIPT_NAME`` from a request header if the request comes from a proxy that it trusts. By default it
+    trusts every client on the same machine.
     """
     return environ.get("PATH_INFO", "") if _script_name(environ) else None
 
 
 def _script_name(environ: WSGIEnvironment) -> str:
     script_name: str = environ.get("SCRIPT_NAME", "")
-    # PEP 3333 has an empty one for the root. serverless-wsgi gives "/" behind a load balancer.
+    # For the root PEP 3333 requires an empty value, but serverless-wsgi sets "/" behind a load balancer.
     return "" if script_name == "/" else script_name

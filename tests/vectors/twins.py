@@ -1,4 +1,4 @@
-"""The twin of a case that must be refused: the genuine request of the suite that differs from it in one thing."""
+"""Find the twin of a refused case: the genuine request of the suite that differs from it in one thing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def differences(case: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def with_twins(files: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name in each case that is refused the closest one that is accepted; a case that differs in more gets none."""
+    """Name in each refused case the closest accepted one; a case that differs in more than one thing gets none."""
     genuine = [case for file in files.values() for case in file["cases"] if case["verdict"] == "valid"]
     parts = {case["id"]: _parts(case) for file in files.values() for case in file["cases"]}
 
@@ -60,19 +60,19 @@ def _decoded(part: str) -> bytes:
 
 
 def _distance(one: Parts, other: Parts) -> float:
-    """How much of the headers differs, and of what is signed; a signature follows from that."""
+    """Return how much the headers and the signed parts differ. The signature counts only if they are equal."""
     if len(one.signed) != len(other.signed):
         return 10**6
     decoded = ((_decoded(here), _decoded(there)) for here, there in zip(one.signed, other.signed, strict=True))
     distance = _span(one.around, other.around) + sum(_span(here, there) for here, there in decoded)
     if distance:
         return distance
-    # The same bytes, in another encoding; or the same text, and another signature.
+    # The same bytes in another encoding, or the same text with another signature.
     return 0.5 if one.signed != other.signed else 0.25 if one.signature != other.signature else 0
 
 
 def _span(one: bytes, other: bytes) -> int:
-    """How long the part is that differs, between the beginning and the end that are the same."""
+    """Return the length of the differing part, between the common beginning and the common end."""
     shorter = min(len(one), len(other))
     start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     backwards = zip(reversed(one), reversed(other), strict=False)
