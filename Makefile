@@ -1,18 +1,18 @@
-# Every target makes its own .venv when there is none. uv is used where it is installed, else venv and pip.
+# Every target makes its own .venv if there is none, with uv if it is installed, else with venv and pip.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-# The rooms that decide who gets in: every line and branch of them is tested.
+# The modules that decide which requests get in: tests must cover every line and branch of them.
 CORE := */errors.py,*/keys.py,*/paths.py,*/identity.py,*/tokens.py,*/verifier.py,*/keyring.py,*/_key_list.py,*/_regular_file.py,*/_redaction.py,*/_refusal_log.py,*/guard.py,*/asgi.py
-# A development install is found through a hook that pyright does not know, hence the path.
+# The path is for pyright, which does not know the import hook of a development install.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
 UV := $(shell command -v uv 2>/dev/null)
-# How many tests run side by side. Many wait for a server, so there is room for more than there are cores.
+# How many tests run in parallel. Many of them wait for a server, so this may exceed the number of cores.
 WORKERS ?= 4
 
-# Each of the hundreds of Python processes would otherwise compile all that it imports.
+# With this variable, each of the hundreds of Python processes would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp is newer than both files exactly when what they ask for is installed.
+# If the stamp is newer than both files, their dependencies are installed.
 $(INSTALLED): pyproject.toml requirements/dev.txt
 ifdef UV
 	test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
@@ -34,10 +34,10 @@ else
 endif
 	@touch $@
 
-demo: $(INSTALLED)  ## Watch a real Restate server be let in and every forgery be turned away
+demo: $(INSTALLED)  ## Watch a real Restate server get in, and every forgery be refused
 	$(RUN) -m demo
 
-quick: $(INSTALLED)  ## Run the tests of the core and of the adapters, offline: on every save
+quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fast enough for every save
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder tests/core tests/adapters
 
 test: $(INSTALLED)  ## Run every test, with the coverage of the core
@@ -47,7 +47,7 @@ test: $(INSTALLED)  ## Run every test, with the coverage of the core
 	$(RUN) -m coverage report
 	$(RUN) -m coverage report --fail-under=100 --include='$(CORE)'
 
-check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
+check: $(INSTALLED)  ## Check lint, formatting, types, and the imports between modules
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -56,21 +56,21 @@ check: $(INSTALLED)  ## Lint, formatting, types, the rules between the rooms
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/zizmor --offline --no-progress .github
 
-docs: $(INSTALLED)  ## Make the site in build/docs; a warning, such as a link that leads nowhere, is an error
+docs: $(INSTALLED)  ## Build the site in build/docs; a warning, such as a broken link, is an error
 	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
 	@echo "open build/docs/index.html"
 
-# hatchling dates every file by SOURCE_DATE_EPOCH: the same commit makes the same bytes.
+# hatchling dates every file by SOURCE_DATE_EPOCH, so that a commit always builds the same bytes.
 dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) -m build --no-isolation --outdir dist
 	$(RUN) -m twine check --strict dist/*
 	$(VENV)/bin/check-wheel-contents dist/*.whl
 
-pythons: dist  ## Try the wheel on each supported Python that is here; the others are skipped by name
+pythons: dist  ## Try the wheel on each supported Python that is installed, and name the others
 	$(RUN) -m nox --session wheel
 
-bench: $(INSTALLED)  ## Measure against the peers, under 10 minutes; keeps the numbers, which make docs draws
+bench: $(INSTALLED)  ## Measure this library and its peers, in 10 minutes; make docs draws the results
 	$(RUN) -m benchmarks
 
 format: $(INSTALLED)  ## Format the code
@@ -80,29 +80,29 @@ format: $(INSTALLED)  ## Format the code
 vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 	$(RUN) -m tests.vectors.generate
 
-conformance: $(INSTALLED)  ## Compare with the SDKs' own verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
+conformance: $(INSTALLED)  ## Compare with the SDKs' verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
 	$(RUN) -m tests.tools.conformance
 
-conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each official SDK whose toolchain is there
+conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each SDK whose toolchain is installed
 	$(RUN) -m tests.tools.conformance.sdks
 
-mutation: $(INSTALLED)  ## Make the package wrong in every small way, one at a time: does a test notice? PART=1/1 (hours)
+mutation: $(INSTALLED)  ## Check that a test notices every small mistake in the package, PART=1/1 (hours)
 	$(RUN) -m tests.tools.mutation --part $(or $(PART),1/1)
 
-fuzz: $(INSTALLED)  ## Fuzz what reads the input of strangers, SECONDS=60 for each target
+fuzz: $(INSTALLED)  ## Fuzz the code that reads untrusted input, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)
 
-soak: $(INSTALLED)  ## Real servers and the tunnel under genuine and hostile traffic, SECONDS=300 and half of it
+soak: $(INSTALLED)  ## Run real servers under genuine and hostile traffic for SECONDS=300, then the tunnel for half as long
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 
-# Strict: what cannot be looked up is a failure, not a line in a table.
-audit: $(INSTALLED)  ## Look up what is locked among the known vulnerabilities
+# Strict: a package that cannot be looked up is a failure, not only a line in the table.
+audit: $(INSTALLED)  ## Check the locked dependencies for known vulnerabilities
 	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt
 
-# The lock names exact versions and hashes, for every supported Python and platform, and no registry.
+# The lock pins versions and hashes for every supported Python and platform, and names no registry.
 lock:  ## Renew requirements/dev.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
 		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 
-clean:  ## Remove what the other targets made
+clean:  ## Remove the files that the other targets made
 	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist

@@ -1,4 +1,4 @@
-"""The wheel and the tests on every supported Python that is on this machine; `make pythons` runs the first."""
+"""Test the wheel (`make pythons`) or run all tests, on every supported Python that is installed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 nox.options.default_venv_backend = "uv|venv"
 nox.options.download_python = "never"
-nox.options.error_on_missing_interpreters = False  # in continuous integration too, where each job has one
+nox.options.error_on_missing_interpreters = False  # also in continuous integration, where each job has only one
 nox.options.sessions = ["wheel"]
 
 
 @nox.session(python=PYTHONS)
 def wheel(session: nox.Session) -> None:
-    """The wheel of `make dist` works with the runtime dependencies alone."""
+    """Check that the wheel of `make dist` works with the runtime dependencies alone."""
     wheels = list(Path("dist").glob("*.whl"))
     if len(wheels) != 1:
         session.error("there must be one wheel in dist/: run make dist first")
@@ -31,7 +31,7 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests, or those that are named after two dashes, with the locked versions."""
+    """Run all tests, or those named after two dashes, with the locked versions."""
     session.install("--require-hashes", "--requirement", "requirements/dev.txt")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
     session.run("python", "-m", "pytest", *session.posargs)

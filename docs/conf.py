@@ -1,4 +1,4 @@
-"""How Sphinx makes the site of the pages in this folder: `make docs`."""
+"""Configure Sphinx, which builds the site from the pages in this folder: `make docs`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ html_show_sphinx = False
 
 myst_heading_anchors = 3
 
-# Our docstrings put names of Python into single backquotes.
+# Our docstrings write Python names in single backquotes.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -38,7 +38,7 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 nitpicky = True
-# What belongs to others, whose inventories would have to be fetched, and the one room that is not public.
+# Names of other projects, whose inventories would have to be fetched, and of a module that is not public.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|os|restate|ssl)\..*"),
     ("py:exc", "ImproperlyConfigured"),
@@ -47,7 +47,7 @@ nitpick_ignore_regex = [
     ("py:obj", "tokens"),
 ]
 
-# What lies beside this folder, and the page that shows it. On GitHub the links lead to the files themselves.
+# Files outside this folder, and the pages that include them. On GitHub the links lead to the files themselves.
 SHOWN_BY = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -58,7 +58,7 @@ SHOWN_BY = {
 
 
 def lead_to_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Turn links to files beside this folder into links to the pages that show them."""
+    """Turn links to files outside this folder into links to the pages that include them."""
     up = "../" * docname.count("/")
 
     def shown(link: re.Match[str]) -> str:
@@ -71,7 +71,7 @@ def lead_to_the_page(app: Sphinx, docname: str, source: list[str]) -> None:
 def find_by_last_name(
     app: Sphinx, env: BuildEnvironment, reference: pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
-    """Resolve a name that a docstring gives without its module, as it stands in the code, if there is only one."""
+    """Resolve a name that a docstring gives without its module, if it is unique."""
     domain = env.get_domain("py")
     if reference.get("refdomain") != "py" or not isinstance(domain, PythonDomain):
         return None
@@ -88,7 +88,7 @@ HIDDEN_COLON = "\0"
 
 
 def hide_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Keep napoleon from taking what stands before the colon of a sentence for the type of an attribute."""
+    """Keep napoleon from reading the part of a sentence before a colon as the type of an attribute."""
     if what in ("attribute", "data", "property"):
         lines[:1] = [line.replace(":", HIDDEN_COLON) for line in lines[:1]]
 
@@ -107,7 +107,7 @@ def draw_the_plots(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Register the functions above; Sphinx calls this."""
     app.connect("builder-inited", draw_the_plots)
     app.connect("source-read", lead_to_the_page)
     app.connect("missing-reference", find_by_last_name)
