@@ -1,1 +1,1 @@
-"""What verification costs, measured side by side with its peers. Run it with `make bench`; it is not installed."""
+"""Measure the cost of verification side by side with its peers: `make bench`. This package is not installed."""

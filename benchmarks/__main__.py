@@ -37,10 +37,10 @@ EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; return the exit status."""
     options = _parser().parse_args(arguments)
-    # Contenders are shown to refuse what they must before they are timed: that is nothing to log.
+    # Contenders first prove that they refuse forgeries; these refusals need no log lines.
     logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
     scale = _scale(options)
-    # Without a terminal there is no width to obey, and a table that is cut short says nothing.
+    # Without a terminal, do not cut the tables to a width.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     chosen = [name for name in WORKLOADS if name in (options.only or WORKLOADS)]
     outcomes = _measure(console, chosen, scale, node=not options.no_node)
@@ -79,7 +79,7 @@ def _measure(console: Console, chosen: Sequence[str], scale: Scale, *, node: boo
                 progress.advance(task)
 
             session = Session(scale, node=node, expect=expect, tick=tick)
-            # What was made before is never garbage: the collector need not look at it inside a timed call.
+            # Existing objects stay alive, so keep the garbage collector from scanning them inside a timed call.
             gc.collect()
             gc.freeze()
             outcomes[name] = WORKLOADS[name].run(session)

@@ -1,6 +1,6 @@
-"""The budgets, as data: what is divided by what, and how large the ratio may be.
+"""The budgets as data: which cases to divide, and the limit of the ratio.
 
-Every ratio is of two samples of one round. A budget is met when the median of the ratios keeps it.
+Every ratio divides two samples of the same round. A budget is met if the median of the ratios is within the limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.workloads.checks import EVICTING
 
 
 class Budget(NamedTuple):
-    """(*over* − *less*) ÷ *under* ÷ *unit*, of the cases of one workload, compared to *limit*."""
+    """A limit for (*over* − *less*) ÷ *under* ÷ *unit*, of cases of one workload."""
 
     name: str
     workload: str
@@ -25,19 +25,19 @@ class Budget(NamedTuple):
     less: str | None = None
     under: str | None = None
     unit: float = 1.0
-    """What one is: 1e6 for a time in milliseconds."""
+    """The unit of the result: 1e6 for a time in milliseconds."""
     unit_name: str = "×"
     at_least: bool = False
 
     @property
     def definition(self) -> str:
-        """What is measured, in words."""
+        """A description of the measurement."""
         text = f"({self.over} − {self.less})" if self.less else self.over
         return f"{text} ÷ {self.under}" if self.under else text
 
 
 class Verdict(NamedTuple):
-    """A budget beside what was measured."""
+    """A budget with its measured ratio."""
 
     budget: Budget
     per_round: list[float]
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
     met: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return the verdict with everything that it was computed from."""
+        """Return the verdict with all its inputs."""
         return {**self.budget._asdict(), **{key: value for key, value in self._asdict().items() if key != "budget"}}
 
 

@@ -1,8 +1,8 @@
-"""Who is measured: this project, the SDK's native verifier, the JWT libraries of Python, and two bare signature checks.
+"""The contenders: this project, the SDK's native verifier, Python's JWT libraries, and two bare signature checks.
 
-A contender gets exactly what its caller has in hand anyway, prepared before the clock starts: the native verifier the
-header bytes that the SDK decodes before it, a JWT library the token, a bare check the decoded signature. All of them
-are proven to do the work before they are timed, see `prove`.
+Each contender gets what its caller already has, prepared before the clock starts: the native verifier gets the header
+bytes that the SDK decodes, a JWT library the token, a bare check the decoded signature. Before timing, each proves that
+it does the work, see `prove`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATH = "/invoke/Counter/add"
 
 
 class ContenderError(Exception):
-    """A contender does not do the work that it would be timed for."""
+    """A contender does not do the work that is to be timed."""
 
 
 class Contender(NamedTuple):
@@ -38,25 +38,25 @@ class Contender(NamedTuple):
 
     name: str
     prepare: Callable[[SignedRequest], tuple[Any, ...]]
-    """Turns a request into the arguments of *check*; not timed."""
+    """Turns a request into the arguments of *check*, untimed."""
     check: Callable[..., object]
     """Returns if the request is genuine, raises if it is not."""
     judges: frozenset[str] = ALL
-    """What it judges beside the signature: the bare checks nothing else."""
+    """What it checks besides the signature; the bare checks check nothing else."""
     forget: Callable[[], object] = lambda: None
     """Empties its cache, if it has one."""
     counted: Callable[[], CacheInfo | None] = lambda: None
     """Hits and misses since `forget`, if it has a cache that counts them."""
 
     def arguments(self, requests: Sequence[SignedRequest]) -> list[tuple[Any, ...]]:
-        """Return what *check* is called with for each of *requests*."""
+        """Return the arguments of *check* for each of *requests*."""
         return [self.prepare(request) for request in requests]
 
 
 def prove(contender: Contender, pair: KeyPair) -> None:
-    """Show that *contender* accepts what *pair* signed and refuses what it did not; raise ContenderError otherwise.
+    """Check that *contender* accepts a token signed by *pair* and refuses others; raise ContenderError if not.
 
-    *pair* is a key that the contender trusts.
+    The contender trusts *pair*.
     """
     genuine = pair.request(PATH, subject="proof")
     forgeries = {
@@ -67,7 +67,7 @@ def prove(contender: Contender, pair: KeyPair) -> None:
         forgeries["that has expired"] = pair.request(PATH, subject="proof", now=1_700_000_000, leeway=60)
     if "audience" in contender.judges:
         forgeries["for another handler"] = pair.request("/invoke/Counter/reset", subject="proof")._replace(path=PATH)
-    # Twice: the second answer may come out of a cache.
+    # Check twice, because the second answer may come from a cache.
     for _ in range(2):
         try:
             contender.check(*contender.prepare(genuine))
@@ -80,7 +80,7 @@ def prove(contender: Contender, pair: KeyPair) -> None:
 
 
 def python_contenders(pair: KeyPair, keys: Sequence[PublicKey] | None = None) -> list[Contender]:
-    """Return every contender of this process, each proven; *keys* are the configured ones, of which *pair* is one."""
+    """Return every contender of this process, each proven; they trust *keys*, and *pair* is one of them."""
     keys = list(keys or [pair.public])
     contenders = [
         ours(keys),
@@ -98,11 +98,11 @@ def python_contenders(pair: KeyPair, keys: Sequence[PublicKey] | None = None) ->
 
 
 def ours(keys: Sequence[PublicKey], name: str = SEEN, **options: Any) -> Contender:
-    """Return this project, called as an adapter calls it: with path, scheme and token."""
+    """Return this project, called like from an adapter: with path, scheme and token."""
     verifier = IdentityVerifier(keys, **options)
     return Contender(
         name,
-        # A new string, as for every request: the hash of one that was looked up before is known already.
+        # Make a new string, as in every request: a string that was looked up before has its hash stored.
         lambda request: (request.path, "v1", request.token.encode().decode()),
         verifier.verify_signature,
         forget=lambda: verifier.replace_keys(verifier.keys),
@@ -123,7 +123,7 @@ def ours_with_headers(keys: Sequence[PublicKey]) -> Contender:
 
 
 def native(keys: Sequence[PublicKey]) -> Contender:
-    """Return the Rust verifier of the Python SDK, with the decoding of the headers that the SDK does before it."""
+    """Return the Rust verifier of the Python SDK, together with the SDK's decoding of the headers."""
     from restate._internal import PyIdentityVerifier  # type: ignore[import-not-found]  # compiled, without stubs
     from restate.server_types import binary_to_header
 
@@ -136,7 +136,7 @@ def native(keys: Sequence[PublicKey]) -> Contender:
 
 
 def libsodium(key: PublicKey) -> Contender:
-    """Return the floor: the same check that this project makes, with nothing around it."""
+    """Return the lower bound: this project's signature check, with nothing around it."""
     from nacl.bindings import crypto_sign_open
 
     raw = key.raw
@@ -168,7 +168,7 @@ def _joserfc(key: PublicKey) -> Contender:
     from joserfc import jwt
     from joserfc.jwk import OKPKey
 
-    # It warns at every call that the name EdDSA is old. Who uses it with Restate's tokens silences that.
+    # It warns at every call that the name EdDSA is deprecated. Users with Restate's tokens silence that.
     warnings.filterwarnings("ignore", message="EdDSA is deprecated")
     public_key = OKPKey.import_key(_jwk(key))
 
@@ -182,7 +182,7 @@ def _joserfc(key: PublicKey) -> Contender:
 
 
 def _authlib(key: PublicKey) -> Contender:
-    # Importing it warns that joserfc is its successor, whatever filter is set.
+    # Importing it always warns that joserfc is its successor, despite any filter.
     with warnings.catch_warnings(record=True):
         from authlib.jose import JsonWebToken, OKPKey  # type: ignore[import-untyped]
 
@@ -209,7 +209,7 @@ def _accepts(contender: Contender, request: SignedRequest) -> bool:
 
 
 def _consistent(request: SignedRequest) -> SignedRequest:
-    """Put the token of *request* into its headers too."""
+    """Copy the token of *request* into its headers."""
     token = request.token.encode()
     return request._replace(
         headers=[(name, token if name == b"x-restate-jwt-v1" else value) for name, value in request.headers]

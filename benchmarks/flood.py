@@ -1,4 +1,4 @@
-"""Verify many distinct valid tokens and print, as JSON lines, the resident memory of this process meanwhile."""
+"""Verify many distinct valid tokens, and print this process's resident memory meanwhile as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from restate_identity import IdentityVerifier
 
 
 def main(tokens: int, cache_size: int, steps: int) -> None:
-    """Sign and verify *tokens* one by one; none is kept but by the cache of *cache_size*."""
+    """Sign and verify *tokens* one by one; only the cache of *cache_size* keeps them."""
     pair = KeyPair()
     verifier = IdentityVerifier([pair.public], cache_size=cache_size)
     small = IdentityVerifier([pair.public], cache_size=0)
-    # The allocator's first arenas and every code path, so that they are not counted as entries.
+    # Allocate the first arenas and run every code path, so that they do not count as entries.
     for number in range(2000):
         small.verify_signature(PATH, "v1", pair.token(PATH, subject=f"warm-up-{number:07}"))
     _report(0)
@@ -41,7 +41,7 @@ def resident() -> int:
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * resource.getpagesize()
-    # Elsewhere only the peak is known, in bytes on macOS. It answers the same question: does it stop growing?
+    # Other systems report only the peak, in bytes on macOS. It also shows whether the memory stops growing.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -1,4 +1,4 @@
-"""On what a run was made: the processor, the system, and the versions of everything that was measured."""
+"""Describe the machine of a run: the processor, the system, and the versions of everything that was measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEASURED = (
 
 
 def describe() -> dict[str, Any]:
-    """Return the machine and the interpreter; no name of the host, no path, nothing of its user."""
+    """Return the machine and the interpreter, without host name, paths or user."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -40,13 +40,13 @@ def describe() -> dict[str, Any]:
 
 
 def name() -> str:
-    """Return a short name for the kind of machine, fit for a file."""
+    """Return a short name for the kind of machine, for a file name."""
     words = re.sub(r"\((r|tm)\)|\bcpu\b|@", " ", _processor().lower())
     return re.sub(r"[^a-z0-9.]+", "-", f"{words} {os.cpu_count()} cores").strip("-")
 
 
 def versions() -> dict[str, str]:
-    """Return the version of everything measured that is installed."""
+    """Return the versions of all measured packages that are installed."""
     from cryptography.hazmat.backends.openssl import backend
 
     found = {"openssl": backend.openssl_version_text()}

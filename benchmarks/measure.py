@@ -1,8 +1,8 @@
-"""How everything here is timed: in interleaved rounds, so that a noisy minute hits every contender alike.
+"""Time the cases in interleaved rounds, so that a noisy minute affects every contender alike.
 
-One round takes turns, A B C A B C, and the median of each case's turns is its sample: a neighbour of this machine that
-wakes up for some milliseconds disturbs one turn, not the round. What is compared are the samples of the same round: the
-ratio is taken per round, and the median and the percentiles are those of the ratios.
+In a round the cases take turns, A B C A B C, and the sample of a case is the median of its turns: other work on the
+machine that lasts some milliseconds disturbs one turn, not the round. Ratios are computed within a round, and the
+reported median and percentiles are those of the ratios.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 Samples = dict[str, list[float]]
-"""One number for each round, by the name of the case."""
+"""The samples of each case by name, one for each round."""
 
 
 class Case(NamedTuple):
-    """Something to time: *sample* does the work once and returns its cost, as a rule in nanoseconds a call."""
+    """Something to time: *sample* does the work once and returns its cost, usually in nanoseconds per call."""
 
     name: str
     sample: Callable[[], float]
@@ -39,11 +39,11 @@ def calls(
     before: Callable[[], object] = lambda: None,
     refuses: bool = False,
 ) -> Case:
-    """Return the case of calling *check* once with each of *arguments*, which are made anew for every sample, untimed.
+    """Return the case of calling *check* once with each of *arguments*, which are made again for every sample, untimed.
 
     Args:
-        before: Called before every sample, untimed: to empty a cache.
-        refuses: Every call must raise. One that returns is an error, so that no time is measured of the wrong thing.
+        before: Called before every sample, untimed, for example to empty a cache.
+        refuses: Every call must raise. A call that returns is an error, so that the right work is timed.
     """
 
     def accepted() -> float:
@@ -107,7 +107,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def per_round(samples: Mapping[str, Sequence[float]], over: str, less: str | None, under: str | None) -> list[float]:
-    """Return (*over* − *less*) ÷ *under* of every round; what is None is left out."""
+    """Return (*over* − *less*) ÷ *under* of every round; *less* and *under* may be None."""
     values = list(samples[over])
     if less is not None:
         values = [value - other for value, other in zip(values, samples[less], strict=True)]

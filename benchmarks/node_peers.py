@@ -1,6 +1,6 @@
-"""The contenders that run on Node: the TypeScript SDK's verifier, jose, and fast-jwt with and without its cache.
+"""The contenders on Node: the TypeScript SDK's verifier, jose, and fast-jwt with and without its cache.
 
-They are installed into `.cache/` from the lock in `benchmarks/node/` and live in one child process, which times itself.
+They are installed into `.cache/` from the lock in `benchmarks/node/`, and run in one child process, which times itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAST = "fast-jwt with its cache"
 
 
 class NodeUnavailableError(Exception):
-    """There is no Node here, or the contenders could not be installed; says which."""
+    """Node is missing, or the contenders could not be installed. The message says which."""
 
 
 class NodePeer:
@@ -36,7 +36,7 @@ class NodePeer:
         self.name = f"{name} (Node)"
 
     def contender(self) -> Contender:
-        """Return the peer as something that `prove` can call; the time of such a call says nothing."""
+        """Return the peer as a contender for `prove`; the time of its calls means nothing."""
         return Contender(self.name, lambda request: (request,), self._check)
 
     def repeated(self, request: SignedRequest, count: int) -> Case:
@@ -46,7 +46,7 @@ class NodePeer:
         return Case(self.name, lambda: self._child.time(self._key, "repeated", 0, count, forget=False))
 
     def distinct(self, pool: list[SignedRequest], count: int) -> Case:
-        """Return the case of checking the next *count* of *pool*, with an empty cache."""
+        """Return the case of checking the next *count* tokens of *pool*, with an empty cache."""
         self._child.load("distinct", pool)
         position = 0
 
@@ -63,7 +63,7 @@ class NodePeer:
 
 
 class _Child:
-    """The Node process and its JSON lines."""
+    """Talks to the Node process in JSON lines."""
 
     def __init__(self, pair: KeyPair, stack: ExitStack) -> None:
         x = base64url(pair.public.raw)
@@ -98,9 +98,9 @@ class _Child:
 
 
 def node_contenders(pair: KeyPair, stack: ExitStack) -> tuple[list[NodePeer], list[str]]:
-    """Return the contenders, each proven, and what a reader must know of those that are missing.
+    """Return the contenders, each proven, and notes about missing ones.
 
-    Their process ends with *stack*.
+    Closing *stack* ends their process.
     """
     try:
         _install()
@@ -114,7 +114,7 @@ def node_contenders(pair: KeyPair, stack: ExitStack) -> tuple[list[NodePeer], li
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Node and of what is installed for it, as far as there is any."""
+    """Return the versions of Node and of the packages installed for it, if any."""
     lock = INSTALLED / "package-lock.json"
     if not shutil.which("node") or not lock.exists():
         return {}

@@ -1,4 +1,4 @@
-"""The plots of the docs, drawn from the JSON of a run."""
+"""Draw the plots of the docs from the JSON of a run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PEER_COLOUR = "#adb5bd"
 FLOOR_COLOUR = "#e9c46a"
 
 Measured = dict[str, Any]
-"""One workload of the JSON of a run."""
+"""One workload in the JSON of a run."""
 
 
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw what was measured into *folder*, one SVG for each plot, and return them."""
+    """Draw each plot as an SVG file in *folder*, and return the files."""
     import matplotlib
 
     matplotlib.use("svg")
-    # Text stays text, and the same numbers give the same file.
+    # Keep text as text, and make the same file from the same numbers.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "restate-identity", "font.size": 9})
     from matplotlib.figure import Figure
 

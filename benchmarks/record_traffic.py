@@ -1,7 +1,7 @@
 """Record the traffic of a real Restate server at full speed: `python -m benchmarks.record_traffic`.
 
-Half of the calls go to a service handler, half to an object handler over 200 keys, through the ingress. What the
-service received is written to `benchmarks/data/`. The identity key is made for the recording and thrown away.
+Half of the calls go to a service handler, half to an object handler with 200 keys, through the ingress. The requests
+that the service received are written to `benchmarks/data/`. The identity key is made for the recording and not kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JSON = [("host", "127.0.0.1"), ("content-type", "application/json")]
 
 
 def main() -> None:
-    """Record, and say what was recorded."""
+    """Record the traffic, and print a summary."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.record_traffic", description="Record the traffic of a real Restate server."
     )

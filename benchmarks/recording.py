@@ -1,7 +1,7 @@
-"""The recording of a real server's traffic: which token came when. `record_traffic` writes it, the replay reads it.
+"""Read and write the recording of a real server's traffic: which token arrived when.
 
-A gzip file of JSON lines. The first describes the recording. Each further one is a request: the seconds since the
-start and the number of its token, and where that token comes for the first time also the path and the token itself.
+It is a gzip file of JSON lines. The first line describes the recording. Each further line is a request: the seconds
+since the start and the number of its token, and for the first request with that token also the path and the token.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class RecordedRequest(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """What a service received from a real server."""
+    """The requests that a service received from a real server."""
 
     about: dict[str, Any]
-    """Among others ``identity_key`` and ``started_at``."""
+    """A description, with ``identity_key`` and ``started_at`` among others."""
     requests: list[RecordedRequest]
 
 
@@ -49,7 +49,7 @@ def read(path: Path = RECORDING) -> Recording:
 def write(about: dict[str, Any], requests: Iterable[RecordedRequest], path: Path = RECORDING) -> None:
     """Write a recording; *about* has ``started_at``."""
     numbers: dict[str, int] = {}
-    # Neither the time nor a name in the header of the file: the same recording is the same bytes.
+    # Write no time and no name into the gzip header, so that the same recording has the same bytes.
     with path.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as lines:
         lines.write(json.dumps(about).encode() + b"\n")
         for request in requests:
@@ -61,7 +61,7 @@ def write(about: dict[str, Any], requests: Iterable[RecordedRequest], path: Path
 
 
 def distinct_per_second(requests: Iterable[RecordedRequest]) -> dict[str, list[tuple[int, int]]]:
-    """Return for each path, second by second, how many requests came and how many distinct tokens they carried."""
+    """Return the number of requests and of their distinct tokens for each path and second."""
     seconds: dict[str, dict[int, list[str]]] = {}
     for request in requests:
         seconds.setdefault(request.path, {}).setdefault(int(request.at), []).append(request.token)

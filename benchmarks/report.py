@@ -1,4 +1,4 @@
-"""The tables that a run prints."""
+"""Print the tables of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.contenders import LIBSODIUM, NATIVE
 from benchmarks.measure import per_round, summary
 from benchmarks.session import Outcome, Workload
 
-# What the cases of a workload are compared to in the last column, if it is among them.
+# The last column compares the cases of a workload with the first of these that is among them.
 REFERENCES = (NATIVE, LIBSODIUM, "trivial app", "python -c pass", "this project, 1 thread")
 
 
 def show_outcome(console: Console, workload: Workload, outcome: Outcome) -> None:
-    """Print what was measured, the median with the 5th and 95th percentile of the rounds."""
+    """Print the median and the 5th and 95th percentile of the rounds."""
     reference = next((name for name in REFERENCES if name in outcome.samples), None)
     table = Table(title=workload.title, title_justify="left", title_style="bold")
     table.add_column("")

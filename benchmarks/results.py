@@ -1,4 +1,4 @@
-"""The result of a run as one JSON file: what was measured on what, every raw sample, and the verdicts."""
+"""Write the result of a run as one JSON file: the machine, every raw sample, and the verdicts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_json(outcomes: Mapping[str, Outcome], verdicts: Sequence[Verdict], scale:
 
 
 def write(result: dict[str, Any], folder: Path) -> Path:
-    """Write *result* to a file of *folder* that is named by its date and kind of machine, and return the file."""
+    """Write *result* to a file in *folder*, named by date and kind of machine, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['date']}-{machine.name()}.json"
     path.write_text(_written(result) + "\n", encoding="utf-8")
@@ -50,7 +50,7 @@ def write(result: dict[str, Any], folder: Path) -> Path:
 
 
 def _written(value: Any, indent: str = "\n") -> str:
-    """Return *value* as JSON with one line for each series: a diff of two runs shows what changed."""
+    """Return *value* as JSON with one line for each series, so that a diff of two runs is readable."""
     if not isinstance(value, dict) or not value:
         return json.dumps(value, ensure_ascii=False)
     deeper = indent + " "

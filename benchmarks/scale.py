@@ -1,7 +1,7 @@
-"""How much is measured: rounds, and calls in a round. The method is the same at every scale.
+"""The sizes of a run: rounds, and calls in a round. The method is the same at every scale.
 
-A sample is short, a few milliseconds: what it works on stays in the processor's caches, as a request's data does in a
-server, and most samples are over before the system gives the processor to somebody else.
+A sample takes only a few milliseconds. So its data stays in the processor's caches, as a request's data does in a
+server, and most samples end before the system gives the processor to another process.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ class Scale(NamedTuple):
 
     rounds: int
     turns: int
-    """Turns in a round, of what takes milliseconds."""
+    """Turns in a round, for cases that take milliseconds."""
     fast: int
-    """Calls in a sample of what takes about a microsecond."""
+    """Calls in a sample, for cases that take about a microsecond."""
     slow: int
-    """Calls in a sample of what costs a signature check."""
+    """Calls in a sample, for cases with a signature check."""
     pool: int
-    """Distinct tokens that are signed for the workload of new ones."""
+    """Distinct tokens for the workload of new tokens."""
     threaded: int
-    """New tokens that the threads of one sample share."""
+    """New tokens shared by the threads of one sample."""
     recorded: int
-    """Requests of the recording that one sample replays."""
+    """Recorded requests that one sample replays."""
     per_second: int
-    """Requests a second of the made-up traffic over virtual objects."""
+    """Requests per second of the synthetic traffic over virtual objects."""
     seconds: int
-    """How many seconds of it one sample replays."""
+    """Seconds of that traffic that one sample replays."""
     flood: int
-    """Distinct valid tokens that the memory is measured over."""
+    """Distinct valid tokens for the measurement of memory."""
     flood_cache: int
-    """The size of the cache meanwhile."""
+    """The size of the cache in that measurement."""
     starts: int
     """Rounds of starting interpreters: each takes as long as thousands of checks."""
     served: float

@@ -1,4 +1,4 @@
-"""What a workload works with and what it returns."""
+"""The input and the result of a workload."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Outcome:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Counts that belong to a case, by its name: tokens, hits, modules."""
     notes: list[str] = field(default_factory=list)
-    """What a reader of the table must know, a peer that was left out for instance."""
+    """Notes for readers of the table, for instance about a missing peer."""
 
 
 class Session:
-    """One run: its sizes, the key that signs, and the progress that it reports.
+    """One run: its sizes, its signing key, and its progress.
 
     Args:
-        node: Whether the contenders that run on Node take part.
-        expect: Told how many rounds are to come.
-        tick: Told that one of them is over.
+        node: Whether the contenders on Node take part.
+        expect: Called with the number of rounds to come.
+        tick: Called after each round.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Session:
 
 
 class Workload(NamedTuple):
-    """Something that happens to a verifier, and how it is measured."""
+    """A kind of traffic for a verifier, and its measurement."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Signed requests in quantity: what a Restate server would send, made as fast as libsodium signs.
+"""Make many signed requests like a Restate server's, as fast as libsodium signs.
 
 `restate_identity.signing.RequestSigner` makes the same tokens, byte for byte, but a million of them take minutes.
 """
@@ -18,13 +18,13 @@ from nacl.bindings import crypto_sign_BYTES, crypto_sign_seed_keypair
 from restate_identity import PublicKey
 
 LEEWAY = 4 * 3600
-"""Seconds before and after signing. A server's 60 would run out during a run, and its length changes no cost."""
+"""Seconds before and after signing. A server's 60 would end during a run, and the length does not affect the cost."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class SignedRequest(NamedTuple):
-    """One request, as an ASGI server hands it on."""
+    """One request, as an ASGI server passes it on."""
 
     path: str
     token: str
@@ -53,7 +53,7 @@ class KeyPair:
     ) -> str:
         """Return the token that a server with this key and *leeway* sends for *path* at the second *now*.
 
-        Reversed members mean the same, but no server writes them so.
+        Members in reverse order mean the same, but no server writes them so.
         """
         issued_at = int(time.time() if now is None else now)
         claims: dict[str, object] = {
@@ -72,17 +72,17 @@ class KeyPair:
     def request(
         self, path: str, *, subject: str | None = None, now: float | None = None, leeway: int = LEEWAY
     ) -> SignedRequest:
-        """Return a request with such a token and the headers that a real server sends around it."""
+        """Return a request with such a token and the other headers of a real server."""
         return request(path, self.token(path, subject=subject, now=now, leeway=leeway), subject=subject)
 
     def distinct(self, path: str, count: int) -> list[SignedRequest]:
-        """Return *count* requests for one object handler, each with a token of its own: every one has another key."""
+        """Return *count* requests for one object handler, each with another key and so with another token."""
         now = time.time()
         return [self.request(path, subject=f"object-{number:07}", now=now) for number in range(count)]
 
 
 def request(path: str, token: str | None, *, subject: str | None = None, scheme: str = "v1") -> SignedRequest:
-    """Return a request with the headers of a real server's, in its order (restate-server 1.7, over HTTP/2)."""
+    """Return a request with the headers of a real server, in its order (restate-server 1.7, over HTTP/2)."""
     headers: Headers = [
         (b"host", b"127.0.0.1:9080"),
         (b"content-type", b"application/vnd.restate.invocation.v6"),
@@ -99,13 +99,13 @@ def request(path: str, token: str | None, *, subject: str | None = None, scheme:
 
 
 def with_signature_changed(token: str) -> str:
-    """Return *token* with one bit of the signature flipped, still well-formed."""
+    """Return *token*, still well-formed, with one bit of the signature flipped."""
     signed, signature = token.rsplit(".", 1)
     return f"{signed}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
 
 
 def raw_signature(token: str) -> tuple[bytes, bytes]:
-    """Return signature and signed message of *token*, decoded: all that a bare signature check needs."""
+    """Return the decoded signature and the signed message of *token*, for a bare signature check."""
     signed, signature = token.rsplit(".", 1)
     return binascii.a2b_base64(signature.replace("-", "+").replace("_", "/") + "=="), signed.encode()
 

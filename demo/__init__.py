@@ -1,1 +1,1 @@
-"""A real Restate server, a guarded service, and the attacks that it turns away. Run it: ``make demo``."""
+"""Show a real Restate server, a guarded service, and the attacks that it refuses: ``make demo``."""

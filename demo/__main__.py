@@ -1,6 +1,6 @@
-"""Watch a real Restate server be let in and every forgery be turned away: ``python -m demo``.
+"""Show that a real Restate server gets in and every forgery is refused: ``python -m demo``.
 
-The exit status is 0 if every outcome is as expected, 1 if one is not, and 128 + n when signal n stopped it.
+The exit status is 0 if every outcome is as expected, 1 if one is not, and 128 + n if signal n stopped the demo.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _pem(path: Path, signer: RequestSigner) -> Path:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is given)
-    # Once is enough: a second Ctrl-C would interrupt the cleaning up.
+    # Ignore further signals: a second Ctrl-C would interrupt the clean-up.
     for each in STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)

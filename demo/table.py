@@ -1,4 +1,4 @@
-"""The one table at the end: what was sent, what came back, why, and whether that was expected."""
+"""Print the table at the end of the demo: request, answer, reason, and whether that was expected."""
 
 from __future__ import annotations
 

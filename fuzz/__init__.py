@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of everything that reads what a stranger sent: ``make fuzz``."""
+"""Fuzz the code that reads untrusted input, guided by coverage: ``make fuzz``."""

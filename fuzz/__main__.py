@@ -1,4 +1,4 @@
-"""``make fuzz``: every target in a process of its own; prints what it did; fails, and names the input, if it must."""
+"""``make fuzz``: fuzz every target in its own process, print a line for each, and fail with the input that broke it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_UP = 120  # reading the seeds, on a slow machine
 
 
 def fuzz(name: str, seconds: float, *, plant: str | None = None, crashes: Path = CRASHES) -> bool:
-    """Fuzz one target; print a line, and what is wrong if something is; return whether all is well."""
+    """Fuzz one target; print a line, and the problem if there is one; return whether there was none."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
         folder, log = Path(temporary), Path(temporary, "log")
         command = [sys.executable, "-m", "fuzz.run", name, str(seconds), str(folder)]

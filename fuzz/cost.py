@@ -1,4 +1,4 @@
-"""How many times as much an input costs as a genuine one. Measured in one process, so that the machine drops out."""
+"""Measure the cost of an input as a multiple of a genuine one, in one process, so that the machine does not matter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CostWatch:
     """Remembers the worst ratio.
 
     Args:
-        genuine: A call whose cost is 1.
+        genuine: A call whose cost is the unit.
     """
 
     def __init__(self, genuine: Callable[[], Any]) -> None:
@@ -22,17 +22,17 @@ class CostWatch:
         self.worst = 0.0
 
     def measure(self, call: Callable[[], Any]) -> None:
-        """Call it, several times if it seems to be the worst so far."""
+        """Measure a call; repeat it if it seems to be the most expensive one so far."""
         if _time(call) > max(1.0, self.worst) * self._unit:
-            # Whatever else the machine did made it longer, never shorter: only the shortest of some repeats counts.
-            # The unit is measured again, in turn with it: the machine may be slower now than it was at the start.
+            # Other work on the machine can only make a call slower, so the fastest of several repeats counts.
+            # Measure the unit again in turn with the call: the machine may be slower now than at the start.
             pairs = [(_time(self._genuine), _time(call)) for _ in range(REPEATS)]
             self._unit = min(unit for unit, _ in pairs)
             self.worst = max(self.worst, min(time for _, time in pairs) / self._unit)
 
 
 def _time(call: Callable[[], Any]) -> int:
-    # Of this thread: what the processor does for others meanwhile is not counted.
+    # The time of this thread only, without other threads and processes.
     started = thread_time_ns()
     call()
     return thread_time_ns() - started

@@ -1,4 +1,4 @@
-"""Readers with a bug in them, to show that the fuzzer finds it. Each takes an attempt and breaks it."""
+"""Plant a bug in a reader, to show that the fuzzer finds it. Each function takes an attempt and breaks it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _leaked: list[bytearray] = []
 
 
 def exception(data: bytes, attempt: Attempt) -> Attempt:
-    """Two characters in their places, which come one after the other to a fuzzer that watches the branches."""
+    """Return whether two characters are in their places; a fuzzer guided by branches finds them one by one."""
 
     def call() -> object:
         # One branch for each character.
@@ -28,7 +28,7 @@ def exception(data: bytes, attempt: Attempt) -> Attempt:
 
 
 def forgery(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
-    """Whatever is refused is accepted, as it would be without a look at the signature."""
+    """Accept refused requests, as a reader without a signature check would."""
     forged = Identity("publickeyv1_x", "", None, NOW, NOW - 60, NOW + 60)
 
     def call() -> object:
@@ -39,7 +39,7 @@ def forgery(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
 
 
 def slowness(data: bytes, attempt: Attempt) -> Attempt:
-    """A thousand times the work, for inputs with a line too many."""
+    """Do a thousand times the work for inputs with one line too many."""
 
     def call() -> object:
         if data.count(b"\n") > 10:
@@ -50,7 +50,7 @@ def slowness(data: bytes, attempt: Attempt) -> Attempt:
 
 
 def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
-    """Every input leaves a trace in memory."""
+    """Keep some memory for every input."""
     _leaked.append(bytearray(b"x" * 100_000))
     return attempt
 

@@ -1,4 +1,4 @@
-"""Fuzz one target, until the time is up or something is wrong: ``python -m fuzz.run token 60 FOLDER``."""
+"""Fuzz one target until the time is over or an input breaks it: ``python -m fuzz.run token 60 FOLDER``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import atheris
 from fuzz.cost import CostWatch
 from fuzz.targets import TARGETS as PLAIN_TARGETS
 
-# A second copy: the instrumented one shows what code an input reaches, the plain one what it costs. Instrumented Python
-# is several times as slow, and cryptography in C is not, which would make of every loop more than it is.
+# Import the code twice: the instrumented copy shows which code an input reaches, the plain copy what it costs.
+# Instrumentation slows Python down several times, but not cryptography in C, so it would exaggerate the cost of loops.
 for name in list(sys.modules):
     if name == "fuzz.targets" or name.startswith(("restate_identity", "tests")):
         del sys.modules[name]
@@ -28,14 +28,14 @@ with atheris.instrument_imports(include=["fuzz.planted"]):
     from fuzz.planted import BUGS
 
 MAX_RATIO = 20
-# libFuzzer keeps what it found interesting, some MiB; a leak of 100 bytes for each input is far more.
+# libFuzzer keeps interesting inputs, some MiB; a leak of 100 bytes for each input is far more.
 MAX_GROWTH = 64 * 2**20
-# Above the 16 KiB that are read of a token, with everything around it.
+# Longer than the maximum token of 16 KiB with everything around it.
 MAX_LENGTH = 20_000
 
 
 class Run:
-    """What libFuzzer calls, and what is watched meanwhile."""
+    """The function that libFuzzer calls, with the checks after each input."""
 
     def __init__(self, name: str, seconds: float, folder: Path, bug: str | None) -> None:
         self._read = TARGETS[name].attempt
@@ -70,7 +70,7 @@ class Run:
             self._watch_memory(now)
             self._report(now)
             if now > self._ends:
-                # libFuzzer ends the process itself, and leaves no time for a last word.
+                # libFuzzer ends the process itself, so print this now.
                 os._exit(0)
 
     def _planted(self, data: bytes, attempt: Attempt) -> Attempt:
@@ -93,7 +93,7 @@ class Run:
             "worst_ratio": self._cost.worst,
             "memory_growth": self._growth,
         }
-        # libFuzzer may end the process at any moment, and half a file is none.
+        # Replace the file in one step, because libFuzzer may end the process at any moment.
         written = self._folder / "figures.json.part"
         written.write_text(json.dumps(figures))
         written.replace(self._folder / "figures.json")

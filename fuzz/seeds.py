@@ -1,4 +1,4 @@
-"""What the fuzzer starts from: the test vectors, the recorded requests, and which of their tokens are genuine."""
+"""Provide the fuzzer's first inputs: the test vectors and the recorded requests, and say which tokens are genuine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.base64url import from_base64url
 
 VECTORS = ROOT / "tests" / "vectors"
 TOKEN, SCHEME = "x-restate-jwt-v1", "x-restate-signature-scheme"
-# When the recorded requests were made. The vectors that are about something else than time are set in that second too.
+# The second of the recorded requests. The vectors are moved to it too, except those about time.
 NOW = 1_795_381_017
 
 DOCUMENTS = [json.loads(file.read_text("utf-8")) for file in sorted(VECTORS.glob("*.json"))]
@@ -48,14 +48,14 @@ def _is_genuine(token: str, keys: list[Ed25519PublicKey]) -> bool:
 
 
 def _genuine() -> frozenset[str]:
-    # OpenSSL says so, not what is fuzzed.
+    # OpenSSL decides this, not the code under test.
     raw = (base58.b58decode(key.removeprefix("publickeyv1_")) for key in KEYS)
     keys = [Ed25519PublicKey.from_public_bytes(key) for key in raw]
-    # Of a repeated header all: what is fuzzed may lose the others.
+    # All values of a repeated header, because the code under test may drop some.
     values = [value for _, headers in REQUESTS for name, value in headers if name.lower() == TOKEN]
     tokens = {token.strip() for value in values for token in value.split(",")}
     return frozenset(token for token in tokens if _is_genuine(token, keys))
 
 
 GENUINE = _genuine()
-"""The tokens among the seeds that a trusted key signed. No other may be accepted: the fuzzer has no private key."""
+"""The seeds' tokens that a trusted key signed. No other may be accepted: the fuzzer has no private key."""

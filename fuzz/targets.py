@@ -1,4 +1,4 @@
-"""What is fuzzed. Each target reads bytes as an input of one reader, and knows which outcomes are allowed."""
+"""The fuzz targets. Each turns bytes into an input of one reader, and checks that the outcome is allowed."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from tests.support.lambda_events import SOURCES
 
 
 class Violation(AssertionError):  # noqa: N818
-    """The reader did what it must not do."""
+    """The reader did something forbidden."""
 
 
 class Attempt(NamedTuple):
-    """An input, read: what to call (and to measure), and what its outcome is judged by."""
+    """A decoded input: the call to make and measure, and the check of its outcome."""
 
     call: Callable[[], Any]
     judge: Callable[[Any], None]
 
 
 class Target(NamedTuple):
-    """What to fuzz. A genuine input, whose cost is the measure of all others, comes first among the seeds."""
+    """A reader to fuzz. Its first seed is a genuine input, whose cost is the unit for all others."""
 
     attempt: Callable[[bytes], Attempt]
     seeds: Callable[[], list[bytes]]
@@ -52,7 +52,7 @@ verifier = IdentityVerifier(KEYS, clock=clock, cache_size=0)
 
 
 class _Refused:
-    """The last request that a guard refused. What the guard would log of it is judged, and not only the first lines."""
+    """The last request that a guard refused, so that the message of every refusal is checked, not only logged ones."""
 
     def __init__(self) -> None:
         self._last: tuple[str, VerificationError] | None = None
@@ -84,12 +84,12 @@ def demand(fact: bool, what: str) -> None:
 
 
 def is_safe_to_log(message: str) -> None:
-    # What is quoted is cut to some hundred characters, and one of them can become ten when it is escaped.
+    # Quoted text is cut to some hundred characters, and escaping can turn one character into ten.
     demand(message.isascii() and message.isprintable() and len(message) < 5000, "a message that is not safe to log")
 
 
 def is_genuine(identity: Identity, path: str, now: float, data: bytes) -> None:
-    """Judge an accepted request by the seeds alone."""
+    """Check an accepted request against the genuine tokens of the seeds."""
     sent = [token for token in GENUINE if token.encode() in data]
     demand(bool(sent), "accepted, and there is no token in it that we signed")
     readings = [json.loads(decoded(token.split(".")[1])) for token in sent]
@@ -134,7 +134,7 @@ def _token_seeds() -> list[bytes]:
     ]
 
 
-# --- what stands behind a right signature: JOSE header and claims, a line each, signed by the harness
+# --- the part behind a correct signature: JOSE header and claims, a line each, signed by the harness
 
 
 _forge_verifier = IdentityVerifier([forge.KEY], clock=lambda: forge.NOW, cache_size=0)
@@ -163,7 +163,7 @@ def _claims_seeds() -> list[bytes]:
     for _, headers in REQUESTS:
         with suppress(ValueError):
             header, payload, _ = value(headers, TOKEN).split(".")
-            # Another key signs here; the rest of what the case is about stays.
+            # Another key signs here; the rest of the case stays the same.
             jose = decoded(header).replace(KEYS[0].encode(), forge.KEY.encode())
             seeds.append(jose + b"\n" + decoded(payload))
     return seeds
@@ -173,7 +173,7 @@ def _claims_seeds() -> list[bytes]:
 # --- Lambda an event as JSON
 
 Answer = tuple[int, Identity | None]
-"""The status, and the identity if the application ran."""
+"""The status of the response, and the identity if the application ran."""
 
 
 def _answered(path: Any, data: bytes, raw_path: bytes = b"") -> Callable[[Answer], None]:
@@ -204,7 +204,7 @@ def _line_seeds() -> list[bytes]:
         for path, headers in REQUESTS
         for kind in ("http", "websocket", f"http {path}")
     ]
-    # As many headers as the fuzzer can write: each must be looked at, once.
+    # As many headers as the fuzzer can write: the guard must look at each of them once.
     crowds = (f"http\n/\n{before}" + "\na" * 9_000 for before in ("", f"{SCHEME}: v1", f"{TOKEN}: a\n{TOKEN}: a"))
     return [request.encode("utf-8", "surrogatepass") for request in (*requests, *crowds)]
 
@@ -254,7 +254,7 @@ _wsgi = WSGIMiddleware(_wsgi_app, verifier=verifier, observer=refused)
 
 def _wsgi_attempt(data: bytes) -> Attempt:
     kind, raw_path, path, headers = _lines(data)
-    # As a server hands it over (PEP 3333): bytes as Latin-1, repeated headers joined.
+    # As a server passes it (PEP 3333): bytes as Latin-1, repeated headers joined.
     environ: dict[str, Any] = {
         "REQUEST_METHOD": kind.decode("latin-1"),
         "SCRIPT_NAME": "",
@@ -308,7 +308,7 @@ def _lambda_seeds() -> list[bytes]:
         # All forms of some requests and one form of each.
         if number % 25 == 0 or position == number % len(SOURCES)
     ] + [
-        # A repeated header costs a name once in an event, and its many values little each.
+        # In an event a repeated header has its name once, so many values take little space.
         json.dumps(
             {"httpMethod": "POST", "path": "/", "requestContext": {}, "multiValueHeaders": {TOKEN: values}}
         ).encode()

@@ -1,1 +1,1 @@
-"""Hours in minutes: real servers under mixed traffic, while keys and clocks change: ``make soak``."""
+"""Run real servers under mixed traffic while keys and clocks change: ``make soak``."""

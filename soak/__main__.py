@@ -1,5 +1,5 @@
-"""``make soak``: a real Restate server, uvicorn, gunicorn and the tunnel in mixed traffic; exits with 1 if anything was
-wrong.
+"""``make soak``: run a real Restate server, uvicorn, gunicorn and the tunnel under mixed traffic; exit with 1 if
+anything went wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GUNICORN = gunicorn("soak.wsgi_app:app", f"--workers={GUNICORN_WORKERS}")
 
 
 def soak(seconds: float, tally: Tally, plants: str) -> list[str]:
-    """Send traffic for some seconds; return how the memory of the servers did."""
+    """Send traffic for some seconds; return the memory of the servers over time."""
     with signing_server() as (restate, signer, folder):
         control = Control(str(signer.public_key), folder / "state.json")
         env = {
@@ -74,7 +74,7 @@ def _change(control: Control, seconds: float, tally: Tally, memories: list[Memor
         if tick % REPORT_INTERVAL == 0:
             done = sum(number for what, number in tally.counts.items() if "uvicorn" in what or "gunicorn" in what)
             print(f"{tick:5} s  {done:9,} requests  {tally.violations.total()} violations", flush=True)
-    # The real server's last invocations need a clock that is right.
+    # The real server's last invocations succeed only with a correct clock.
     while control.moment.offset:
         control.step()
 
@@ -108,7 +108,7 @@ def main() -> int:
     for what, number in sorted(tally.counts.items()):
         print(f"{number:12,}  {what}")
     print("".join(f"{'':12}  {line}\n" for line in memory))
-    # What did not happen at all was not tested.
+    # Something that never happened was not tested.
     for expected in EXPECTED:
         if not tally.counts[expected]:
             tally.violation(f"none of these: {expected}")

@@ -12,7 +12,7 @@ from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Sen
 from soak.control import Follower
 from tests.support.services import counter
 
-# What the server tries again while the clock is wrong must not wait for a minute.
+# While the clock is wrong, the server retries its calls; they must not wait for a minute.
 impatient = restate.InvocationRetryPolicy(max_interval=timedelta(seconds=1))
 greeter = restate.Service("Greeter", invocation_retry_policy=impatient)
 

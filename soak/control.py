@@ -1,7 +1,7 @@
-"""What the soak changes while it runs, the keys and the clock, and how every worker of a server learns of it.
+"""Change the keys and the clock during the soak, and pass the changes on to every worker of a server.
 
-It is a file that is looked at before each request: a request that is sent after a change finds the change made, in
-whatever process it lands.
+The workers check a file before each request, so every request that is sent after a change finds the change made, in any
+process.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import NamedTuple
 from restate_identity import IdentityVerifier
 from restate_identity.signing import RequestSigner
 
-# Forwards and backwards by so much that no token of one time is good at another, not even the attacks that are two
-# minutes off; and back, so that the real server's tokens get through.
+# The clock jumps so far forwards and backwards that no token is valid after a jump, not even the attacks that are two
+# minutes off; and it jumps back, so that the real server's tokens get through.
 OFFSETS = (300.0, 0.0, -300.0, 0.0, 900.0, 0.0)
 
 
 class Moment(NamedTuple):
-    """What was in force when a request was signed."""
+    """The keys and the clock at the moment when a request was signed."""
 
     signer: RequestSigner
     offset: float
     rotations: int
     steps: int
-    """How often a change of the clock began or ended: odd while it is being changed."""
+    """How often a change of the clock began or ended; odd during a change."""
 
     def is_same_time(self, later: Moment) -> bool:
-        """Return whether the clock ran steadily from this moment to the *later* one."""
+        """Return whether the clock did not change between this moment and the *later* one."""
         return self.steps % 2 == 0 and self.steps == later.steps
 
     @property
@@ -41,11 +41,11 @@ class Moment(NamedTuple):
 
 
 class Control:
-    """The side that changes.
+    """Changes the keys and the clock.
 
     Args:
-        server_key: The real server's key, which stays.
-        file: Where the followers look.
+        server_key: The real server's key, which does not change.
+        file: The file that the followers read.
     """
 
     def __init__(self, server_key: str, file: Path) -> None:
@@ -62,14 +62,14 @@ class Control:
         return self._moment
 
     def rotate(self) -> None:
-        """Sign with a new key. The one before stays for a while, the one before that is retired."""
+        """Sign with a new key. The previous key stays valid for a while; the one before it is removed."""
         retired, self._previous = self._previous, self._moment.signer
         moment = self._moment._replace(signer=RequestSigner.generate(), rotations=self._moment.rotations + 1)
         self._publish(moment)
         self._moment, self.retired = moment, retired
 
     def step(self) -> None:
-        """Set the followers' clocks forwards or backwards by minutes, or right."""
+        """Set the followers' clocks minutes forwards or backwards, or back to the correct time."""
         self._moment = self._moment._replace(steps=self._moment.steps + 1)
         moment = self._moment._replace(offset=next(self._offsets), steps=self._moment.steps + 1)
         self._publish(moment)
@@ -84,7 +84,7 @@ class Control:
 
 
 class Follower:
-    """The side of a service: a verifier whose keys and clock are those in the file."""
+    """Keeps the keys and the clock of a service's verifier in step with the file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -94,7 +94,7 @@ class Follower:
         self.verifier = IdentityVerifier(json.loads(file.read_text())["keys"], clock=lambda: time.time() + self._offset)
 
     def follow(self) -> None:
-        """Take over what has changed."""
+        """Read the changes."""
         with self._lock:
             status = self._file.stat()
             # Each version is another file.

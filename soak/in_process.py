@@ -1,4 +1,4 @@
-"""What needs no server: the cache under a flood of forgeries, and threads that verify while keys and clock change."""
+"""Soak without a server: flood the cache with forgeries, and verify in threads while keys and clock change."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from soak.tally import Tally
 from soak.traffic import repeating
 from tests.support.attacks import ADD
 
-# Every one of them needs a look at the signature, which costs about as much as all of the others together.
+# Each of these needs a signature check, which costs about as much as all the others together.
 ONE_IN = 10
 KEPT = 64
 
 
 def flood(requests: int, tally: Tally) -> None:
-    """Send forgeries, each another one, at a full cache: not one genuine token may be lost."""
+    """Verify many different forgeries with a full cache: no genuine token may be evicted."""
     signer = RequestSigner.generate()
     now = time.time()
     verifier = IdentityVerifier([signer.public_key], cache_size=KEPT, clock=lambda: now)
@@ -41,7 +41,7 @@ def flood(requests: int, tally: Tally) -> None:
 
 
 def threads(seconds: float, tally: Tally) -> None:
-    """Verify in threads while the keys are replaced and the clock jumps between three minutes that are all right."""
+    """Verify in threads while the keys are replaced and the clock jumps between three valid times."""
     steady, forger = RequestSigner.generate(), RequestSigner.generate()
     now = time.time()
     offset = [0.0]
@@ -60,7 +60,7 @@ def threads(seconds: float, tally: Tally) -> None:
             tally.count("threads: forged, refused")
 
     ends = time.monotonic() + seconds
-    # Without a pause: the verifier is all that is here.
+    # No pause, because only the verifier runs here.
     with repeating([verify] * 4, tally, pause=0):
         while time.monotonic() < ends:
             offset[0] = (0.0, 180.0, -180.0)[int(time.monotonic()) % 3]
@@ -69,7 +69,7 @@ def threads(seconds: float, tally: Tally) -> None:
             verifier.replace_keys([steady.public_key, other.public_key])
             verifier.verify_signature(ADD, "v1", token)
             verifier.replace_keys([steady.public_key])
-            # It is in the cache of the keys that were: not in this one.
+            # This token is in the cache of the old keys, not in this one.
             _refused(verifier, token, tally, Reason.UNKNOWN_KEY)
             tally.count("threads: key replacements", 2)
 

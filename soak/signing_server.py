@@ -13,7 +13,7 @@ from tests.support.restate_server import RestateServer, find_server
 
 @contextmanager
 def signing_server() -> Iterator[tuple[RestateServer, RequestSigner, Path]]:
-    """Give a server, what it signs with, and a folder that goes when it does."""
+    """Run a server; yield it, its signer, and a temporary folder."""
     signer = RequestSigner.generate()
     with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
         folder = Path(temporary)

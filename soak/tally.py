@@ -1,4 +1,4 @@
-"""Counts what happened, from many threads, and remembers what must not happen."""
+"""Count events from many threads, and collect the violations."""
 
 from __future__ import annotations
 

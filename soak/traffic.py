@@ -1,4 +1,4 @@
-"""What is sent at the servers: genuine, forged and broken off, each from threads of its own."""
+"""Send genuine, forged and broken-off requests to the servers, each kind from its own threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAUSE = 0.01  # the servers need the processor too
 
 
 class Traffic:
-    """Everything that is sent at one server.
+    """Sends requests of all kinds to one server.
 
     Args:
         name: The server's name in the table.
@@ -32,11 +32,11 @@ class Traffic:
         self._server = server
         self._control = control
         self._tally = tally
-        # Tokens that were accepted, and what was in force then.
+        # Accepted tokens, with the keys and the clock at that moment.
         self._accepted: deque[tuple[Moment, dict[str, str]]] = deque(maxlen=1000)
 
     def genuine(self) -> None:
-        """Send a request that must be accepted, unless its key or time was overtaken on the way."""
+        """Send a request that must be accepted, unless its key or the clock changed meanwhile."""
         moment = self._control.moment
         key = f"key {uuid.uuid4().int % 100}"
         headers = moment.signer.headers(ADD, subject=key, now=moment.now)
@@ -57,7 +57,7 @@ class Traffic:
             judge_forged(self._tally, self._name, attack.what, answer.status)
 
     def retired(self) -> None:
-        """Send what is genuine but for its key, which was replaced; new, and as it was accepted before."""
+        """Send requests signed with a replaced key: a new token, and one that was accepted before."""
         signer = self._control.retired
         if signer is not None:
             headers = signer.headers(ADD, subject="key", now=self._control.moment.now)
@@ -92,7 +92,7 @@ class Traffic:
 
 def judge_forged(tally: Tally, name: str, what: str, status: int) -> None:
     """Count a forgery that *name* refused; anything else is a violation."""
-    # Some servers turn 17 KiB away themselves.
+    # Some servers refuse 17 KiB themselves.
     if status == 401 or (status in (400, 431) and "KiB" in what):
         tally.count(f"{name}: hostile, refused")
     else:
@@ -100,7 +100,7 @@ def judge_forged(tally: Tally, name: str, what: str, status: int) -> None:
 
 
 def ingress(server: RestateServer, tally: Tally) -> None:
-    """Call a service through the real server. What is refused while the clock is wrong, it repeats."""
+    """Call a service through the real server, which retries calls that are refused while the clock is wrong."""
     name = uuid.uuid4().hex
     response = server.invoke("Greeter/greet", name)
     if response.status_code == 200 and name in response.text:
@@ -111,7 +111,7 @@ def ingress(server: RestateServer, tally: Tally) -> None:
 
 @contextmanager
 def repeating(work: Iterable[Callable[[], None]], tally: Tally, *, pause: float = PAUSE) -> Iterator[None]:
-    """Do each of *work* again and again in a thread of its own, for the time of a ``with`` block."""
+    """Repeat each function of *work* in its own thread until the ``with`` block ends."""
     stop = threading.Event()
 
     def repeat(what: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The tunnel as a process: a real server calls through it, and strangers too, while its connections break."""
+"""Run the tunnel as a process: a real server and strangers call through it while its connections break."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.tunnel.public import HARM, Public
 CONNECTIONS = 3
 CALLERS = 8
 HARM_INTERVAL, REPORT_INTERVAL = 2.5, 20
-# What the fake cloud answers when the tunnel's connection broke.
+# The fake cloud's answer if the tunnel's connection broke.
 BAD_GATEWAY = 502
-# What an object holds is read back and forgotten after so many calls.
+# After this many calls, the state of an object is read back and cleared.
 CHAPTER = 20
 
 
 def soak(seconds: float, tally: Tally, plants: str) -> str:
-    """Call through the tunnel for some seconds; return how its memory did."""
+    """Call through the tunnel for some seconds; return its memory over time."""
     with signing_server() as (restate, signer, folder):
         return asyncio.run(_Soak(restate, signer, tally).run(seconds, folder, plants))
 
@@ -92,7 +92,7 @@ class _Soak:
         await until(lambda: len(self._public.in_use) == CONNECTIONS)
 
     async def _call(self) -> None:
-        """Write numbers down, chapter by chapter, and read each chapter back: none is lost, none is there twice."""
+        """Record numbers, chapter by chapter, and read each chapter back: none may be lost or recorded twice."""
         while time.monotonic() < self._ends:
             ledger = f"Ledger/{uuid.uuid4()}"
             booked = []
@@ -138,8 +138,8 @@ class _Soak:
                     judge_forged(self._tally, "tunnel", attack.what, status)
 
     async def _harm(self) -> None:
-        # Each of them once, however short the time; from then on slowly, for who lasts less than 5 s is dialled later
-        # and later.
+        # Do each of them once, however short the time; then slow down, because a connection that serves less than 5 s
+        # increases the waits between dials.
         for number, harm in enumerate(itertools.cycle(HARM)):
             await asyncio.sleep(HARM_INTERVAL if number >= len(HARM) else 0.5)
             if time.monotonic() >= self._ends and number >= len(HARM):

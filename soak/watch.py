@@ -1,4 +1,4 @@
-"""What the servers must not do meanwhile: grow, or complain."""
+"""Watch that the servers do not grow, and log no errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Memory:
         self.samples.append(sum(process.memory_info().rss for process in processes))
 
     def judge(self, tally: Tally) -> str:
-        """Compare the second half with the first, less its beginning: all is used for the first time there."""
+        """Compare the second half with the first, without the beginning, when everything is used for the first time."""
         count = len(self.samples)
         first = statistics.median(self.samples[count // 5 : count // 2])
         second = statistics.median(self.samples[count // 2 :])
@@ -38,7 +38,7 @@ class Memory:
 
 
 def judge_log(name: str, log: Path, tally: Tally) -> None:
-    """Find complaints in what a server has printed. Refusals are warnings, and expected."""
+    """Find errors in the output of a server. Refusals are warnings, and expected."""
     for line in log.read_text("utf-8", errors="replace").splitlines():
         if COMPLAINT.search(line):
             tally.violation(f"{name} printed: {line[:150]}")

@@ -18,7 +18,7 @@ from tests.support.restate_server import RestateServer, find_server
 
 LIMIT = 120.0
 
-# The workers are measured, not the servers that they start: coverage of those would slow them down and prove nothing.
+# Measure the coverage of the workers, not of the servers that they start, which would only slow them down.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.pop("COVERAGE_PROCESS_START", None)
 
@@ -28,7 +28,7 @@ settings.load_profile("no deadline")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a case with a key by its argument: keys are made anew in each process, and all processes must agree."""
+    """Name a case with a key by its argument, because each process makes new keys and all must agree on the names."""
     text = ascii(val) if isinstance(val, (str, bytes)) else ""
     return argname if "publickeyv1_" in text or "PRIVATE KEY" in text else None
 
@@ -41,7 +41,7 @@ def _no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    """Let an async test that hangs fail."""
+    """Make an async test that hangs fail."""
     test = pyfuncitem.obj
     if iscoroutinefunction(test):
 
@@ -54,13 +54,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """What async tests run on."""
+    """Return the event loop of async tests."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def restate_program() -> Path:
-    """The server program. A machine without one fails the tests, with a message that says what to install."""
+    """Return the server program. On a machine without one, the tests fail with a message that says what to install."""
     return find_server()
 
 
@@ -74,6 +74,6 @@ def identity_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def restate_server(restate_program: Path, identity_pem: Path) -> Iterator[RestateServer]:
-    """A server that signs with *identity_pem*."""
+    """Run a server that signs with *identity_pem*."""
     with RestateServer(restate_program, identity_key=identity_pem) as server:
         yield server

@@ -1,7 +1,7 @@
-"""The public names of the library with their signatures, as text: ``python -m tests.public_api`` writes it again.
+"""List the library's public names with their signatures: ``python -m tests.public_api`` writes public_api.txt.
 
-A module is public if it has ``__all__``, and so are the names in it, wherever in the package they are defined. The text
-is read from the sources, so every Python writes the same, and no extra is needed.
+A module is public if it has ``__all__``, and so are the names in it, wherever in the package they are defined. The list
+is made from the sources, so it is the same on every Python, and needs no extra.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def public_modules() -> Iterator[tuple[str, list[str]]]:
 def exported() -> dict[str, list[str]]:
     """Return what each public module exports, in its order."""
     found = {}
-    # A package further in shows at its front what is public.
+    # For a package, only its own __all__ counts.
     for file in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__init__.py")]):
         parts = file.relative_to(ROOT).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -56,7 +56,7 @@ def body_of(module: str) -> list[ast.stmt]:
 
 
 def definition(module: str, name: str) -> ast.stmt:
-    """Return the statement that defines *name* of *module*, in whatever module of the package that is."""
+    """Return the statement that defines *name* of *module*, in any module of the package."""
     for node in body_of(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
             if not is_overload(node):
@@ -99,17 +99,17 @@ def described(body: Iterable[ast.stmt], indent: str) -> Iterator[str]:
                 f"{indent}{name} = {value(expression)}" for name, expression in assigned(node) if is_public(name)
             )
         elif isinstance(node, ast.If | ast.Try):
-            # Imports are nothing that we define; a definition that depends on something is.
+            # An import is not a definition of ours, but a conditional definition is.
             yield from described([*node.body, *node.orelse], indent)
 
 
 def is_public(name: str) -> bool:
-    """Tell whether users may rely on *name*; what Python calls by a name with two underscores is part of a class."""
+    """Return whether users may rely on *name*; special methods with two underscores count."""
     return not name.startswith("_") or (name.endswith("__") and name not in ("__all__", "__version__", "__slots__"))
 
 
 def decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[str]:
-    """List those that change how users call it. The others register it, with click or Django."""
+    """List the decorators that change how users call it; the others only register it with click or Django."""
     names = map(ast.unparse, node.decorator_list)
     return [f"@{name}" for name in names if name.partition("(")[0] in CALLED_OTHERWISE]
 
@@ -143,7 +143,7 @@ def assigned(node: ast.Assign) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def value(node: ast.expr | None) -> str:
-    """Return the value as it is written, if it is short; an f-string is written in another way by each Python."""
+    """Return a short value as written in the source, else "..."; each Python writes f-strings differently."""
     if node is None or any(isinstance(part, ast.JoinedStr) for part in ast.walk(node)):
         return "..."
     text = ast.unparse(node)

@@ -1,1 +1,1 @@
-"""The programs of the whole-request workload: the apps that a server runs, and the client that loads it."""
+"""The programs of the whole-request workload: the apps for the servers, and the clients that load them."""

@@ -1,4 +1,4 @@
-"""The ASGI apps that are compared, and a request as a server hands it to them."""
+"""The ASGI apps to compare, and a request as a server passes it to them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _REFUSAL = [(b"content-length", b"0")]
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
-    """Answer whatever is asked with 200."""
+    """Answer every request with 200."""
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer like `bare`, but only when the whole request is there, as an invocation does."""
+    """Answer like `bare`, but only after the whole request has arrived, as an invocation does."""
     while (await receive()).get("more_body", False):
         pass
     await bare(scope, receive, send)
 
 
 def behind_native_check(app: App, keys: Sequence[PublicKey]) -> App:
-    """Return *app* with the verification that the Python SDK does, as its ``asgi_app`` does it."""
+    """Return *app* behind the verification of the Python SDK, as in its ``asgi_app``."""
     from restate._internal import (  # type: ignore[import-not-found]  # compiled, without stubs
         IdentityVerificationException,
         PyIdentityVerifier,
@@ -55,7 +55,7 @@ def behind_native_check(app: App, keys: Sequence[PublicKey]) -> App:
 
 
 def asgi_scope(request: SignedRequest) -> Scope:
-    """Return *request* as uvicorn hands it to an application: every object is new, as it is in a server."""
+    """Return *request* as uvicorn passes it to an application: every object is new, as in a server."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -1,6 +1,6 @@
-"""A client that keeps a server busy over HTTP/1.1 and measures what it waits for. It runs in a process of its own.
+"""A client in its own process that keeps a server busy over HTTP/1.1 and measures latencies.
 
-Small on purpose: it shares the machine with the server, and what it uses the server does not get.
+It is small on purpose, because it shares the processor with the server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def load(
     """Send *requests*, one after the other on each connection, until the time is over.
 
     Returns:
-        How many were answered, in how many seconds, the latencies in nanoseconds, and how often each status came.
+        The number of answers, the seconds, the latencies in nanoseconds, and the number of answers by status.
     """
     latencies: list[int] = []
     statuses: Counter[int] = Counter()
@@ -36,7 +36,7 @@ async def load(
     end = start + seconds
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # At least once: on a machine that stalls, the time may be over before anything was sent.
+        # At least one request: on a machine that stalls, the time may be over before the first one.
         while True:
             sent = perf_counter_ns()
             writer.write(next(requests))
@@ -66,7 +66,7 @@ async def _answer(reader: asyncio.StreamReader) -> int:
 
 
 def main() -> None:
-    """Obey the JSON lines of standard input: keep a set of requests, or load a port with one of the sets."""
+    """Run the commands on standard input, as JSON lines: store a set of requests, or load a port with a set."""
     sets: dict[str, Iterator[bytes]] = {}
     for line in sys.stdin:
         command: dict[str, Any] = json.loads(line)

@@ -1,8 +1,8 @@
-"""A client that keeps HTTP/2 connections busy and measures what it waits for: those it dials, and those of a tunnel.
+"""A client in its own process that keeps HTTP/2 connections busy and measures latencies, also those of a tunnel.
 
-A tunnel dials us, and then we are the client on its connection, so that the same load runs both ways. Small on
-purpose, as `benchmarks.servers.load`: the request is encoded once, and of what comes back only the heads of frames are
-read. It runs in a process of its own.
+A tunnel dials this process, which is then the client on that connection, so that the same load runs both ways. It is
+small on purpose, like `benchmarks.servers.load`: it encodes the request once, and reads only the heads of the frames of
+an answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TABLE_SIZE_UPDATE = 0x20
 
 
 class Line(asyncio.Protocol):
-    """One connection, on which we are the client, whoever dialled."""
+    """One connection on which this process is the client, whichever side dialled."""
 
     def __init__(self, connected: Callable[[Line], None]) -> None:
         self._connected = connected
@@ -53,12 +53,12 @@ class Line(asyncio.Protocol):
             answer.cancel()
 
     def request(self, block: bytes) -> asyncio.Future[int]:
-        """Send a request; the status is there when the answer is complete."""
+        """Send a request; return a future of the status, which is set when the answer is complete."""
         stream_id = self._opened(block, BODY)
         return self._answers[stream_id]
 
     async def handshake(self) -> None:
-        """Let the tunnel in that dialled us."""
+        """Accept the tunnel that dialled us."""
         request = [(":method", "GET"), (":scheme", "https"), (":authority", "cloud"), (":path", "/_/start-tunnel")]
         stream_id = self._opened(_block(request))
         if await self._answers[stream_id] != 200:
@@ -109,7 +109,7 @@ def _block(fields: list[tuple[str, str]]) -> bytes:
 
 
 class Client:
-    """What the commands of standard input do."""
+    """Runs the commands of standard input."""
 
     def __init__(self) -> None:
         self._lines: dict[str, list[Line]] = {}
@@ -123,7 +123,7 @@ class Client:
         return {"connected": len(lines)}
 
     async def listen(self, name: str, certificate: str | None = None) -> dict[str, Any]:
-        """Let tunnels in on a port."""
+        """Accept tunnels on a port."""
         tls = None
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -147,7 +147,7 @@ class Client:
         return {"port": server.sockets[0].getsockname()[1]}
 
     async def wait(self, name: str, connections: int) -> dict[str, Any]:
-        """Wait until so many tunnels were let in."""
+        """Wait for this number of accepted tunnels."""
         while len(self._lines[name]) < connections:  # noqa: ASYNC110 (this is not timed)
             await asyncio.sleep(0.01)
         return {"connected": len(self._lines[name])}
@@ -155,7 +155,7 @@ class Client:
     async def load(
         self, name: str, path: str, headers: list[tuple[str, str]], seconds: float, streams: int
     ) -> dict[str, Any]:
-        """Have *streams* requests open at any time, until the time is over."""
+        """Keep *streams* requests open until the time is over."""
         lines = self._lines[name]
         request = [(":method", "POST"), (":scheme", "https"), (":authority", "cloud"), (":path", path)]
         block = _block([*request, *((name, value) for name, value in headers)])
@@ -182,7 +182,7 @@ class Client:
 
 
 async def main() -> None:
-    """Obey the JSON lines of standard input: the name of a method of `Client`, and its arguments."""
+    """Run the commands on standard input, as JSON lines: the name of a method of `Client`, and its arguments."""
     client = Client()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

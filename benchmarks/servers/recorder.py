@@ -1,4 +1,4 @@
-"""A Restate service endpoint that notes down every signed request, and serves the notes to whoever asks for them."""
+"""A Restate service endpoint that records every signed request, and serves the recording."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _notes: list[tuple[float, str, str]] = []
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Note the request down and serve it; `/notes` is answered with all of them as JSON."""
+    """Record the request and serve it; answer `/notes` with all recorded requests as JSON."""
     if scope["type"] == "http" and scope["path"] == "/notes":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": json.dumps(_notes).encode()})

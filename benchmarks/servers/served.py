@@ -1,4 +1,4 @@
-"""One of the apps, as a server imports it: which one, and the key, are in the environment of its process."""
+"""One of the apps, for a server to import; the environment of the process names the app and the key."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def _chosen(name: str) -> App:
     return bare
 
 
-# The forged request that is sent on purpose, to see it refused, need not show among the tables.
+# The benchmark sends a forged request on purpose; its refusal should not appear among the tables.
 logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
 app = _chosen(os.environ["BENCHMARK_APP"])

@@ -1,4 +1,4 @@
-"""One of the apps, served over connections that are dialled, as a tunnel does: `… PORT CONNECTIONS [CERTIFICATE]`.
+"""Serve one of the apps over connections that this process dials, as a tunnel does: `… PORT CONNECTIONS [CERTIFICATE]`.
 
 Prints the resident memory of this process when half of the connections serve, and again when all do.
 """
@@ -22,7 +22,7 @@ CREDENTIALS = Credentials("env_benchmark", "benchmark", "worker", lambda: "token
 
 
 async def main(port: int, connections: int, certificate: str | None = None) -> None:
-    """Serve until this process is ended."""
+    """Serve until this process ends."""
     tls = ssl.create_default_context(cafile=certificate) if certificate else None
     target = Target("127.0.0.1", port, tls is not None, "localhost")
     running = []

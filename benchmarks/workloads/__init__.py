@@ -1,4 +1,4 @@
-"""What happens to a verifier: one module for each workload, listed here in the order in which they run."""
+"""The workloads, one module for each, in the order in which they run."""
 
 from __future__ import annotations
 

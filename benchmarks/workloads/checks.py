@@ -1,4 +1,4 @@
-"""Genuine tokens, one contender beside the other: seen before, new, and with several keys configured."""
+"""Compare the contenders with genuine tokens: seen before, new, and with several keys configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVICTING = "this project: verify_signature, cache full"
 
 
 def seen(session: Session) -> Outcome:
-    """Every contender gets one token again and again: a service handler within one second."""
+    """Check one token again and again: a service handler within one second."""
     request = session.pair.request("/invoke/Greeter/greet")
     contenders = python_contenders(session.pair)
     with ExitStack() as stack:
@@ -31,10 +31,10 @@ def seen(session: Session) -> Outcome:
 
 
 def new(session: Session) -> Outcome:
-    """No token comes twice between two emptyings of the cache: an object handler whose every call has another key.
+    """Check only new tokens: an object handler whose every call has another key. The cache is emptied in between.
 
-    One variant is never emptied: its cache is smaller than the pool of tokens and always full, so every check also
-    pays for an eviction.
+    In one variant the cache is never emptied: it is smaller than the pool of tokens and always full, so every check
+    also evicts a token.
     """
     scale = session.scale
     pool = session.pair.distinct(PATH, scale.pool)
@@ -53,7 +53,7 @@ def new(session: Session) -> Outcome:
 
 
 def keys(session: Session) -> Outcome:
-    """The key that signed is the last of the list: the worst place for a verifier that tries one after the other."""
+    """Configure several keys; the signing key is the last one, the worst place for a verifier that tries each key."""
     request = session.pair.request(PATH, subject="alice")
     pool = session.pair.distinct(PATH, session.scale.slow * 2)
     cases: list[Case] = []
@@ -66,7 +66,7 @@ def keys(session: Session) -> Outcome:
                 cases.append(
                     _repeated(contender._replace(name=f"{label}, {_keys(count)}, token seen before"), request, session)
                 )
-                # The cache would be emptied under the case above: the new tokens go to a verifier of their own.
+                # New tokens get a separate verifier, because emptying its cache would disturb the case above.
                 contender = ours(configured)
             named = contender._replace(name=f"{label}, {_keys(count)}, new token")
             cases.append(_distinct(named, pool, session.scale.slow))
@@ -96,7 +96,7 @@ def _distinct(contender: Contender, pool: Sequence[SignedRequest], count: int, *
 
 
 def slices(contender: Contender, pool: Sequence[SignedRequest], count: int) -> Callable[[], Sequence[tuple[Any, ...]]]:
-    """Return what hands out the next *count* of *pool* at each call, round and round, as arguments of the contender."""
+    """Return a function that returns the next *count* of *pool*, in a cycle, as the contender's arguments."""
     tokens = itertools.cycle(pool)
     return lambda: contender.arguments(list(itertools.islice(tokens, count)))
 

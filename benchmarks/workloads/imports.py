@@ -1,4 +1,4 @@
-"""What `import restate_identity.asgi` adds to the start of an interpreter."""
+"""Measure the time that `import restate_identity.asgi` adds to the start of an interpreter."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOADED = "modules of cryptography and jwt loaded by it"
 
 
 def run(session: Session) -> Outcome:
-    """Start interpreters, one after the other, that import nothing, this project, and what it is built on."""
+    """Start interpreters, one after the other, that import nothing, this project, and its dependencies."""
     statements = {BARE: "pass", OURS: OURS, NACL: NACL}
     with tempfile.TemporaryDirectory() as bytecode:
-        # An installed package has its bytecode, written by the installer. The look at the modules writes it here.
+        # An installer writes the bytecode of a package. Here, listing the modules writes it.
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         modules = {name: _modules(statement, environment) for name, statement in statements.items()}

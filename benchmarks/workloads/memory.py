@@ -1,4 +1,4 @@
-"""How much memory a flood of distinct valid tokens takes: measured in a process of its own."""
+"""Measure the memory that a flood of distinct valid tokens takes, in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 20
 
 
 def run(session: Session) -> Outcome:
-    """Verify the flood and watch the resident memory of the process grow until the cache is full, and no further."""
+    """Verify the flood, and measure the resident memory while the cache fills, and after that."""
     scale = session.scale
     session.expect(STEPS + 2)
     command = [sys.executable, "-m", "benchmarks.flood", str(scale.flood), str(scale.flood_cache), str(STEPS)]
@@ -30,7 +30,7 @@ def run(session: Session) -> Outcome:
                 final = reading
     if child.returncode != 0:
         raise AssertionError("the flood was not verified to its end")
-    # A full cache grows a little more: its table of places is laid out anew, once, after as many evictions.
+    # A full cache grows a little more: after as many evictions as entries, its hash table is rebuilt once.
     resident = [rss for _, rss in readings]
     empty, half, most = resident[0], resident[len(resident) // 2], max(resident)
     entry = (most - empty) / scale.flood_cache

@@ -1,4 +1,4 @@
-"""What the ASGI middleware adds to a request, without a server and without an event loop around it."""
+"""Measure the time that the ASGI middleware adds to a request, without a server and an event loop."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ async def _receive() -> Scope:
 
 
 async def _send(message: Scope) -> None:
-    """Take the message, as a server with room in its buffer does: without waiting."""
+    """Accept the message without waiting, as a server with room in its buffer does."""
 
 
 def call(app: App, scope: Scope) -> None:
-    # Nothing here ever waits, so one step runs the whole request: an event loop would only add its own cost and noise.
+    # Nothing here waits, so one step runs the whole request; an event loop would only add its own cost and noise.
     try:
         app(scope, _receive, _send).send(None)  # type: ignore[attr-defined]  # an awaitable that is a coroutine
     except StopIteration:

@@ -1,4 +1,4 @@
-"""Traffic recorded from a real Restate server, replayed: half a service handler, half an object handler of 200 keys."""
+"""Replay traffic of a real Restate server: half for a service handler, half for an object handler with 200 keys."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from restate_identity import IdentityVerifier
 
 
 def run(session: Session) -> Outcome:
-    """Replay the recording, the cache empty at its start.
+    """Replay the recording, starting with an empty cache.
 
-    The native verifier knows no clock but the machine's, and by that the recorded tokens have long expired. So each is
-    signed anew, with a key of this run and a later time; which requests share a token stays as it was recorded. The
-    recorded ones are first verified themselves, with a clock set to the recording.
+    The native verifier uses the machine's clock, by which the recorded tokens have long expired. So each is signed
+    again, with a key of this run and a later time; the same requests share a token as in the recording. Before that,
+    the recorded tokens themselves are verified, with a clock set to the recording.
     """
     recorded = recording.read()
     traffic = recorded.requests[: session.scale.recorded]
@@ -61,7 +61,7 @@ def _signed_anew(pair: KeyPair, traffic: list[RecordedRequest]) -> list[SignedRe
     anew: dict[str, SignedRequest] = {}
     for request in traffic:
         if request.token not in anew:
-            # Another number stands for another object key: what it was does not matter, that it was another one does.
+            # The number stands for the object key: only whether keys differ matters, not the keys themselves.
             subject = f"key-{len(anew):05}" if request.path.startswith("/invoke/Account/") else None
             anew[request.token] = pair.request(request.path, subject=subject, now=request.at + later)
     signed = [anew[request.token] for request in traffic]

@@ -1,4 +1,4 @@
-"""Requests that must be refused: what an attacker can make a verifier do."""
+"""Measure refusals: how much work an attacker can cause."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BEFORE_CRYPTOGRAPHY = (
     "malformed: not base64url",
     "malformed: header not JSON",
 )
-"""What the budget is about, of ordinary size."""
+"""Requests of ordinary size, for the budget."""
 LARGE = ("malformed: header of 16 KiB", "malformed: header nested 12,000 deep")
-"""The dearest that fits through the limit on the size of a token."""
+"""The most expensive requests within the limit on the size of a token."""
 
 
 def run(session: Session) -> Outcome:
@@ -50,7 +50,7 @@ def run(session: Session) -> Outcome:
         prove(contender, pair)
         label = contender.name.split(":")[0].split(",")[0]
         for what, requests in refused.items():
-            # All refusals that cost no cryptography are as fast as a token that was seen before: as many calls.
+            # Refusals without cryptography are as fast as a token that was seen before, so they use as many calls.
             batch = requests * (session.scale.fast // count if what in BEFORE_CRYPTOGRAPHY else 1)
             cases.append(
                 calls(

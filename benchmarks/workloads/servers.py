@@ -1,4 +1,4 @@
-"""The whole request: an ASGI server in one process, its client in another, and the check somewhere in between."""
+"""Measure whole requests: an ASGI server with the check in one process, its client in another."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CASES = {
     "SDK's native check": ("native", "seen"),
 }
 CONNECTIONS = 8
-# More than the cache keeps, sent in a circle: a token is always evicted before it comes again.
+# More tokens than the cache holds, sent in a cycle, so that a token is evicted before it comes again.
 NEW_TOKENS = 5000
 WARM_UP = 1
 
 
 def run(session: Session) -> Outcome:
-    """Load every server and app in turn and count the requests that it answers in a second."""
+    """Load every server and app in turn, and count the answers per second."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
     with ExitStack() as stack:
         client = Client(stack)
@@ -66,7 +66,7 @@ def run(session: Session) -> Outcome:
 
 
 def load_case(name: str, load: Callable[[], dict[str, Any]], latencies: dict[str, Samples]) -> Case:
-    """Return the case of putting load on a server; what it answers with besides the rate goes to *latencies*."""
+    """Return the case of loading a server; it adds the latencies to *latencies*."""
     for by_name in latencies.values():
         by_name[name] = []
 

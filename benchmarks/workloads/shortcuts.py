@@ -1,4 +1,4 @@
-"""What each shortcut of the fast path buys: the same verifier, given genuine input that misses one of them."""
+"""Measure what each shortcut of the fast path saves, with genuine input that cannot use one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUEST = "request in the middleware"
 
 
 def run(session: Session) -> Outcome:
-    """Time genuine input in the server's form, and in a form that is parsed, cut or searched in full."""
+    """Time genuine input in the server's form, and in forms that need full parsing, cutting or searching."""
     request = session.pair.request(PATH, subject="alice")
     under_prefix = request._replace(path=f"/mounted{PATH}")
     upper_case = request._replace(headers=[(name.title(), value) for name, value in request.headers])

@@ -1,7 +1,7 @@
-"""Made-up traffic over virtual objects: how often is a token seen again, and what does a check cost on average?
+"""Measure synthetic traffic over virtual objects: the hit rate of the cache, and the average cost of a check.
 
-A token of an object handler belongs to one object key and one second. Keys are drawn by Zipf's law (the n-th most
-popular one with a probability proportional to 1/n), every second anew.
+A token of an object handler belongs to one object key and one second. In every second, keys are drawn by Zipf's law
+(the n-th most popular one with a probability proportional to 1/n).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CACHE_SIZES = (256, 1024, 4096, 16_384, 65_536)
 
 
 def objects(session: Session) -> Outcome:
-    """Measure a verifier of the default size with more and more objects; the native one cannot tell them apart."""
+    """Measure a verifier with a cache of the default size and more and more objects, and the native one."""
     scale = session.scale
     keys = [session.pair.public]
     outcome = Outcome({})
@@ -35,7 +35,7 @@ def objects(session: Session) -> Outcome:
         prove(contender, session.pair)
         cases.append(calls(contender.name, contender.check, _all(contender, traffic), before=contender.forget))
         outcome.facts[contender.name] = facts(contender, traffic)
-    # It keeps nothing, so its cost does not depend on the objects, and a tenth of the calls is enough.
+    # The native verifier has no cache, so its cost does not depend on the objects, and a tenth of the calls is enough.
     some = session.pair.distinct(PATH, max(1, scale.per_second * scale.seconds // 10))
     cases.append(calls(peer.name, peer.check, _all(peer, some)))
     outcome.samples = session.interleave(cases)
@@ -61,7 +61,7 @@ def cache_sizes(session: Session) -> Outcome:
 
 
 def zipf_traffic(pair: KeyPair, count: int, per_second: int, seconds: int) -> list[SignedRequest]:
-    """Return requests for *count* objects that begin now and come at *per_second*."""
+    """Return requests for *count* objects, beginning now, at *per_second*."""
     start = int(time.time())
     draw = random.Random(count)  # the same traffic in every run
     weights = list(itertools.accumulate(1 / rank for rank in range(1, count + 1)))
@@ -76,7 +76,7 @@ def zipf_traffic(pair: KeyPair, count: int, per_second: int, seconds: int) -> li
 
 
 def facts(contender: Contender, traffic: list[SignedRequest]) -> dict[str, Any]:
-    """Return how often *contender* finds a token of *traffic* in its cache, starting with an empty one."""
+    """Return the hit rate of *contender*'s cache for *traffic*, starting with an empty cache."""
     contender.forget()
     for arguments in contender.arguments(traffic):
         contender.check(*arguments)

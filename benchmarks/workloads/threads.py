@@ -1,4 +1,4 @@
-"""Whether several threads verify faster than one: libsodium works outside the GIL, the parsing inside."""
+"""Measure whether several threads verify faster than one: libsodium runs outside the GIL, the parsing inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNTS = (1, 2, 4)
 
 
 def run(session: Session) -> Outcome:
-    """Share the same distinct tokens out to 1, 2 and 4 threads; the time is from the common start to the last end."""
+    """Divide the same distinct tokens among 1, 2 and 4 threads, and time from the common start to the last end."""
     requests = session.pair.distinct(PATH, session.scale.threaded)
     cases = []
     for contender in (ours([session.pair.public]), native([session.pair.public])):

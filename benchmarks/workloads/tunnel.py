@@ -1,4 +1,4 @@
-"""The same app through the tunnel and directly under hypercorn, and what a connection that waits costs."""
+"""Measure the same app through the tunnel and directly under hypercorn, and the memory of an idle connection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PREFIX = "/http/in-process/9080"
 
 
 def run(session: Session) -> Outcome:
-    """Load the guarded app both ways over HTTP/2, and open connections that do nothing."""
+    """Load the guarded app both ways over HTTP/2, and open idle connections."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
     env = {"BENCHMARK_APP": "guarded-reading", "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
     request = session.pair.request(PATH)

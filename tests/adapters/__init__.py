@@ -1,1 +1,1 @@
-"""The guard in front of ASGI, WSGI, Lambda, Django, FastAPI and the SDK, in this process and offline."""
+"""Tests of the adapters for ASGI, WSGI, Lambda, Django, FastAPI and the SDK, in this process and offline."""

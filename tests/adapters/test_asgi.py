@@ -1,4 +1,4 @@
-"""The ASGI middleware, called directly: what no server shows, or no server does."""
+"""The ASGI middleware, called directly, for cases that no server shows or sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`restate_identity.restate_sdk.app` stands in for `restate.app`."""
+"""`restate_identity.restate_sdk.app` replaces `restate.app`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the library brings for its users' tests: the pytest plugin, and requests that sign themselves."""
+"""The library's tools for its users' tests: the pytest plugin, and `SignedRequestAuth`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WSGI middleware by PEP 3333, called directly; what real servers make of it is at the end."""
+"""The WSGI middleware, called directly as in PEP 3333; tests with real servers are at the end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The verdict: keys, tokens, paths, the verifier and the guard, in this process and offline."""
+"""Tests of keys, tokens, paths, the verifier and the guard, in this process and offline."""

@@ -1,6 +1,6 @@
-"""Ed25519 itself: the vectors of its authors, and the published edge cases on which libraries disagree.
+"""Ed25519 itself: the vectors of its authors, and published edge cases on which libraries disagree.
 
-The equation in force is the one without the cofactor, S·B = R + k·A, with S reduced, R compared byte for byte, and
+The library verifies the equation without the cofactor, S·B = R + k·A, with S reduced, R compared byte for byte, and
 neither R nor the key of small order. Keys outside the prime-order group are refused when they are read.
 """
 

@@ -1,4 +1,4 @@
-"""The guard: what all adapters do alike."""
+"""The guard, which all adapters share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that are made to hurt the verifier rather than to pass it."""
+"""Tokens that are meant to harm the verifier, not to be accepted."""
 
 from __future__ import annotations
 

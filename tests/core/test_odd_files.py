@@ -1,4 +1,4 @@
-"""Whatever stands where a file is configured: nothing hangs, nothing else is trusted, and the next good file counts."""
+"""Odd files in the place of a configured file: nothing hangs, no other key is trusted, the next good file is read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where this library and the official verifiers differ, row by row, and where they must not.
+"""Compare this library with the official verifiers, request by request.
 
-The Python SDK's own native verifier (Rust; TypeScript shares it) judges the same requests here, for real. Whatever this
-library accepts, the SDK accepts; what only this library refuses is listed, and is refused on purpose.
+The Python SDK's own native verifier (Rust; TypeScript shares it) verifies the same requests here. The SDK accepts every
+request that this library accepts. The requests that only this library refuses are listed, and refused on purpose.
 """
 
 from __future__ import annotations

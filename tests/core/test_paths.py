@@ -1,4 +1,4 @@
-"""Which part of a path is signed, and which paths have one meaning."""
+"""The signed part of a path, and paths with one meaning."""
 
 from __future__ import annotations
 

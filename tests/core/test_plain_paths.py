@@ -1,4 +1,4 @@
-"""A plain path is a fixed point of every normaliser there is, so whoever reads it once more gets the same path."""
+"""Every available normaliser leaves a plain path unchanged, so reading it again gives the same path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold for every input, searched for counterexamples by Hypothesis."""
+"""Properties that must hold for every input; Hypothesis searches for counterexamples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reasons of refusals: which of several is named, and what the error says. `test_vectors` has a case of each."""
+"""The order of the reasons of a refusal, and the messages of the errors. `test_vectors` has a case of each reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log lines of refusals, and how many of them there can be."""
+"""The log lines of refusals, and their limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`RequestSigner` against what real servers signed, and against the forms in which keys come."""
+"""`RequestSigner`, compared with tokens of real servers, and tried with keys in all forms."""
 
 from __future__ import annotations
 

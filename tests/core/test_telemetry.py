@@ -1,4 +1,4 @@
-"""What observers are told, and the metrics that come of it, with the real SDKs."""
+"""The calls of observers, and the resulting metrics, with the real SDKs."""
 
 from __future__ import annotations
 

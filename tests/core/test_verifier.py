@@ -1,4 +1,4 @@
-"""The public methods of `IdentityVerifier`: what it takes, what it gives, what it keeps."""
+"""The public methods of `IdentityVerifier`: arguments, results and cache."""
 
 from __future__ import annotations
 

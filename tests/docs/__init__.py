@@ -1,1 +1,1 @@
-"""README and docs: every snippet and every command is run, every claim is looked up."""
+"""Tests of README and docs: they run every snippet and every command, and check statements."""

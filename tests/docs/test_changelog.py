@@ -1,4 +1,4 @@
-"""The changelog has the form that it says it has, https://keepachangelog.com/en/1.1.0/."""
+"""The changelog has the form of https://keepachangelog.com/en/1.1.0/."""
 
 from __future__ import annotations
 

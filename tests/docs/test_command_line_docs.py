@@ -1,4 +1,4 @@
-"""The page on the command line, run as it stands. ``python -m tests.support.console`` writes it anew."""
+"""Run the page on the command line as it stands; ``python -m tests.support.console`` writes it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``docs/reference/configuration.md``: its tables have every option that there is, with its default."""
+"""The tables of ``docs/reference/configuration.md`` list every option with its default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text("utf-8")
 SPELLED = {time.time: "time.time", time.monotonic: "time.monotonic"}
-# What is not an option: what is verified with, guarded, or read.
+# Parameters that are not options.
 GIVEN = {"self", "keys", "app", "handler", "path"}
 
 

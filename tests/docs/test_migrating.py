@@ -1,4 +1,4 @@
-"""``docs/migrating.md``: the check by hand, as the page shows it, does with each request what the page says."""
+"""The handwritten check in ``docs/migrating.md`` treats each request as the page says."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_forged_request_passes_the_check_by_hand_where_the_key_is_of_small_ord
     monkeypatch.setenv("RESTATE_IDENTITY_KEY", key)
     now = int(time.time())
     parts = {"typ": "JWT", "alg": "EdDSA", "kid": key}, {"aud": PATH, "exp": now + 60, "iat": now, "nbf": now - 60}
-    # R is the neutral element and S is zero: with such a key the equation holds for whatever is said.
+    # R is the neutral element and S is zero: with such a key the equation holds for every message.
     forged = ".".join([*(base64url(compact_json(part)) for part in parts), base64url(NEUTRAL + bytes(32))])
     headers = {SCHEME: "v1", TOKEN: forged}
 

@@ -1,4 +1,4 @@
-"""``docs/operating.md``: its snippets run, its log lines are the ones that are written, its tables are complete."""
+"""The snippets of ``docs/operating.md`` run, its log lines are the real ones, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_line_of_a_refusal_is_the_one_that_is_logged(caplog: pytest.LogCaptu
     with pytest.raises(VerificationError):
         RequestGuard(identity_keys=[KEY]).admit(PATH, "v1", SIGNER.token(PATH, now=time.time() - 91))
 
-    # Seconds may pass between signing and judging.
+    # Seconds may pass between signing and verifying.
     assert re.sub(r"expired \d+ s", "expired 31 s", caplog.messages[0]).replace(KEY, DOCUMENTED_KEY) == REFUSED
 
 

@@ -1,4 +1,4 @@
-"""The README's snippets, run as they stand."""
+"""Run the README's snippets as they stand, and check its links and names."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_log_line_is_the_one_that_is_shown(caplog: pytest.LogCaptureFixture)
     since = time.time() - signed_at - 60
     [shown] = snippets("text")
     shown = re.sub(r"publickeyv1_\w+", str(SIGNER.public_key), shown)
-    # Some seconds may pass between signing and judging.
+    # Some seconds may pass between signing and verifying.
     pattern = re.escape(" ".join(shown.split())).replace("expired\\ 31", r"expired\ (\d+)")
     [seconds] = re.fullmatch(pattern, caplog.messages[0]).groups()  # type: ignore[union-attr]
     assert 31 <= int(seconds) <= round(since)

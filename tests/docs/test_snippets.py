@@ -1,15 +1,15 @@
-"""Every snippet and every command of the README and of ``docs/`` is executed, here or by a test that is named here.
+"""Execute every snippet and every command of the README and of ``docs/``, here or in a test that is named here.
 
-A page is one story. Its blocks run in their order, in a folder of their own:
+The blocks of a page run in order, in a separate folder:
 
-- ``python`` whose first line is ``# name.py`` is saved under that name; any other is executed, in one namespace for the
-  page, which has the names that `given` returns;
-- ``shell`` is run and must succeed; ``console`` is run command by command and must print what the page shows, but for
-  what differs from run to run. All of them are lines of one bash session: variables and jobs last until the end;
+- a ``python`` block whose first line is ``# name.py`` is saved under that name; other ``python`` blocks are executed in
+  one namespace for the page, which begins with the names that `given` returns;
+- ``shell`` blocks must succeed; ``console`` blocks run command by command and must print the shown output, except for
+  parts that differ from run to run. All commands of a page run in one bash session, with its variables and jobs;
 - blocks in other languages are not code. `KNOWN` lists these languages, so that a new one is noticed.
 
-The instructions of ``integrations/``, which pages include, are for a platform. `PLATFORM_COMMANDS` says of each command
-which test runs it, or what it needs that is not here.
+The instructions of ``integrations/``, which pages include, are for a platform. `PLATFORM_COMMANDS` names the test that
+runs each command, and `NEEDS` says what the others need.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def blocks_of(page: str) -> list[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
-# What another test executes: the page, the language, how the block begins (any does if this is empty), and that test.
+# Blocks that another test executes: the page, the language, the beginning of the block (or "" for any), and that test.
 ELSEWHERE = [
     ("README.md", "python", "", "tests/docs/test_readme.py::test_the_restate_service_is_guarded"),
     ("README.md", "shell", "make demo", "tests/tools/test_demo.py::test_the_demo_shows_every_reason_and_succeeds"),
@@ -85,7 +85,7 @@ ELSEWHERE = [
         'eval "$(_REST',
         "tests/tools/test_command_line.py::test_shells_get_a_completion",
     ),
-    # 216 MB. The server that the session finds in its folder is this package, which npm installed for the demo.
+    # 216 MB. The bash session gets the same package, which npm installed for the demo.
     (
         "docs/tutorial.md",
         "shell",
@@ -95,7 +95,7 @@ ELSEWHERE = [
 ]
 
 
-# How a command in the instructions of a platform begins, and the test that runs it, or does what it does.
+# The beginning of each command in the instructions of a platform, and the test that runs it or does the same.
 PLATFORM_COMMANDS = {
     "pip install -r requirements.txt": (
         "tests/servers/integrations/test_folders.py::test_the_requirements_allow_the_versions_that_these_tests_run_with"
@@ -114,7 +114,7 @@ PLATFORM_COMMANDS = {
     "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
 }
-# What cannot be run here, and why. What it would run there is tested all the same.
+# Commands that cannot run here, and why. The files that they use are tested nevertheless.
 NEEDS = {
     "sam ": "an AWS account; tests/servers/integrations/test_aws_lambda.py checks the template and runs the function",
     "vercel ": "an account; tests/servers/integrations/test_vercel.py serves the application as Vercel does",
@@ -183,7 +183,7 @@ def test_every_command_of_a_platform_is_run_by_a_test_or_needs_the_platform(read
         assert command.startswith((*PLATFORM_COMMANDS, *NEEDS)), command
     assert {block.language for block in blocks_of(readme)} <= {"sh", "python"}
     python = [block.code for block in blocks_of(readme) if block.language == "python"]
-    # The one snippet there is has a test of its own.
+    # The only snippet has its own test.
     assert not python or readme == "integrations/starlette_any_app/README.md"
 
 
@@ -205,11 +205,11 @@ def test_what_runs_the_commands_of_the_platforms_is_there(test: str) -> None:
 
 
 async def _application(*_: object) -> None:
-    """Stands for the reader's own."""
+    """Stand in for the reader's own application."""
 
 
 def given() -> dict[str, Any]:
-    """What snippets may use and do not make: the reader's application and service, and the headers of a request."""
+    """Return the names that snippets may use: the reader's application and service, and the headers of a request."""
     headers = SIGNER.headers("/invoke/Counter/add", subject="alice")
     return {"app": _application, "greeter": restate.Service("Greeter"), "headers": headers}
 
@@ -235,7 +235,7 @@ def file_name(block: Block) -> str | None:
 class Command(NamedTuple):
     text: str
     prints: str | None
-    """What the page shows, with the exit status; None for a block that only has to succeed."""
+    """The shown output, with the exit status; None for a block that only has to succeed."""
 
 
 def commands_of(block: Block) -> list[Command]:
@@ -247,7 +247,7 @@ def commands_of(block: Block) -> list[Command]:
 
 
 def run_session(commands: list[Command], folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Run *commands* in one bash session in *folder*; return what each printed, with its exit status if it is not 0."""
+    """Run *commands* in one bash session in *folder*; return the output of each, with any exit status but 0."""
     outputs = folder.parent / "outputs"
     outputs.mkdir()
     script = ""
@@ -274,10 +274,10 @@ def environment(**more: str) -> dict[str, str]:
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        # What pip is asked for is installed already. It finds that out, or fails.
+        # The packages are installed already; without an index, pip confirms that or fails.
         "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        # A proxy that the environment names is for what is far away.
+        # The proxy in the environment is for remote hosts.
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
         **more,
@@ -285,7 +285,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def check(page: str, folder: Path, env: Mapping[str, str], adapted: Callable[[str], str] = str) -> None:
-    """Run the commands of *page* as *adapted* to this machine, and compare what they print with what it shows."""
+    """Run the commands of *page*, *adapted* to this machine, and compare their output with the shown one."""
     blocks = [block for block in blocks_of(page) if block.language in RUN and not is_elsewhere(block)]
     for block in blocks:
         name = file_name(block)
@@ -329,7 +329,7 @@ def test_the_tutorial_leads_from_nothing_to_a_guarded_service_on_a_real_server(
             text = text.replace(f"127.0.0.1:{usual}", f"127.0.0.1:{port}")
         return text
 
-    # The ports that are free here, and nothing that would slow the end of the test down.
+    # Use free ports, and leave out everything that would slow down the end of the test.
     settings = {
         "HOME": str(tmp_path),
         "RESTATE_LISTEN_MODE": "tcp",

@@ -1,4 +1,4 @@
-"""The threat model's evidence exists."""
+"""Every test that the threat model names as evidence exists."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The adapters behind real servers, and services that a real Restate server calls."""
+"""Tests of the adapters behind real servers, and of services that a real Restate server calls."""

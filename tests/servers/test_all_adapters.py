@@ -1,6 +1,6 @@
-"""One suite of requests against every adapter, each behind real servers: all must give the same answers.
+"""Send one suite of requests to every adapter, each behind real servers: all must give the same answers.
 
-On Lambda there is no server to run: the handler is called with what each source of events sends, as JSON.
+Lambda has no server to run: there the handler is called with the events of each source, as JSON.
 """
 
 from __future__ import annotations

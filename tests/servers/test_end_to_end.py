@@ -1,4 +1,4 @@
-"""A real Restate server calls guarded services over real HTTP; nothing here is a stand-in."""
+"""A real Restate server calls guarded services over real HTTP, without stand-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gunicorn takes the mount point from a header, ``SCRIPT_NAME``, of whatever connects from the same machine."""
+"""gunicorn takes the mount point from the header ``SCRIPT_NAME`` of any client on the same machine."""
 
 from __future__ import annotations
 

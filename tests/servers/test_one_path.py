@@ -1,4 +1,4 @@
-"""A handler runs only if its own path was signed, or is exempt: real servers and frameworks, whatever path is sent."""
+"""With real servers and frameworks, a handler runs only if its own path was signed or is exempt."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A refused request with a body costs nobody but its sender anything: servers over real sockets, HTTP/2 and HTTP/1.1.
+"""A refused request with a body harms only its sender: servers over real sockets, HTTP/2 and HTTP/1.1.
 
-Behind a proxy, the requests of many callers share an HTTP/2 connection. The SDK's own verifier is the twin: it loses no
-genuine request to a refused one, and the guards of this library must lose none either.
+Behind a proxy, the requests of many callers share an HTTP/2 connection. The SDK's own verifier loses no genuine request
+because of a refused one, and the guards of this library must not either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rotation drill: a real Restate server gets a new key, and the running service follows by its key file alone."""
+"""Rotate the key: a real Restate server gets a new one, and the running service follows by its key file alone."""
 
 from __future__ import annotations
 

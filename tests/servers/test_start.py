@@ -1,6 +1,6 @@
-"""A mistake in the configuration ends the process at its start, for all that README, docs and integrations show.
+"""A mistake in the configuration ends the process at its start, for every example in README, docs and integrations.
 
-Each is served by the servers that run it, as a process of its own, with a key that cannot be used and with none.
+Each example runs in its servers, as a separate process, with an unusable key and without a key.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What tests, demo, soak, fuzz and benchmarks share."""
+"""Code that tests, demo, soak, fuzz and benchmarks share."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout."""
+"""The root of the checkout."""

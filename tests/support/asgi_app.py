@@ -1,7 +1,7 @@
-"""A guarded ASGI application for the real servers of `test_asgi_servers`; its routes show what reached it.
+"""A guarded ASGI application for the real servers of `test_asgi_servers`; its routes show which requests reached it.
 
-It is plain ASGI, so that nothing stands between the middleware and the server. The identity keys are in the environment
-variable ``IDENTITY_KEYS``, joined by commas. The last segment of the path names the route.
+It is plain ASGI, so that no framework stands between the middleware and the server. The environment variable
+``IDENTITY_KEYS`` holds the identity keys, joined by commas. The last segment of the path names the route.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from restate_identity import Identity, VerificationError, current_identity
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 
-# What happened, for the tests to read: "<type> <path>" for every call of the guarded routes, and what they note.
+# Events for the tests to read: "<type> <path>" for every call of the guarded routes, and the notes of these routes.
 events: list[str] = []
 released = asyncio.Event()
 
@@ -44,7 +44,7 @@ async def _answer(send: Send, value: object) -> None:
     await send({"type": "http.response.body", "body": b"" if value is None else json.dumps(value).encode()})
 
 
-# --- exempt: they observe
+# --- exempt routes, for the tests to observe the others
 
 
 async def _health(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ async def _release(_scope: Scope, _receive: Receive, send: Send) -> None:
     await _answer(send, None)
 
 
-# --- guarded: they are observed
+# --- guarded routes
 
 
 async def _identity(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -82,7 +82,7 @@ async def _size(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _echo(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Send every piece of the body back when it comes."""
+    """Send every piece of the body back when it arrives."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     more = True
     while more:
@@ -94,7 +94,7 @@ async def _echo(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _drip(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """Send half of the answer, and the rest only when ``/release`` was called."""
+    """Send half of the answer, and the rest after a call of ``/release``."""
     released.clear()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"first", "more_body": True})
@@ -142,7 +142,7 @@ _ROUTES: dict[str, Any] = {
 
 
 class Told:
-    """Prints each refusal: the guard's own log leaves out most of hundreds, and the tests wait for each."""
+    """Prints each refusal: the guard's own log limits its lines, and the tests wait for each refusal."""
 
     def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
         """Say nothing."""

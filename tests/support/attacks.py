@@ -1,4 +1,4 @@
-"""What is sent straight at the service: genuine requests, and everything an attacker might try instead."""
+"""Requests to send directly to a service: genuine ones, and attacks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Headers = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request, and the reason for which it must be refused; None if it must be served."""
+    """A request, with the reason of its refusal, or None if it must be served."""
 
     what: str
     headers: Headers
@@ -54,7 +54,7 @@ def genuine_requests(signer: RequestSigner, awkward_key: str) -> Iterator[Reques
 
 
 def attacks(signer: RequestSigner) -> Iterator[Request]:
-    """Yield requests that must be refused. Each differs from a genuine one in what its text says."""
+    """Yield requests that must be refused. Each differs from a genuine one as its text says."""
     now = int(time.time())
     genuine = signer.token(ADD, subject=KEY, now=now)
     header, claims, signature = genuine.split(".")
@@ -123,7 +123,7 @@ def attacks(signer: RequestSigner) -> Iterator[Request]:
 
 
 def send(request: Request, sender: str, service_url: str, log: RefusalLog, client: httpx.Client) -> Row:
-    """Send *request*, and compare the answer and the refusal in the service's log with what is expected."""
+    """Send *request*, and compare the answer and the refusal in the service's log with the expected ones."""
     try:
         response = client.send(_http_request(request, service_url, client))
     except httpx.TransportError as error:
@@ -153,7 +153,7 @@ def _http_request(request: Request, service_url: str, client: httpx.Client) -> h
         headers.append(("content-type", CONTENT_TYPE))
         body = invocation_body(request.key, request.argument)
         return client.build_request("POST", service_url + request.path, headers=headers, content=body)
-    # No body, not even an empty one: the guard answers before it comes, and then hypercorn 0.18 drops the connection.
+    # No body, not even an empty one: the guard answers first, and hypercorn 0.18 would drop the connection.
     built = client.build_request("POST", service_url + request.path, headers=headers)
     del built.headers["content-length"]
     return built

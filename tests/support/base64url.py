@@ -1,4 +1,4 @@
-"""base64url without padding, beside the library's own, which is strict: this reads what a forger would write, too."""
+"""Lax base64url without padding, for forgeries; the library's own is strict."""
 
 from __future__ import annotations
 

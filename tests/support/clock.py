@@ -1,4 +1,4 @@
-"""A clock that tests set."""
+"""A clock that tests can set."""
 
 from __future__ import annotations
 

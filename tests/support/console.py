@@ -1,4 +1,4 @@
-"""Run the commands that a page shows. ``python -m tests.support.console`` writes the page on the command line anew."""
+"""Run the commands of a page; ``python -m tests.support.console`` writes the page on the command line again."""
 
 from __future__ import annotations
 

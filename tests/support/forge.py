@@ -1,4 +1,4 @@
-"""The forge of the test vectors at one fixed second, and a verifier whose clock stands there."""
+"""Forge tokens as the test vectors do, at one fixed second, and make a verifier whose clock stands there."""
 
 from __future__ import annotations
 

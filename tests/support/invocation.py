@@ -13,7 +13,7 @@ _START, _INPUT = 0x0000, 0x0400
 
 
 def invocation_body(key: str, argument: object) -> bytes:
-    """Return what a server sends to call a handler with *argument*; *key* is empty for a plain service."""
+    """Return the body with which a server calls a handler; *key* is empty for a plain service."""
     start = _bytes_field(1, b"an invocation id") + _bytes_field(2, b"inv_demo") + _ONE_KNOWN_ENTRY
     if key:
         start += _bytes_field(6, key.encode())
@@ -22,7 +22,7 @@ def invocation_body(key: str, argument: object) -> bytes:
 
 
 def invocation_result(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that the handler returned, or an empty one if there is none in *body*."""
+    """Return the JSON object that the handler returned, or an empty one if *body* has none."""
     found = re.search(rb'\{"[^\x00]*\}', body)
     result: dict[str, Any] = json.loads(found.group()) if found else {}
     return result

@@ -1,4 +1,4 @@
-"""Lambda events as each source sends them, cut down to what a handler may look at.
+"""Lambda events as each source sends them, reduced to the members that handlers use.
 
 Sources: Restate 1.7 (measured); the developer guides of API Gateway, Lambda and Elastic Load Balancing.
 """
@@ -14,7 +14,7 @@ Event = dict[str, Any]
 
 
 def restate(path: str, headers: Headers, body: bytes = b"") -> Event:
-    """What Restate sends when it invokes a function by its ARN."""
+    """Restate, invoking a function by its ARN."""
     return {
         "path": path,
         "httpMethod": "POST",
@@ -25,7 +25,7 @@ def restate(path: str, headers: Headers, body: bytes = b"") -> Event:
 
 
 def rest_api(path: str, headers: Headers, body: bytes = b"") -> Event:
-    """API Gateway, REST API: of repeated headers, ``headers`` has the last one only."""
+    """API Gateway, REST API: ``headers`` has only the last one of repeated headers."""
     return {
         "resource": "/{proxy+}",
         "path": path,
@@ -58,7 +58,7 @@ def http_api_v1(path: str, headers: Headers, body: bytes = b"") -> Event:
 
 
 def load_balancer(path: str, headers: Headers, body: bytes = b"") -> Event:
-    """An Application Load Balancer: of repeated headers, the last one."""
+    """An Application Load Balancer, which keeps the last one of repeated headers."""
     return {
         "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/t/1"}},
         "httpMethod": "POST",

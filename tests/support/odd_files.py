@@ -1,4 +1,4 @@
-"""What can stand where a file of keys, a token or a PEM is expected; and a process without rights or descriptors."""
+"""Odd files in the place of a key file, a token or a PEM; and a process without rights or descriptors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 @contextmanager
 def nobody_s_folder() -> Iterator[Path]:
-    """Give a folder with a short name, which belongs to nobody if we are root, and which everybody may enter."""
+    """Yield a folder with a short name that everybody may enter; it belongs to nobody if we are root."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     if os.geteuid() == 0:
@@ -33,7 +33,7 @@ def nobody_s_folder() -> Iterator[Path]:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Give up the rights of root for the time of the block: root may read everything."""
+    """Drop the rights of root inside the block, because root may read everything."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)
@@ -45,7 +45,7 @@ def as_nobody() -> Iterator[None]:
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Use up all descriptors of this process for the time of the block."""
+    """Use up all descriptors of this process inside the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     spare = os.dup(0)
     filler = []
@@ -105,7 +105,7 @@ def _linked(make: Callable[[Path], object]) -> Callable[[Path], None]:
     return link
 
 
-# How to make each at a path where nothing is.
+# How to make each kind at a free path.
 ODD_FILES: dict[str, Callable[[Path], object]] = {
     "nothing": _nothing,
     "a pipe": os.mkfifo,
@@ -128,7 +128,7 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
 
 
 def rights_for(kind: str) -> AbstractContextManager[None]:
-    """Return a context in which *kind* is what it says."""
+    """Return a context in which the file is of this *kind*."""
     return as_nobody() if kind == "a file that may not be read" else _as_we_are()
 
 
@@ -139,7 +139,7 @@ def _as_we_are() -> Iterator[None]:
 
 @contextmanager
 def growing(path: Path) -> Iterator[None]:
-    """Have a thread append comments to *path* all the time, up to 64 MiB."""
+    """Append comments to *path* in a thread, up to 64 MiB."""
     done = threading.Event()
 
     def grow() -> None:

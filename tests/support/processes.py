@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: each in a process group of its own, ended by its id."""
+"""Start child processes that never outlive us: each has its own process group, and is ended by its id."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def started(
     cwd: Path | None = None,
     patience: float = 15.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start *argv*, write what it prints to *log*, and end it, with all that it started, when the block is left.
+    """Start *argv* with its output in *log*; at the end of the block, end it and all processes that it started.
 
     Args:
-        patience: How many seconds it has to end by itself when it is asked to; then it is killed.
+        patience: Seconds to wait after asking it to end; then it is killed.
     """
     child = None
     try:
@@ -53,7 +53,7 @@ def started(
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=cwd,
-                # A group of its own: Ctrl-C in the terminal reaches us only, and we end the children in good order.
+                # A separate group, so that Ctrl-C in the terminal reaches only us, and we end the children in order.
                 start_new_session=True,
             )
         yield child
@@ -114,7 +114,7 @@ def _end(child: subprocess.Popen[bytes], patience: float) -> None:
     except subprocess.TimeoutExpired:
         pass
     finally:
-        # The group, not the child: what it started may still be there when it has gone.
+        # End the group, not the child: processes that it started may outlive it.
         _signal_group(child, signal.SIGKILL)
         child.wait()
 
@@ -130,7 +130,7 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Deliver the signals that stop us after the block: nothing is started and then forgotten, or half removed."""
+    """Delay the signals that stop us until the end of the block, so that it is not left half done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The demo's guarded services; what arrives is written to the file that RECORDING names, before the guard sees it."""
+"""The demo's guarded services; every request is recorded in the file RECORDING before the guard sees it."""
 
 from __future__ import annotations
 

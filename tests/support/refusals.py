@@ -1,4 +1,4 @@
-"""Reads the reasons of refusals from a service's log, where an operator would read them."""
+"""Read the reasons of refusals from a service's log, as an operator would."""
 
 from __future__ import annotations
 

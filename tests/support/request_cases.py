@@ -1,6 +1,6 @@
-"""Requests, genuine and not, each with the one answer that every adapter must give.
+"""Genuine and other requests, each with the answer that every adapter must give.
 
-A case says how its request differs from a genuine one. Every application serves any path, trusts
+The name of a case says how its request differs from a genuine one. Every application serves any path, trusts
 `tests.support.forge.KEY` and exempts ``/open``.
 """
 
@@ -23,18 +23,18 @@ SCHEME, TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
 
 
 class RequestCase(NamedTuple):
-    """A request and what must become of it."""
+    """A request and its expected outcome."""
 
     name: str
     headers: Callable[[], Headers]
     reason: Reason | None = None
-    """Why it is refused, or None if it is accepted."""
+    """The reason of its refusal, or None if it is accepted."""
     path: str = PATH
     """The request target, as it goes over the wire."""
     method: str = "POST"
     body: bytes = b"\x00\xff binary"
     audience: str | None = PATH
-    """The audience of the identity that the application sees; None if it must see none."""
+    """The audience of the identity that the application must see; None if it must see none."""
     subject: str | None = None
     differs_on_lambda: bool = False
     """Whether it is refused for its path on Lambda, where events carry the path without decoding."""

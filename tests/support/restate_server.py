@@ -1,4 +1,4 @@
-"""A real Restate server: found or installed, started on loopback in a temporary folder, and stopped again."""
+"""Find or install a real Restate server, start it on loopback in a temporary folder, and stop it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMEDY = "Set RESTATE_SERVER_BIN to a restate-server program if you have one."
 
 
 class ServerUnavailable(Exception):  # noqa: N818 (a state of the machine, not an error of ours)
-    """There is no Restate server to run. The message says what is missing and how to get it."""
+    """No Restate server is available. The message says what is missing and how to get it."""
 
 
 def find_server(report: Callable[[str], None] = print) -> Path:
@@ -35,7 +35,7 @@ def find_server(report: Callable[[str], None] = print) -> Path:
     ``.cache/restate-server`` in this repository by default.
 
     Args:
-        report: Is told what takes long.
+        report: Called with a message before a slow step.
 
     Raises:
         ServerUnavailable: There is none, and it cannot be installed.
@@ -45,7 +45,7 @@ def find_server(report: Callable[[str], None] = print) -> Path:
         return _executable(Path(override), "RESTATE_SERVER_BIN is set to")
     program = _program_path()
     cache = Path(os.environ.get("RESTATE_SERVER_CACHE") or ROOT / ".cache" / "restate-server").absolute()
-    # Another lock is another folder, and a folder with this name is complete: it was renamed when it was.
+    # Each lock has its own folder. A folder with its final name is complete, because it is renamed at the end.
     installed = cache / hashlib.sha256((PINNED / "package-lock.json").read_bytes()).hexdigest()[:16]
     if not installed.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def find_server(report: Callable[[str], None] = print) -> Path:
             try:
                 Path(folder, "package").rename(installed)
             except OSError:
-                # Another process was faster; what it renamed is as good.
+                # Another process was faster; its folder is as good.
                 if not installed.is_dir():
                     raise
     return _executable(installed / program, f"The cache is damaged (remove {installed}): no")
@@ -68,7 +68,7 @@ class RestateServer:
         program: What `find_server` returned.
         identity_key: The PEM file with the private key to sign requests with; None for a server that does not sign.
         env: Further settings, ``RESTATE_SECTION__KEY``.
-        data: Where its data lies and stays, for a server that is started again; a temporary folder by default.
+        data: A folder for its data, for a server that is started again; a temporary folder by default.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class RestateServer:
 
     @property
     def log(self) -> str:
-        """What the server has printed so far."""
+        """The output of the server so far."""
         return self._log.read_text("utf-8", errors="replace")
 
     def register(self, uri: str, *, use_http_11: bool = False) -> httpx.Response:
-        """Have the server discover the services at *uri*; return its answer, whatever the status."""
+        """Register the services at *uri* with the server; return its answer, whatever the status."""
         deployment = {"uri": uri, "use_http_11": use_http_11}
         return self._http.post(f"{self.admin_url}/deployments", json=deployment)
 

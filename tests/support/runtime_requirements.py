@@ -1,4 +1,4 @@
-"""The runtime dependencies with what they need, as requirements/dev.txt locks them."""
+"""The runtime dependencies and their own dependencies, as locked in requirements/dev.txt."""
 
 from __future__ import annotations
 

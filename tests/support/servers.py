@@ -94,7 +94,7 @@ def serve(
     cwd: Path | None = None,
     patience: float = 2.0,
 ) -> Iterator[Server]:
-    """Run *command*, where ``{port}`` stands for the port to listen on, and give the server when it does.
+    """Run *command*, with ``{port}`` replaced by the port, and yield the server when it listens.
 
     It can import from this repository wherever it runs.
 

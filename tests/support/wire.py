@@ -1,6 +1,6 @@
-"""One request over a socket, in pieces: between any two of them the response can be looked at.
+"""Clients that send one request over a socket in pieces, and can read the response between any two of them.
 
-Ordinary clients send all of a request before they show any of its response, and mend what they are given. These do not.
+Ordinary clients send the whole request before they return the response, and correct malformed requests. These do not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Fields = Iterable[tuple[str | bytes, str | bytes]]
 
 
 class Exchange(Protocol):
-    """A request and its response, on a connection of their own."""
+    """A request and its response, on their own connection."""
 
     trailers: list[tuple[str, str]]
 
@@ -89,7 +89,7 @@ class Http1Exchange:
 class Http2Connection:
     """An HTTP/2 connection with prior knowledge (RFC 9113, 3.3), and any number of requests on it.
 
-    Nothing is sent or read by itself: who waits for one response takes in what comes for all.
+    Nothing runs in the background: waiting for one response also reads the frames of all others.
     """
 
     def __init__(self, port: int) -> None:
@@ -133,7 +133,7 @@ class Http2Connection:
         return True
 
     def receive(self) -> None:
-        """Wait for something to come, and hand it to the streams.
+        """Wait for data, and pass it to the streams.
 
         Raises:
             ConnectionError: The server ended the connection.
@@ -196,7 +196,7 @@ class Http2Stream:
             self._connection.flush()
 
     def reset(self) -> None:
-        """Give the request up."""
+        """Cancel the request."""
         self._connection.h2.reset_stream(self._stream_id, h2.errors.ErrorCodes.CANCEL)
         self._connection.flush()
 
@@ -211,7 +211,7 @@ class Http2Stream:
         return self._pieces.pop(0) if self._pieces else b""
 
     def rest(self) -> bytes:
-        """Wait for the end of the response and return what was not read of its body."""
+        """Wait for the end of the response and return the rest of its body."""
         return b"".join(iter(self.read, b""))
 
     def happened(self, event: h2.events.Event) -> None:

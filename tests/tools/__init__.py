@@ -1,1 +1,1 @@
-"""The command line, the probe, the tests' own tools, and what is published."""
+"""Tests of the command line, the probe, the distribution, and our own tools."""

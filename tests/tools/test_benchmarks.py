@@ -1,4 +1,4 @@
-"""The benchmarks run, measure what they say, and their numbers add up. How fast anything was is never judged here."""
+"""The benchmarks run, measure the right thing, and compute correctly. These tests never check speeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `restate-identity`, each time as a process of its own."""
+"""The command `restate-identity`, each time as a separate process."""
 
 from __future__ import annotations
 

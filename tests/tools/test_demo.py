@@ -1,4 +1,4 @@
-"""The demo as a user runs it: a process of its own, judged by what it prints, returns and leaves behind."""
+"""Run the demo as a user does, and check its output, its exit status and what it leaves behind."""
 
 from __future__ import annotations
 

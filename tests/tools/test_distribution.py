@@ -1,4 +1,4 @@
-"""What is uploaded: the wheel and the sdist as this tree builds them, and the wheel in an environment of its own."""
+"""The files to upload: the wheel and the sdist built from this tree, and the wheel in a separate environment."""
 
 from __future__ import annotations
 

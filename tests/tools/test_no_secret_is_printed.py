@@ -1,7 +1,7 @@
-"""A secret in any place where a user can put one: no command prints or logs it, nor a part that could be recognised.
+"""Put a secret in every place where a user can put one: no command may print or log it, or a recognisable part of it.
 
-The commands, options and variables are those that there are: a new one is tried without being named here, unless it is
-required; then `GIVEN` needs a value for it.
+The tests find all commands, options and variables, so they try a new one without being changed, unless it is required;
+then `GIVEN` needs a value for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What importing costs and needs."""
+"""The cost and the needs of importing the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of a public name or signature is meant: it shows in the diff of ``tests/public_api.txt``."""
+"""Every change of a public name or signature shows in the diff of ``tests/public_api.txt``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workflow may do. They cannot be run here, so this is what is known of them before they run."""
+"""Check the workflows without running them, which is not possible here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the installed wheel must do with the runtime dependencies alone.
+"""Check the installed wheel with the runtime dependencies alone.
 
-The interpreter of an environment that has nothing else runs it, so it imports nothing else: it signs with libsodium.
-The folder that it is run from must not hold the sources.
+Run it with the interpreter of an environment that has nothing else installed, in a folder without the sources. It
+imports nothing else, so it signs with libsodium.
 """
 
 from __future__ import annotations

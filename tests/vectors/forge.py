@@ -1,4 +1,4 @@
-"""What the cases are made of: keys from fixed seeds, and tokens signed by OpenSSL, never by the code under test."""
+"""Make the cases from keys with fixed seeds, and tokens signed by OpenSSL, never by the code under test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class KeyPair:
 
 
 class Case(NamedTuple):
-    """One request and what must become of it. Without a reason it must be accepted.
+    """One request and its expected verdict. Without a reason it must be accepted.
 
     Attributes:
         clock: The verdict depends on the exact second, so only a verifier whose clock can be set can run the case.
@@ -68,7 +68,7 @@ def with_token(token: str, scheme: str = "v1") -> Headers:
 
 
 class Forge:
-    """Makes tokens as the server does at the second *now*, or different from that in one thing."""
+    """Makes tokens as the server does at the second *now*, or with one difference."""
 
     def __init__(self, now: int) -> None:
         self.now = now

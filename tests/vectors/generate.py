@@ -1,7 +1,7 @@
 """Write the files of the suite: ``python -m tests.vectors.generate``. The same bytes every time, on every machine.
 
 ``--now`` and ``--into DIRECTORY`` write the same cases with tokens for the present, for verifiers whose clock cannot be
-set. The recorded requests are left out there: nobody can sign them again.
+set. They leave out the recorded requests, which nobody can sign again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What servers, frameworks, proxies and clients do to a path, in four languages."""
+"""Path normalisers of servers, frameworks, proxies and clients, in four languages."""

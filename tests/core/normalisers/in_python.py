@@ -1,4 +1,4 @@
-"""The normalisers of Python: each takes a path and returns what it makes of it, or raises what it refuses."""
+"""The normalisers of Python: each takes a path, and returns its result or raises an error."""
 
 from __future__ import annotations
 

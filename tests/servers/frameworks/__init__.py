@@ -1,5 +1,5 @@
 """Real applications of many frameworks behind the guard, and the path fuzzer that attacks them.
 
-Each has the same routes, by the framework's own routing, and each handler says which one it is: so the tests know which
-one really ran, whatever path was sent.
+Each application has the same routes, by the framework's own routing. A handler's response names the handler, so the
+tests know which one ran.
 """

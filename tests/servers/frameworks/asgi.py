@@ -1,4 +1,4 @@
-"""The ASGI frameworks, each guarded with each exemption; a header of the request names the one that is asked."""
+"""The ASGI frameworks, each guarded with each exemption; a request header selects the application."""
 
 from __future__ import annotations
 

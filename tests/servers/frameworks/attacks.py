@@ -1,7 +1,7 @@
-"""Request targets that have one path checked and another one run, and who sends them with what.
+"""Request targets that try to have one path verified and another one run, with the tokens that attackers may have.
 
-Those that are known, and those that a `Mutator` draws. A *victim* is the handler that an attacker wants to run, a
-*bait* the path that he may call.
+There are known attacks, and attacks drawn by a `Mutator`. A *victim* is the handler that the attacker wants to run; a
+*bait* is a path that the attacker may call.
 """
 
 from __future__ import annotations

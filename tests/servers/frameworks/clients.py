@@ -1,4 +1,4 @@
-"""Clients that send a request target as the bytes that it is, one request after the other over a kept connection."""
+"""Clients that send request targets as raw bytes, one request after the other over one connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends attacks to one application behind one server, and judges by what the handlers say which of them ran."""
+"""Send attacks to one application behind one server; the handlers' responses show which handler ran."""
 
 from __future__ import annotations
 

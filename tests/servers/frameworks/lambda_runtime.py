@@ -1,7 +1,7 @@
 """The applications as Lambda handlers. ``python -m tests.servers.frameworks.lambda_runtime PORT`` reads JSON events.
 
-Each is guarded twice: ``outside``, where the guard judges the event, and ``inside``, where the adapter of another
-project has made a request of it.
+Each is guarded twice: ``outside``, where the guard verifies the event, and ``inside``, after an adapter of another
+project has turned the event into a request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One lifespan for several ASGI applications: some frameworks serve nothing before they were told that it began."""
+"""One lifespan for several ASGI applications, because some frameworks serve nothing before their start-up event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all applications here have in common: the routes, the guards in front of them, and what a handler says."""
+"""The routes of all applications here, the guards in front of them, and the response of a handler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WSGI frameworks, each guarded with each exemption; a header of the request names the one that is asked."""
+"""The WSGI frameworks, each guarded with each exemption; a request header selects the application."""
 
 from __future__ import annotations
 

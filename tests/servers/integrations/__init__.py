@@ -1,1 +1,1 @@
-"""The files in ``integrations/``, run as a user would run them. Nothing here has a copy of them."""
+"""Run the files in ``integrations/`` themselves, as a user would."""

@@ -1,4 +1,4 @@
-"""What the tests of the integrations share."""
+"""Fixtures of the tests of the integrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AWS Lambda as far as Restate's client uses it: the function of ``integrations/aws_lambda``, behind the Invoke API.
+"""The part of AWS Lambda that Restate's client uses: the function of ``integrations/aws_lambda`` behind the Invoke API.
 
 Run as ``python -m tests.servers.integrations.lambda_service PORT IDENTITY_KEY``. Folder, handler and environment are
 read from the template; the handler is loaded as the Lambda runtime does, by its name, with the environment in place.

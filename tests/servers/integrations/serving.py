@@ -1,4 +1,4 @@
-"""Start what is in ``integrations/`` and call it: as Restate would, and as an attacker would."""
+"""Start the services of ``integrations/``, and call them as Restate and as an attacker would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every folder in ``integrations/`` has."""
+"""Every folder in ``integrations/`` has the same basic files."""
 
 from __future__ import annotations
 

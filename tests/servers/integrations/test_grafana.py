@@ -1,4 +1,4 @@
-"""``integrations/grafana``: the metrics are served, and dashboard and alert rules ask for what is there."""
+"""``integrations/grafana``: the metrics are served, and dashboard and alert rules use only existing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``integrations/kubernetes``: what the manifests say is what this library reads, and what they start, starts."""
+"""``integrations/kubernetes``: this library understands the manifests, and the commands in them start."""
 
 from __future__ import annotations
 

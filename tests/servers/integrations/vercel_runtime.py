@@ -1,4 +1,4 @@
-"""What Vercel's Python runtime does with a file, as far as the file can tell. Run in the project's folder, with a port.
+"""Load and serve a file as Vercel's Python runtime does. Run it in the project's folder, with a port.
 
 It imports the file by its path; takes the variable ``app``; and serves it as ASGI if it is, or has in ``__call__``, a
 coroutine function of three parameters. With two parameters it would serve it as WSGI.

@@ -1,1 +1,1 @@
-"""The applications that the tests serve, each behind one adapter: all answer any path with the identity they see."""
+"""Applications for the tests, each behind one adapter. They answer any path with the identity that they see."""

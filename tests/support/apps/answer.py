@@ -1,4 +1,4 @@
-"""What every application here answers, and how it logs."""
+"""The answer and the log of every application here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from restate_identity import Identity, current_identity
 KEYS = [os.environ["IDENTITY_KEY"]]
 EXEMPT = ["/open"]
 
-# One line for each refusal, which the tests read; no more than one process writes to the stream of a line.
+# One line for each refusal, for the tests to read; each stream has only one process that writes to it.
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
 
 
 def answer(given: Identity | None) -> bytes:
-    """Return the identity as the adapter *given* it, and whether `current_identity()` agrees."""
+    """Return the identity *given* by the adapter, and whether `current_identity()` agrees."""
     return json.dumps(
         {
             "app": "ran",

@@ -1,4 +1,4 @@
-"""A guarded Flask application whose views say which one they are."""
+"""A guarded Flask application whose views return their names."""
 
 from __future__ import annotations
 

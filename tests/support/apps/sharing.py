@@ -1,4 +1,4 @@
-"""One service behind three guards, for requests that share a connection: each answers with what it was sent.
+"""One service behind three guards, for requests that share a connection; each answers with the body that it received.
 
 ``middleware`` is the SDK's application behind the ASGI middleware, ``sdk`` the same behind the SDK's own verifier, and
 ``dependency`` a FastAPI application.

@@ -1,4 +1,4 @@
-"""The endpoints that the probe is tried on: of this library, of the SDKs, and one that is open to all."""
+"""The endpoints for tests of the probe: one with this library, those of the SDKs, and one that is open to all."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Independent judges of the same requests: where verifiers agree, where they must, and where they are known not to."""
+"""Compare independent verifiers on the same requests: where they agree, where they must, and known differences."""

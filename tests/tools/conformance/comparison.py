@@ -1,8 +1,8 @@
-"""The judges' verdicts side by side, and what contradicts the invariants.
+"""Compare the judges' verdicts, and find violations of the invariants.
 
-1. What this project accepts, the SDKs accept, but for the differences listed as `REFUSED_THERE`.
-2. What the SDKs accept and this project refuses is listed as `REFUSED_HERE`, with the reason that it is refused for.
-3. What a real server signed is accepted by every judge that can be told the time.
+1. The SDKs accept every request that this project accepts, except for the differences in `REFUSED_THERE`.
+2. Every request that the SDKs accept and this project refuses is covered by `REFUSED_HERE`, with its reason.
+3. Every judge whose clock can be set accepts the requests that a real server signed.
 """
 
 from __future__ import annotations

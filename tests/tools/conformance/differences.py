@@ -1,6 +1,6 @@
-"""Where this project and the official SDKs are known to differ. Whatever is not in these two lists is a surprise.
+"""The known differences between this project and the official SDKs. Any other difference is a surprise.
 
-Each difference is recognised in the request itself, read as laxly as can be, and not by what a verifier says of it.
+Each difference is recognised in the request itself, read as laxly as possible, and not from a verifier's verdict.
 """
 
 from __future__ import annotations

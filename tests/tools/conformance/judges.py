@@ -1,4 +1,4 @@
-"""The verifiers that judge, each behind the same question: would you accept this request?"""
+"""The verifiers to compare, behind one interface: would you accept this request?"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Requests that are genuine but for one or a few changes, drawn from a seed: the same seed gives the same requests.
+"""Draw genuine requests with one or a few changes from a seed: the same seed gives the same requests.
 
-Changes are made where a parser looks: in the characters, in the decoded bytes, in the JSON, in its members, in the
-headers. Where the change would only break the signature, it is signed again as well, so that the parser gets to see it.
+The changes affect characters, decoded bytes, JSON, its members, and headers. If a change would only break the
+signature, there is also a variant that is signed again, so that the parser sees the change.
 """
 
 from __future__ import annotations

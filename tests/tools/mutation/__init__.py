@@ -1,1 +1,1 @@
-"""Would a test notice if the core were wrong? It is made wrong in every small way, one at a time, and tested."""
+"""Make the package wrong in one small way at a time, and check that a test notices."""

@@ -1,6 +1,6 @@
-"""Which tests are responsible for which module: those that have to notice that it is wrong.
+"""The tests that are responsible for each module, and must notice a mutant of it.
 
-The slow ones with real servers are left out where faster ones exist: a module's own tests are to say what it does.
+Slow tests with real servers are left out if faster ones exist, because a module's own tests should specify it.
 """
 
 from __future__ import annotations

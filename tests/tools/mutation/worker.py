@@ -1,7 +1,7 @@
-"""Tries mutants one after the other, in a copy of the project that holds nothing else.
+"""Try mutants one after the other, in a copy of the project.
 
-Each trial is a process of its own, forked from one that has loaded what the tests need from elsewhere. It finds the
-mutant in the place of the module, and so do the processes that the tests start.
+Each trial is a process forked from one that has loaded the tests' dependencies. The mutant replaces the module's file,
+so the trial and the processes that its tests start all import the mutant.
 """
 
 from __future__ import annotations

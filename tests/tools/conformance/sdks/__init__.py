@@ -1,1 +1,1 @@
-"""The smallest service of each official SDK, as users run it, and every vector sent to it over HTTP."""
+"""Run a minimal service of each official SDK, as users do, and send it every vector over HTTP."""

@@ -1,1 +1,1 @@
-"""Our tunnel and the official SDK's, ``restate.connect``, against the same fake cloud: what does each of them lose?"""
+"""Run our tunnel and the SDK's, ``restate.connect``, against the same fake cloud, and count the requests they lose."""

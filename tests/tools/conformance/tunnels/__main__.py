@@ -1,4 +1,4 @@
-"""The part of ``make conformance`` that is about tunnels: prints the table, and fails when ours loses anything."""
+"""The tunnel part of ``make conformance``: print the table, and fail if our tunnel loses a request."""
 
 from __future__ import annotations
 

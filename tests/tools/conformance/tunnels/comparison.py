@@ -1,4 +1,4 @@
-"""The engines' outcomes side by side."""
+"""Compare the outcomes of the engines."""
 
 from __future__ import annotations
 

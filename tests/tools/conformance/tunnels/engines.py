@@ -1,4 +1,4 @@
-"""The two tunnels, each as a process of its own that serves `tests.tunnel.echoing.echo`."""
+"""Start the two tunnels, each as a process that serves `tests.tunnel.echoing.echo`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What may happen to a tunnel. Each scenario starts an engine, and counts the requests and those that were lost.
+"""The scenarios for a tunnel. Each starts an engine, and counts the requests and the lost ones.
 
-A request is lost when it was sent over a connection that was there, or found none, and nobody served it. Where nothing
-must be served, a request is lost, in the sense of the table, when it was let in.
+A request is lost if nobody served it, whether it was sent over an open connection or found none. In scenarios where all
+requests must be refused, a request that was let in counts as lost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Our tunnel, until SIGTERM, with shorter times; and with a name server of the test's, if there is one."""
+"""Run our tunnel until SIGTERM, with shorter times, and with the test's name server if there is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDK's tunnel, until SIGTERM: its `connect` as it is, but for the servers, which it takes from no variable."""
+"""Run the SDK's unchanged `connect` until SIGTERM, with our servers, which it cannot take from a variable."""
 
 from __future__ import annotations
 
