@@ -1,4 +1,4 @@
-"""Ends with status 0 if the service answers its health check, which is open to anybody."""
+"""Exit with status 0 if the service answers its health check, which is open to anybody."""
 
 import os
 import urllib.request

@@ -1,4 +1,4 @@
-"""A Flask application, guarded as a whole. Flask needs no module of its own: its WSGI application is wrapped."""
+"""A Flask application, guarded as a whole: the WSGI middleware wraps its WSGI application."""
 
 import logging
 import os

@@ -1,5 +1,5 @@
 bind = "0.0.0.0:8000"
-# About one for each core, each with threads that wait for the network.
+# About one worker for each core, each with threads that wait for the network.
 workers = 2
 worker_class = "gthread"
 threads = 4

@@ -24,5 +24,5 @@ app = RequestIdentityMiddleware(
     Starlette(routes=[Route("/invoke/Greeter/greet", greet)]), observer=PrometheusObserver()
 )
 
-# Not a path of the application: what is exempt there is open to anybody who reaches the service.
+# Use a separate port: an exempt path of the application would be open to anybody who reaches the service.
 start_http_server(int(os.environ.get("METRICS_PORT", "9464")), os.environ.get("METRICS_HOST", "127.0.0.1"))

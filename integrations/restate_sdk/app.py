@@ -37,5 +37,5 @@ async def run(ctx: restate.WorkflowContext, email: str) -> str:
     return f"{email} is user {ctx.key()}"
 
 
-# A missing variable stops the service at start-up: it never runs unguarded by accident.
+# Without the variable the service does not start, so it never runs unguarded by accident.
 app = restate_app([greeter, counter, signup], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])

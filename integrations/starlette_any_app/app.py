@@ -42,6 +42,6 @@ site = Starlette(
         Route("/alive", alive),
     ],
 )
-# Around the application, and not in its list of middleware, which Starlette builds at the first request only: here, a
-# wrong key ends the process at its start.
+# Wrap the application, so that a wrong key ends the process at its start. Starlette builds its list of middleware only
+# at the first request.
 app = RequestIdentityMiddleware(site, identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]], exempt_paths=["/alive"])

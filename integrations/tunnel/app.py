@@ -20,9 +20,9 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-# What it serves is verified by the tunnel.
+# The tunnel verifies every request.
 app = restate.app([greeter])
 
 if __name__ == "__main__":
-    servers = os.environ.get("TUNNEL_SERVERS")  # to try it against something else than Restate Cloud
+    servers = os.environ.get("TUNNEL_SERVERS")  # to try it without Restate Cloud
     asyncio.run(serve_tunnel(app, servers=servers.split() if servers else None, health_port=int(os.environ["PORT"])))

@@ -10,7 +10,7 @@ INSTALLED_APPS = [
     "restate_identity.django",
 ]
 MIDDLEWARE = [
-    # The first, so that nothing else runs for a request that is refused.
+    # Put it first, so that nothing else runs for a refused request.
     "restate_identity.django.RequestIdentityMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -19,8 +19,8 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-# Vercel may run on AWS Lambda underneath, but it calls an ASGI application. With this variable in sight the SDK would
-# make a Lambda handler instead.
+# Vercel calls an ASGI application, even if it runs on AWS Lambda underneath. With this variable set, the SDK would make
+# a Lambda handler instead.
 os.environ.pop("AWS_LAMBDA_FUNCTION_NAME", None)
 
 app = restate_app([greeter], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])
