@@ -56,7 +56,7 @@ def signed_request(path: str = PATH, **more: Any) -> Scope:
 
 
 class Recorder:
-    """An application that keeps what it is called with."""
+    """An application that records the arguments of its calls."""
 
     def __init__(self, reply: Iterable[Message] = ()) -> None:
         self.calls: list[tuple[Scope, Receive, Send]] = []
@@ -245,7 +245,7 @@ def part(body: bytes, *, more_body: bool = True) -> Message:
 
 
 def refused_over_http2(*messages: Message | Exception, **more: Any) -> tuple[list[Message], int]:
-    """Return what is sent while the server has these *messages*, and how many of them are not asked for."""
+    """Return the sent messages, and the number of the server's *messages* that were not received."""
     left = list(messages)
 
     async def receive() -> Message:
@@ -663,7 +663,7 @@ def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
 
 
 def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:
-    # As the garbage collector, or a loop that shuts down, closes what nobody awaits any more.
+    # As the garbage collector or a closing event loop does with abandoned coroutines.
     class Forever:
         def __await__(self) -> Generator[None, None, None]:
             yield

@@ -215,7 +215,7 @@ UNKNOWN_EVENTS = {
     "no version": without(http_api(PATH, HEADERS), "version"),
     "a version to come": {**http_api(PATH, HEADERS), "version": "3.0"},
     "a request context that is no object": {**restate(PATH, HEADERS), "requestContext": "elb"},
-    # The handler might route on the one that is not judged.
+    # The handler might route on the path that was not verified.
     "two paths, in format 2.0": {**http_api(PATH, HEADERS), "path": "/invoke/Admin/delete", "httpMethod": "POST"},
     "two paths, from Restate": {**restate("/invoke/Admin/delete", HEADERS), "rawPath": PATH},
     "two paths, from Restate, the other way round": {**restate(PATH, HEADERS), "rawPath": "/invoke/Admin/delete"},

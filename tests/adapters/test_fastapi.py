@@ -382,7 +382,7 @@ def test_middleware_of_the_application_passes_the_401_on_before_the_body_ends(ap
     assert before >= 1
 
 
-# What it does not guard
+# Paths that it does not guard
 
 
 def test_of_a_whole_application_it_guards_the_routes_of_fastapi_alone_and_the_middleware_guards_everything() -> None:

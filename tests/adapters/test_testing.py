@@ -32,7 +32,7 @@ ONE, TWO = "/invoke/Greeter/one", "/invoke/Greeter/two"
 
 @pytest.fixture
 def app(restate_identity_keys: list[str]) -> FastAPI:
-    """A guarded application that answers with what was signed."""
+    """A guarded application that answers with the signed values."""
     site = FastAPI()
     site.add_middleware(RequestIdentityMiddleware, identity_keys=restate_identity_keys)
 

@@ -62,7 +62,7 @@ def as_utf8(path: str) -> str:
 
 
 class Call:
-    """What a server sees when it calls *app* and closes the response: status, headers and body."""
+    """The response as a server sees it when it calls *app* and closes the response: status, headers and body."""
 
     def __init__(self, app: WSGIApplication, environ: WSGIEnvironment) -> None:
         self.written: list[bytes] = []

@@ -356,7 +356,7 @@ def test_no_part_of_a_token_is_logged(
         assert part[:20] not in line
 
 
-# --- what a refused caller is told
+# --- the answer to a refused caller
 
 
 def test_a_refused_caller_is_told_nothing_but_that_it_is_refused() -> None:

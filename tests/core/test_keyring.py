@@ -190,7 +190,7 @@ def test_a_file_that_the_environment_names_is_read_again(path: Path, monkeypatch
     assert not accepts(verifier, OLD)
 
 
-# --- what a file may hold
+# --- the content of a file
 
 
 def manifest(signer: RequestSigner = OLD, **changes: Any) -> dict[str, Any]:
@@ -644,7 +644,7 @@ def test_new_keys_are_in_force_as_soon_as_there_are_descriptors_again(
             clock.now += 10
             assert accepts(verifier, OLD)
 
-    # The file is what it was all the time.
+    # The file has not changed.
     clock.now += 10
 
     assert (accepts(verifier, OLD), accepts(verifier, NEW)) == (False, True)

@@ -22,7 +22,7 @@ from tests.support.forge import FOREIGN_KEY, KEY, PATH, claims, compact_json, he
 
 # The SDK's verifier has no clock to set.
 NOW = int(time.time())
-# However long the other tests take: what is not yet valid must not become so before it is judged.
+# Far enough in the future that the token does not become valid while slow tests run.
 DAY = 24 * 60 * 60
 NAMES = ("x-restate-signature-scheme", "x-restate-jwt-v1")
 

@@ -61,7 +61,7 @@ languages = pytest.mark.parametrize("language", ["python", *COMMANDS])
 
 @cache
 def results(language: str) -> tuple[dict[str, list[str | None]], dict[str, list[str | None]]]:
-    """Return what the readers and the writers of a language make of the examples."""
+    """Return the results of a language's readers and writers for the examples."""
     if language == "python":
         return of_python(READERS, EXAMPLES), of_python(WRITERS, EXAMPLES)
     if shutil.which(language) is None:

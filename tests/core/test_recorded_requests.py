@@ -1,4 +1,4 @@
-"""What a real Restate server signed is accepted, and nothing that differs from it."""
+"""Requests that a real Restate server signed are accepted, and changed ones are refused."""
 
 from __future__ import annotations
 

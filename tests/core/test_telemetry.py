@@ -37,7 +37,7 @@ KEYS = [str(SIGNER.public_key)]
 
 
 class Notes:
-    """An observer that remembers what it was told."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.accepted_requests: list[tuple[Identity, str, float]] = []

@@ -68,7 +68,7 @@ class Endpoint:
         return self.exchange_type(self.server.port, method, target, fields, body)
 
     def events(self, path: str) -> list[str]:
-        """Return what the app noted about *path*."""
+        """Return the app's notes about *path*."""
         noted: list[str] = self.client.get("/events").json()
         return [event for event in noted if event.endswith(f" {path}")]
 

@@ -109,7 +109,7 @@ def with_another_signature(token: str) -> str:
 
 
 def without_the_end_of_the_signature(token: str) -> str:
-    # What is left of it is base64url of whole bytes.
+    # The rest is base64url of whole bytes.
     return token[:-2]
 
 
@@ -202,7 +202,7 @@ TROUBLES = {
     ),
     "a token for one handler is sent to another": Trouble(to="/invoke/Greeter/fire"),
 }
-# These take more than one request, or a Restate server, and have tests of their own below.
+# These take more than one request, or a Restate server, and have separate tests below.
 DOES_NOT_SIGN = "the Restate server has no request identity key, so it does not sign"
 SPEAKS_HTTP_2 = (
     "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server that knows only "
@@ -225,7 +225,7 @@ STORIES = {
 
 
 class Service:
-    """A guarded application on uvicorn, in a thread of its own; each test configures its guard."""
+    """A guarded application on uvicorn in a thread; each test configures its guard."""
 
     def __init__(self) -> None:
         self.guard: Any = None
@@ -253,7 +253,7 @@ class Service:
 
 
 class ProxyServer:
-    """An HTTP proxy that changes what passes, and answers with what the service answers."""
+    """An HTTP proxy that changes requests, and passes the service's answers on."""
 
     def __init__(self, service: Service) -> None:
         self.change: Proxy = as_it_came
@@ -318,7 +318,7 @@ def proxy(service: Service) -> Iterator[ProxyServer]:
 
 
 class Bench:
-    """The service behind the proxy, and what it logs."""
+    """The service behind the proxy, and its log."""
 
     def __init__(self, service: Service, proxy: ProxyServer, caplog: pytest.LogCaptureFixture) -> None:
         self.service = service

@@ -79,7 +79,7 @@ def test_no_handler_runs_whose_own_path_was_not_signed_and_is_not_exempt(
     # And none ran unseen, with a response that did not say so or did not come.
     unseen = target.handlers_that_ran() - ran_before - tally.ran
     assert unseen <= target.retried() - retried_before
-    # What the server refuses itself shows nothing. A dependency judges only what has a route.
+    # Requests that the server refuses itself show nothing. A dependency sees only requests that have a route.
     assert tally.statuses[401] + tally.statuses[404] > tally.sent / 4
 
 

@@ -33,7 +33,7 @@ HTTP2: dict[str, Callable[..., tuple[str, ...]]] = {
     "granian": granian,
 }
 OURS = [(server, guard) for server in HTTP2 for guard in ("middleware", "dependency")]
-# Behind granian the SDK's 401 waits for the end of the body, since it sends no part of its own before.
+# Behind granian the SDK's 401 waits for the end of the request's body, because the SDK sends no body of its own first.
 TWIN = ("hypercorn", "sdk")
 
 

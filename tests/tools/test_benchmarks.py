@@ -25,7 +25,7 @@ from tests.support import ROOT
 from tests.support.base64url import from_base64url
 
 ROUNDS = 2
-# All but those that start servers, which have tests of their own.
+# All workloads except those that start servers, which have separate tests.
 WORKLOADS = [
     *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
     *("recorded", "objects", "cache", "threads", "imports", "memory"),

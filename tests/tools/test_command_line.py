@@ -37,7 +37,7 @@ SIGNER = RequestSigner.generate()
 KEY = str(SIGNER.public_key)
 STRANGER = RequestSigner.generate()
 PUBLIC_PEM = b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % base64.b64encode(SIGNER.public_key.raw)
-# What is signed on import outlives a slow run of the tests.
+# Tokens signed on import must outlive a slow run of the tests.
 LASTING = SIGNER.token(PATH, leeway=86400)
 ALL = ["keygen", "public-key", "inspect", "verify", "sign"]
 
@@ -66,7 +66,7 @@ def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProces
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line with which a command says that it could not do what was asked."""
+    """Return the single line of a command's error."""
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("restate-identity")

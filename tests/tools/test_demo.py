@@ -147,7 +147,7 @@ def test_a_child_that_ignores_the_request_to_end_is_ended(tmp_path: Path) -> Non
         while not accepts_connections(port):
             assert child.poll() is None
 
-    give_up_at = time.monotonic() + 30  # the kernel takes its time to close what a killed process had open
+    give_up_at = time.monotonic() + 30  # the kernel may take a while to close the files of a killed process
     while accepts_connections(port):
         assert time.monotonic() < give_up_at
 

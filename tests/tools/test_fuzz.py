@@ -21,7 +21,7 @@ def fuzz(folder: Path, target: str, seconds: float, *options: str) -> subprocess
 
 
 def test_every_target_has_its_turn() -> None:
-    # In a process of its own, for the targets change how refusals are logged.
+    # In a separate process, because the targets change how refusals are logged.
     print_them = "from fuzz.targets import TARGETS; print(*TARGETS)"
     printed = subprocess.check_output([sys.executable, "-c", print_them], cwd=ROOT, text=True)
     assert printed.split() == list(NAMES)

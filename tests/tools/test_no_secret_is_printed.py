@@ -60,7 +60,7 @@ VARIABLES = sorted(READ | set(keyring.VARIABLES))
 
 
 class Secret(NamedTuple):
-    """What is passed, and what of it must not be seen."""
+    """A text to pass, and the part of it that must not appear."""
 
     text: str
     hidden: str
@@ -93,7 +93,7 @@ SECRETS = {
     "a URL with a token for a user": Secret(f"https://{PASSWORD}@127.0.0.1:1/", PASSWORD),
     "a URL with a password for a port": Secret(f"http://admin:{PASSWORD}", PASSWORD),
 }
-# What has no mark is taken for a name, where it is valid as one: it is random, as the names of pods are.
+# A random text without a mark counts as a name where it is a valid name, because names of pods are random too.
 ANY_TEXT = ("the body of a PEM", "a seed", "a seed in hex")
 TAKEN_FOR_NAMES = {
     ("--services", "a seed in hex"),
@@ -159,7 +159,7 @@ def cloud() -> Iterator[str]:
 
 
 class StopAfterTheFirstFailure(logging.Handler):
-    """Ends a tunnel that would dial for ever: no connection can be made with what it was given."""
+    """Ends a tunnel that would dial for ever, because its settings allow no connection."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "ended: " in (message := record.getMessage()) and "unauthorized" not in message:
@@ -168,7 +168,7 @@ class StopAfterTheFirstFailure(logging.Handler):
 
 @pytest.fixture
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, cloud: str) -> Mapping[str, str]:
-    """Make what the commands need, and return a right value for each parameter that is required or changes much."""
+    """Make the files that the commands need, and return a valid value for each important or required parameter."""
     signer = RequestSigner.generate()
     monkeypatch.chdir(tmp_path)
     for variable in [name for name in os.environ if name.startswith("RESTATE_")]:

@@ -33,7 +33,7 @@ KEY = PublicKey(bytes(SIGNING_KEY.verify_key))
 
 
 def signed_headers(signing_key: SigningKey) -> dict[str, str]:
-    """Sign `PATH` in the name of `KEY`, whoever's *signing_key* it is."""
+    """Sign `PATH` in the name of `KEY`, with any *signing_key*."""
     now = int(time.time())
     header = {"typ": "JWT", "alg": "EdDSA", "kid": str(KEY)}
     claims = {"aud": PATH, "exp": now + 60, "iat": now, "nbf": now - 60}
@@ -113,7 +113,7 @@ def admitted(status: int) -> bool:
     return status == 200
 
 
-# Not imported by users: the command says itself what it misses, and pytest loads its plugin.
+# Users do not import these: the command itself says what is missing, and pytest loads its plugin.
 IMPORTED_BY_OTHERS = ("restate_identity.__main__", "restate_identity.cli", "restate_identity.pytest_plugin")
 
 GUARDS: tuple[Callable[[dict[str, str]], bool], ...] = (the_core, asgi, wsgi, aws_lambda)

@@ -168,7 +168,7 @@ def _add_handler(service: restate.Service, name: str, path: str) -> None:
 
 
 class _OnlyTheEnd:
-    """What the attacks must get past: the signed part of the path is right, so the rest does not matter."""
+    """A weak guard for the attacks to pass: it checks only the signed part of the path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

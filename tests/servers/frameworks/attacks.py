@@ -102,7 +102,7 @@ def _victims(access: Access) -> list[str]:
     return [path for path in PATHS if not access.permits(path)]
 
 
-# What ran without right before paths were judged as a whole; and what was tried beside it.
+# Attacks that worked before whole paths were checked, and similar ones.
 _BEFORE_A_BAIT = (
     b"/invoke/B/secret#",
     b"x:/invoke/B/secret%23",
@@ -146,7 +146,7 @@ _SPELLED_OTHERWISE = (
 
 
 def known() -> list[Attack]:
-    """Return the attacks that are known by name, from everybody who may try them."""
+    """Return the known attacks, with every token that an attacker may have."""
     attacks: dict[Attack, None] = {}
     for access in ACCESSES[:4]:
         bait = _bait(access)

@@ -18,7 +18,7 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class Reply(NamedTuple):
-    """What came back: status 0 if there was no response."""
+    """The response, with status 0 if there was none."""
 
     status: int
     body: bytes

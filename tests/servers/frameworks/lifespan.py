@@ -25,7 +25,7 @@ class Lifespans:
 
 
 async def started(apps: Sequence[ASGIApp]) -> list[Life]:
-    """Start the lifespan of each, and return what can end it."""
+    """Start the lifespan of each, and return the objects that can end it."""
     lives = [Life(app) for app in apps]
     for life in lives:
         await life.step("startup")

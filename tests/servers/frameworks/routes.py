@@ -54,7 +54,7 @@ _SAYS = re.compile(rb"the handler (/[\w/]+) ran")
 
 
 def said(path: str) -> str:
-    """Return what the handler of *path* answers, and count that it ran."""
+    """Return the answer of the handler of *path*, and count that it ran."""
     ran[path] += 1
     return f"the handler {path} ran"
 
@@ -72,7 +72,7 @@ def handler_that_ran(body: bytes) -> str | None:
 
 def own_verifier() -> IdentityVerifier:
     """Return the verifier of a process that serves these applications."""
-    # A flood of refusals is what they are for.
+    # These applications get floods of refusals on purpose.
     logging.getLogger("restate_identity").disabled = True
     return IdentityVerifier([os.environ["IDENTITY_KEY"]])
 

@@ -27,7 +27,7 @@ _UVICORN = ("uvicorn", f"{ASGI}:app", "--port={port}", "--log-level=critical", "
 _GRANIAN = ("granian", "--host=127.0.0.1", "--port={port}", "--log-level=critical", "--no-access-log")
 _OWN = "tests.servers.frameworks.wsgi_servers"
 
-# Where a request line may be long, a server is told so: the guard shall judge it.
+# Raise the servers' limits for request lines, so that the guard sees long ones.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "uvicorn h11": (*_UVICORN, "--http=h11", "--h11-max-incomplete-event-size=200000"),
     "uvicorn httptools": (*_UVICORN, "--http=httptools"),

@@ -30,7 +30,7 @@ def aws_lambda(signer: RequestSigner) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def restate_server(restate_program: Path, identity_pem: Path, aws_lambda: Served) -> Iterator[RestateServer]:
-    """A server of its own for the integrations: its Lambda client calls `aws_lambda`."""
+    """Run a separate server for the integrations, whose Lambda client calls `aws_lambda`."""
     aws = {
         "AWS_ENDPOINT_URL_LAMBDA": aws_lambda.url,
         "AWS_ACCESS_KEY_ID": "test",

@@ -33,7 +33,7 @@ HTTP = httpx.Client(trust_env=False, verify=False, timeout=60, limits=httpx.Limi
 
 @dataclass(frozen=True)
 class Served:
-    """A running integration, and what it prints."""
+    """A running integration, and its output."""
 
     url: str
     log: Path

@@ -22,7 +22,7 @@ RESTATE_CLOUD = "arn:aws:iam::654654156625:root"
 
 
 def invoke(aws_lambda: Served, headers: dict[str, str], argument: str) -> dict[str, Any]:
-    """Invoke the function as anybody may who has ``lambda:InvokeFunction``."""
+    """Invoke the function as anybody with ``lambda:InvokeFunction`` may."""
     event = {
         "path": GREET,
         "httpMethod": "POST",

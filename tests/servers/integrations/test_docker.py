@@ -1,4 +1,4 @@
-"""``integrations/docker``: the Dockerfile, linted, and what it starts, started without Docker."""
+"""``integrations/docker``: lint the Dockerfile, and start its command without Docker."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working directory of the image: only what the Dockerfile copies is there."""
+    """The working directory of the image, with only the files that the Dockerfile copies."""
     folder = tmp_path_factory.mktemp("image")
     for line in instructions("COPY"):
         *sources, target = line.split()

@@ -1,4 +1,4 @@
-"""``make conformance``: every vector and many mutations through all judges, then the tunnels; fails on a surprise.
+"""``make conformance``: give every vector and many mutations to all judges, then run the tunnels; fail on a surprise.
 
 ``python -m tests.tools.conformance.tunnels`` is the tunnels alone.
 """

@@ -22,7 +22,7 @@ BATCH = 2_000
 
 
 class Row(NamedTuple):
-    """One group of requests, as one judge saw it."""
+    """One judge's verdicts on a group of requests."""
 
     group: str
     judge: str
@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
 
 
 def of_vectors(judges: Sequence[Judge]) -> Comparison:
-    """Compare on every vector; all but the recorded ones are signed anew, for the judges that have no clock to set."""
+    """Compare on every vector; all except the recorded ones are signed again, for judges whose clock cannot be set."""
     result = Comparison([], Counter(), [])
     for name, file in {**suite(present()), "recorded": recorded()}.items():
         for judge in judges:
@@ -88,7 +88,7 @@ def _compare(result: Comparison, judge: Judge, request: Request, accepted: bool,
 
 
 def matrix(rows: Sequence[Row]) -> str:
-    """A Markdown table, a line for each group: accepted / judged, by each judge."""
+    """Return a Markdown table with a line for each group: accepted / judged requests of each judge."""
     judges = list(dict.fromkeys(row.judge for row in rows))
     lines = ["| group | " + " | ".join(judges) + " |", "|---|" + "---|" * len(judges)]
     for group, found in itertools.groupby(rows, key=lambda row: row.group):

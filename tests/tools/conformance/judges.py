@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 
 
 class Request(NamedTuple):
-    """What a service receives, and how it is configured."""
+    """A request, and the configuration of the service that receives it."""
 
     keys: tuple[str, ...]
     headers: tuple[tuple[str, str], ...]
@@ -43,7 +43,7 @@ class Judge(NamedTuple):
     """A verifier.
 
     Attributes:
-        has_clock: Whether it can be told the time. Without, it judges at the present, whatever the request says.
+        has_clock: Whether its clock can be set. If not, it judges every request at the present time.
         judge: Returns for each request whether it is accepted.
     """
 
@@ -103,7 +103,7 @@ def _native(keys: tuple[str, ...]) -> Any:
         return None
 
 
-# --- PyJWT with strict options, as somebody would use it who reads Restate's documentation
+# --- PyJWT with strict options, as a reader of Restate's documentation would use it
 
 
 def _pyjwt(request: Request) -> bool:
@@ -188,5 +188,5 @@ PYJWT = Judge(f"PyJWT {jwt.__version__}, strict", has_clock=False, judge=_each(_
 
 
 def present() -> int:
-    """The second for which requests are signed that judges without a clock can judge."""
+    """Return the second for which to sign requests for judges whose clock cannot be set."""
     return int(time.time())

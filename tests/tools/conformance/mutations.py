@@ -57,7 +57,7 @@ class Mutator:
             token = self._random.choice(self._kinds)()
             yield Request(self._keys(), self._headers(token), self._path(), self._now)
 
-    # --- what is around the token: mostly as it should be
+    # --- the request around the token: mostly correct
 
     def _keys(self) -> tuple[str, ...]:
         own, second, foreign = OWN.text, SECOND.text, FOREIGN.text

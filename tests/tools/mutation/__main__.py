@@ -1,6 +1,6 @@
 """``make mutation``: try every mutant of the package; fail when one survives that is not known to be equivalent.
 
-What was killed is remembered in ``build/mutation.jsonl``, so that a run that was stopped goes on where it ended, and
+Killed mutants are recorded in ``build/mutation.jsonl``, so that a run that was stopped continues where it ended, and
 the next run tries only what changed. What survived is tried again each time: there may be a test for it now.
 """
 

@@ -65,7 +65,7 @@ class WordReplacer(Operator):  # type: ignore[misc]  # cosmic-ray has no types
 
 
 class StatementRemover(Operator):  # type: ignore[misc]
-    """Leaves out a call whose result nobody uses: a timer that is cancelled, a line that is logged."""
+    """Removes a call whose result is not used, such as cancelling a timer or logging a line."""
 
     def mutation_positions(self, node: Any) -> Iterator[Any]:
         is_statement = isinstance(node, PythonNode) and getattr(node.parent, "type", "") in ("simple_stmt", "suite")
@@ -123,7 +123,7 @@ def _compiles(code: str) -> bool:
 
 
 def _copy(node: Any) -> Any:
-    """A copy of *node* and of what is below it, but not of the tree around it."""
+    """Return a copy of *node* and its children, but not of the tree around it."""
     parent, node.parent = node.parent, None
     try:
         alone = copy.deepcopy(node)

@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# What is imported here is imported once and shared by all trials; the package under test must not be among it.
+# All trials share the modules imported here; the package under test must not be one of them.
 import base58  # noqa: F401
 import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401
 import hypothesis  # noqa: F401
@@ -94,7 +94,7 @@ def _run(tests: list[str], report: int) -> None:
             os.dup2(null, descriptor)
         warnings.simplefilter("ignore")
         arguments = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={SECONDS_FOR_A_TEST}"]
-        # The worker has imported what pytest would like to rewrite, being also a plugin of its own.
+        # The worker has already imported modules that pytest would rewrite, because it is also a plugin.
         loaded = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
         # One file after the other, since to collect all of them takes longer than most mutants live.
         for name in tests:
@@ -117,7 +117,7 @@ class _FirstFailure:
 
 
 def prepared(copy: Path, root: Path) -> None:
-    """Copy what git knows of *root*, and what is new there, to *copy*."""
+    """Copy the files of *root* that git tracks, and new ones, to *copy*."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,

@@ -46,7 +46,7 @@ async def outcome(scenario: Scenario, engine: Engine) -> Outcome:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table: what was lost of how many requests, and how long it took."""
+    """Return a Markdown table: the lost requests, the total, and the seconds."""
     lines = [
         f"| scenario | lost by {OURS.name} | lost by {SDK.name} | seconds |",
         "|---|---|---|---|",

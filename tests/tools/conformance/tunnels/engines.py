@@ -22,7 +22,7 @@ from tests.tunnel.cloud import Cloud
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import SIGNER
 
-# What is in flight at SIGTERM has so long to finish.
+# The time for requests in flight to finish after SIGTERM.
 GRACE = 1.0
 
 
@@ -73,7 +73,7 @@ async def running(
     told = {"servers": [str(cloud.target) for cloud in clouds], "nameserver": nameserver, "grace": GRACE}
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RESTATE_")},
-        # What the operator sets, and the token.
+        # The operator's variables, and the token.
         "RESTATE_INPROC_TUNNEL_NAME": "greeter",
         "RESTATE_INPROC_ENVIRONMENT_ID": "env_123",
         "RESTATE_INPROC_CLOUD_REGION": "eu",

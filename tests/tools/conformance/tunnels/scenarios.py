@@ -25,12 +25,12 @@ from tests.tunnel.tunnels import SIGNER
 PATH = "/invoke/Greeter/greet"
 # After the end of the grace the process has so long to be gone.
 ALLOWANCE = 5.0
-# A stream takes what there is, for the connection to be what is full.
+# A stream's window is as large as possible, so that the connection's window fills up first.
 WIDE = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**24}
 
 
 class Outcome(NamedTuple):
-    """What came of a scenario.
+    """The outcome of a scenario.
 
     Attributes:
         requests: How many requests there were.
@@ -256,7 +256,7 @@ async def fate(line: Line, exchange: Exchange) -> str | None:
     return None if response.status == 200 or draining else str(response.status)
 
 
-# --- what must not be
+# --- requests that must be refused
 
 
 async def refused_token(engine: Engine) -> Outcome:
@@ -273,7 +273,7 @@ async def refused_token(engine: Engine) -> Outcome:
 
 
 async def unsigned(engine: Engine) -> Outcome:
-    """Send what the environment has not signed."""
+    """Send requests that the environment has not signed."""
     stranger = RequestSigner.generate()
     genuine, token = SIGNER.headers(PATH), "x-restate-jwt-v1"
     head, claims, signature = genuine[token].split(".")
@@ -289,7 +289,7 @@ async def unsigned(engine: Engine) -> Outcome:
 
 
 async def wrong_path(engine: Engine) -> Outcome:
-    """Send what the environment has signed for another path, or where no service is."""
+    """Send requests that the environment signed for another path, or for a path without a service."""
     return await let_in(
         engine,
         [
