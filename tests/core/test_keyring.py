@@ -259,7 +259,7 @@ UNUSABLE: list[tuple[str | bytes, str]] = [
     (json.dumps(manifest(spec="x")), "no spec.signingPublicKey"),
     (json.dumps(manifest(spec={"signingPublicKey": 7})), "spec.signingPublicKey: "),
     ("kind: [\n", "not YAML from line 2 on"),
-    ("---\n" + "[" * 5000, "it is not YAML"),
+    ("---\n" + "[" * 1000, "it is not YAML"),
     ("kind: !!timestamp 2026-99-99\n", "it is not YAML"),
     ("kind: \x01\n", "it is not YAML"),
     (json.dumps(manifest())[:-10], "not JSON from line 1 on"),
