@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 HEALTH_PATH = "/health"
-# Of a request, in bytes and seconds. A probe sends a hundred bytes at once.
+# Of a request, in bytes. A probe sends a hundred.
 _MAX_SIZE = 8 * 1024
-_PATIENCE = 5.0
 
 
 class HealthServer:
@@ -17,11 +16,13 @@ class HealthServer:
     Args:
         is_serving: Whether requests come in.
         port: Where to listen, on all addresses: the kubelet does not ask from within the pod. 0 is any free one.
+        patience: Seconds for a request, and for its answer to be taken.
     """
 
-    def __init__(self, is_serving: Callable[[], bool], port: int) -> None:
+    def __init__(self, is_serving: Callable[[], bool], port: int, *, patience: float = 5.0) -> None:
         self._is_serving = is_serving
         self._port = port
+        self._patience = patience
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
@@ -39,9 +40,9 @@ class HealthServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience)
             writer.write(self._response(head))
-            await asyncio.wait_for(writer.drain(), _PATIENCE)
+            await asyncio.wait_for(writer.drain(), self._patience)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass
         finally:

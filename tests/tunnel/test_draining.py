@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 from dataclasses import replace
 
@@ -435,5 +437,25 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
             await line.ended()
             await until(lambda: app.cancelled == 1)
             assert here.connection.state is ConnectionState.CLOSED
+
+    run(test())
+
+
+def test_nothing_is_left_of_a_connection_that_has_ended() -> None:
+    async def test() -> None:
+        timings = replace(PATIENT, grace=600, drain_grace=600, ping_every=600, handshake=600)
+        async with Cloud() as cloud, dialled(cloud.target, timings=timings) as here:
+            line = await (await cloud.line(0)).accepted()
+            await until(lambda: here.served == 1)
+            await line.drain()
+            line.close()
+            assert (await here.ending()).kind is EndingKind.DRAINED
+            connection = weakref.ref(here.connection)
+            del here.connection, line
+            cloud.lines.clear()
+            # A timer would keep it alive.
+            await asyncio.sleep(0.1)
+            gc.collect()
+            assert connection() is None
 
     run(test())

@@ -96,6 +96,7 @@ def test_a_tunnel_with_another_name_than_ours_is_fatal() -> None:
         [(b"tunnel-status", b"OK")],
         [(b"tunnel-status", b"ok")],
         [(b"tunnel-status", b"unauthorized"), *OK.items()],
+        *([*OK.items(), (name, value)] for name, value in OK.items() if name.startswith(b"tunnel-")),
         *([item for item in OK.items() if item[0] != left_out] for left_out in OK),
     ],
 )
@@ -377,3 +378,21 @@ def test_a_token_that_is_sent_back_in_a_url_is_not_believed(token: str) -> None:
 def test_a_url_with_characters_that_no_url_has_is_in_no_log(odd: str) -> None:
     with pytest.raises(ValueError, match=r"^the tunnel server sent a proxy URL that is none"):
         deployment_url(f"https://tunnel.test:9080/a{odd}")
+
+
+def test_the_text_of_an_unexpected_error_may_have_the_token_in_it_and_is_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise RuntimeError(TOKEN)
+
+    async def test() -> None:
+        with caplog.at_level(logging.DEBUG, logger="restate_identity.tunnel"):
+            async with Cloud() as cloud, dialled(cloud.target) as here:
+                here.on_accepted = fail
+                ending = await here.ending()
+                assert ending.reason.startswith("what the server sent could not be handled (RuntimeError)")
+                assert TOKEN not in ending.reason
+        assert TOKEN not in caplog.text
+
+    run(test())

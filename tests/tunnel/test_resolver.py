@@ -87,3 +87,18 @@ async def test_a_name_server_that_is_gone_is_no_answer() -> None:
         resolver = SrvResolver(RECORD, nameservers=["127.0.0.1"], port=names.port, patience=0.3)
     with pytest.raises(ResolutionError):
         await resolver.resolve()
+
+
+async def test_an_address_of_the_one_kind_is_no_answer_for_the_other() -> None:
+    async with NameServer(a="127.0.0.1") as names:
+        names.serve(("a", 1))
+        names.records["a.test", "AAAA"] = ["::1"]
+        resolver = names.resolver()
+        assert await resolver.resolve() == targets(("127.0.0.1", 1), ("::1", 1))
+        # Only what is not answered stays what it was.
+        names.records["a.test", "A"] = ["127.0.0.2"]
+        names.failing.add(("a.test", "AAAA"))
+        assert await resolver.resolve() == targets(("127.0.0.2", 1), ("::1", 1))
+        names.failing = {("a.test", "A")}
+        names.records["a.test", "AAAA"] = ["::2"]
+        assert await resolver.resolve() == targets(("127.0.0.2", 1), ("::2", 1))

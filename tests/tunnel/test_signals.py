@@ -129,3 +129,14 @@ def test_a_tunnel_can_be_stopped_from_a_signal_handler_or_a_thread_while_nothing
         run(asyncio.wait_for(test(), 20))
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_wakes_a_loop_in_which_nothing_happens() -> None:
+    async def test() -> None:
+        async with Cloud() as cloud:
+            serving = asyncio.ensure_future(serve(cloud))
+            await (await cloud.line(0)).accepted()
+            threading.Timer(0.5, partial(os.kill, os.getpid(), signal.SIGTERM)).start()
+            await serving
+
+    run(asyncio.wait_for(test(), 20))

@@ -424,3 +424,26 @@ async def test_streams_that_wait_for_the_window_of_the_connection_have_their_tur
             goal = 65_535 + turn * 16 * 1024
             await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
         assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4
+
+
+async def test_what_a_server_never_reads_does_not_pile_up() -> None:
+    let_go = asyncio.Event()
+    entered = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        nonlocal entered
+        entered += 1
+        number = entered
+        await let_go.wait()
+        # Headers are under no window. These characters are the longest ones on the wire.
+        headers = [(b"x-%d-%d" % (number, index), b"\x01" * 1000) for index in range(50)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as (here, line):
+        for _ in range(60):
+            line.open(ECHO, end=True)
+        await until(lambda: entered == 60)
+        line.freeze()
+        let_go.set()
+        assert (await here.ending()).reason.startswith("the server does not read what it asks for")

@@ -14,7 +14,9 @@ import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import TunnelError, connect_tunnel
+from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.targets import Target
+from restate_identity.tunnel.tunnel import open_tunnel
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.name_server import RECORD, NameServer
@@ -692,3 +694,81 @@ def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was_asked
             assert (plain.level, named.level) == (logging.INFO, logging.DEBUG)
 
     run(test())
+
+
+class Breaking:
+    """A file of the token that breaks in a way that nobody has thought of, when it is read a second time."""
+
+    def __init__(self) -> None:
+        self._reads = 0
+
+    def read(self) -> str:
+        self._reads += 1
+        if self._reads > 1:
+            raise RuntimeError("nobody has thought of that")
+        return TOKEN
+
+
+def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with Cloud() as cloud:
+            options = tunnel_options(
+                {},
+                tunnel_name="greeter",
+                environment_id="env_123",
+                signing_public_key=SIGNER.public_key,
+                auth_token=TOKEN,
+                worker_id="worker-1",
+                servers=[str(cloud.target)],
+            )
+            async with open_tunnel(echo, replace(options, auth_token=Breaking())) as tunnel:  # type: ignore[arg-type]
+                with pytest.raises(RuntimeError, match="nobody has thought of that"):
+                    await tunnel.wait_closed()
+                assert isinstance(tunnel.error, RuntimeError)
+
+    run(test())
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["lost", "drained"])
+def test_each_connection_that_served_well_starts_the_waits_anew(how: str) -> None:
+    async def test() -> None:
+        # If they went on doubling, the last one would come after more than a minute.
+        timings = replace(SOON, steady=0.05, backoff_first=0.02, backoff_limit=600)
+        async with Cloud() as cloud, opened(cloud, timings=timings):
+            for index in range(12):
+                line = await (await cloud.line(index)).accepted()
+                await asyncio.sleep(0.15)
+                if how == "drained":
+                    await line.drain()
+                else:
+                    line.kill()
+            await cloud.line(12)
+
+    run(test())
+
+
+def test_what_a_request_keeps_in_the_state_of_the_lifespan_is_not_there_for_the_next_one() -> None:
+    seen: list[dict[str, str]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"]["shared"] = "by all"
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        seen.append(dict(scope["state"]))
+        scope["state"]["own"] = "of this request"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def test() -> None:
+        async with Cloud() as cloud, opened(cloud, app=app):
+            line = await (await cloud.line(0)).accepted()
+            for _ in range(2):
+                assert (await call(line)).status == 200
+
+    run(test())
+    assert seen == [{"shared": "by all"}] * 2

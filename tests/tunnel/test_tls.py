@@ -117,3 +117,16 @@ def test_stopping_before_the_dial_dials_nothing() -> None:
             assert cloud.lines == []
 
     run(test())
+
+
+def test_a_dial_that_takes_too_long_is_given_up_and_its_socket_closed() -> None:
+    async def test() -> None:
+        tls = tls_pair()
+        async with Cloud(silent=True) as cloud:
+            target = cloud.target._replace(tls=True)
+            async with dialled(target, tls=tls.tunnel, timings=TunnelTimings(connect=0.3)) as here:
+                ending = await here.ending()
+                assert (ending.kind, ending.reason[:28]) == (EndingKind.RETRY, "no connection within 0.3 s: ")
+                await (await cloud.line(0)).ended()
+
+    run(test())
