@@ -18,6 +18,7 @@ LONGEST_VALUE = 100
 CALLED_OTHERWISE = {
     *("asynccontextmanager", "classmethod", "contextmanager", "dataclass", "overload", "property", "pytest.fixture"),
     *("staticmethod", "contextlib.asynccontextmanager", "contextlib.contextmanager", "dataclasses.dataclass"),
+    "takes",
 }
 
 

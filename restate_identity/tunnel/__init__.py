@@ -10,11 +10,21 @@ except ImportError as _error:
         "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'", name=_error.name
     ) from _error
 
+from restate_identity.tunnel.connect import connect_tunnel
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.serve import serve_tunnel
+from restate_identity.tunnel.settings import ServeSettings, TunnelSettings
 from restate_identity.tunnel.timings import TunnelTimings
-from restate_identity.tunnel.tunnel import Tunnel, connect_tunnel
+from restate_identity.tunnel.tunnel import Tunnel
 
 del _dns, _h2
 
-__all__ = ["Tunnel", "TunnelError", "TunnelTimings", "connect_tunnel", "serve_tunnel"]
+__all__ = [
+    "ServeSettings",
+    "Tunnel",
+    "TunnelError",
+    "TunnelSettings",
+    "TunnelTimings",
+    "connect_tunnel",
+    "serve_tunnel",
+]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
+from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
 from restate_identity.tunnel.token import AuthToken, is_header_safe
 from restate_identity.tunnel.ulids import new_ulid
@@ -58,54 +59,27 @@ class TunnelOptions:
     tls: bool = True
 
 
-def tunnel_options(
-    environ: Mapping[str, str],
-    *,
-    tunnel_name: str | None = None,
-    environment_id: str | None = None,
-    region: str | None = None,
-    signing_public_key: str | PublicKey | None = None,
-    auth_token: str | None = None,
-    auth_token_file: str | os.PathLike[str] | None = None,
-    servers: Iterable[str] | None = None,
-    servers_srv: str | None = None,
-    worker_id: str | None = None,
-    tls: bool = True,
-) -> TunnelOptions:
-    """Return the configuration that the arguments make, completed from *environ*.
-
-    Args:
-        environ: Where to look for what is not given.
-        tunnel_name: Letters, digits, ``.``, ``_`` and ``-``; else ``RESTATE_INPROC_TUNNEL_NAME``.
-        environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
-        region: Of Restate Cloud, such as ``eu``: its servers are ``tunnel.<region>.restate.cloud``; else
-            ``RESTATE_INPROC_CLOUD_REGION``. DNS labels in lower case; or give the servers in one of the next two ways.
-        servers: The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext.
-        servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
-        signing_public_key: ``publickeyv1_…``, or several of them, separated by commas or white space, while the key is
-            rotated; else ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``.
-        auth_token: The API key of the environment; else ``RESTATE_AUTH_TOKEN``.
-        auth_token_file: Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
-            ``RESTATE_INPROC_AUTH_TOKEN_FILE``.
-        worker_id: A name for this process; else ``RESTATE_TUNNEL_WORKER_ID``, else made from ``HOSTNAME``.
-        tls: False for cleartext with the servers of *servers_srv*, as in a test.
+def tunnel_options(environ: Mapping[str, str], settings: TunnelSettings) -> TunnelOptions:
+    """Return the configuration that *settings* make, completed from *environ*.
 
     Raises:
         ValueError: Something is missing, contradictory, or not of its form; names the argument and the variable.
         InvalidKeyError: A signing key cannot be used; a ValueError too.
     """
-    targets, record = _servers(environ, servers, servers_srv, region)
+    targets, record = _servers(environ, settings.servers, settings.servers_srv, settings.region)
+    tls = bool(settings.tls)
     if not tls and (record is None or record.lower().rstrip(".").endswith(".restate.cloud")):
         # Whoever listens on the way would have the auth token.
         raise ValueError("tls=False is for a servers_srv of your own; servers are http://... for cleartext")
+    name, environment_id = settings.tunnel_name, settings.environment_id
     return TunnelOptions(
-        tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, tunnel_name, _tunnel_name_fits, _NAME_FORM),
+        tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, name, _tunnel_name_fits, _NAME_FORM),
         environment_id=_checked(
             environ, "environment_id", ENVIRONMENT_ID_VARIABLE, environment_id, _environment_id_fits, "env_..."
         ),
-        signing_public_keys=_keys(environ, signing_public_key),
-        auth_token=_auth_token(environ, auth_token, auth_token_file),
-        worker_id=_worker_id(environ, worker_id),
+        signing_public_keys=_keys(environ, settings.signing_public_key),
+        auth_token=_auth_token(environ, settings.auth_token, settings.auth_token_file),
+        worker_id=_worker_id(environ, settings.worker_id),
         servers=targets,
         servers_srv=record,
         tls=tls,

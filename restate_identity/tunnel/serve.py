@@ -4,47 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.keys import PublicKey
-from restate_identity.telemetry import Observer
+from restate_identity.tunnel.connect import check_application, tunnel_of
 from restate_identity.tunnel.health import HealthServer
+from restate_identity.tunnel.settings import ServeSettings, takes
 from restate_identity.tunnel.signals import StopSignals
-from restate_identity.tunnel.timings import TunnelTimings
-from restate_identity.tunnel.tunnel import Tunnel, check_application, connect_tunnel
+from restate_identity.tunnel.tunnel import Tunnel
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
-async def serve_tunnel(
-    app: ASGIApp,
-    *,
-    health_port: int | None = None,
-    tunnel_name: str | None = None,
-    environment_id: str | None = None,
-    region: str | None = None,
-    signing_public_key: str | PublicKey | None = None,
-    auth_token: str | None = None,
-    auth_token_file: str | os.PathLike[str] | None = None,
-    servers: Iterable[str] | None = None,
-    servers_srv: str | None = None,
-    worker_id: str | None = None,
-    timings: TunnelTimings | None = None,
-    tls: ssl.SSLContext | bool = True,
-    observer: Observer | None = None,
-) -> None:
+@takes(ServeSettings)
+async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
     """Do what `connect_tunnel` does, until SIGTERM or SIGINT: then return when what is in flight has finished.
 
     A second signal ends it at once. To be called in the main thread.
 
     Args:
         app: Any ASGI application, guarded by itself or not.
-        health_port: Answer ``GET /health`` there, on all addresses: 200 while a connection serves, else 503.
-        tunnel_name: This one, and all that follow it, as for `connect_tunnel`.
+        settings: The fields of `TunnelSettings`, and ``health_port``, as keyword arguments.
 
     Raises:
         ValueError, InvalidKeyError, TypeError: As for `connect_tunnel`.
@@ -75,23 +55,9 @@ async def serve_tunnel(
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    connecting = connect_tunnel(
-        kept,
-        tunnel_name=tunnel_name,
-        environment_id=environment_id,
-        region=region,
-        signing_public_key=signing_public_key,
-        auth_token=auth_token,
-        auth_token_file=auth_token_file,
-        servers=servers,
-        servers_srv=servers_srv,
-        worker_id=worker_id,
-        timings=timings,
-        tls=tls,
-        observer=observer,
-    )
+    connecting = tunnel_of(kept, settings)
     with StopSignals(on_stop) as signals:
-        running = asyncio.ensure_future(_serve_until(stopping, connecting, health_port))
+        running = asyncio.ensure_future(_serve_until(stopping, connecting, settings.health_port))
         try:
             await running
         except asyncio.CancelledError:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import os
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 
 from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
-from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
 from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.lifespan import Lifespan
-from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions, tunnel_options
+from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.supervisor import Supervisor, TargetSource
@@ -233,109 +229,3 @@ class Tunnel:
 
 def _too_early(what: str) -> RuntimeError:
     return RuntimeError(f"{what} comes from the tunnel server: await tunnel.ready() first")
-
-
-def connect_tunnel(
-    app: ASGIApp,
-    *,
-    tunnel_name: str | None = None,
-    environment_id: str | None = None,
-    region: str | None = None,
-    signing_public_key: str | PublicKey | None = None,
-    auth_token: str | None = None,
-    auth_token_file: str | os.PathLike[str] | None = None,
-    servers: Iterable[str] | None = None,
-    servers_srv: str | None = None,
-    worker_id: str | None = None,
-    timings: TunnelTimings | None = None,
-    tls: ssl.SSLContext | bool = True,
-    observer: Observer | None = None,
-) -> AbstractAsyncContextManager[Tunnel]:
-    """Serve *app* to Restate Cloud over connections that this process opens, for the time of an ``async with`` block.
-
-    Every forwarded request is verified before it reaches *app*; what Restate did not sign gets a 401. The application
-    starts up first (ASGI lifespan); nothing is dialled before. At the end of the block new requests are refused, and
-    those in flight finish, for up to ``timings.grace`` seconds.
-
-    Args:
-        app: Any ASGI application, guarded by itself or not.
-        tunnel_name: The name of the deployment: letters, digits, ``.``, ``_`` and ``-``; else
-            ``RESTATE_INPROC_TUNNEL_NAME``.
-        environment_id: ``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``.
-        region: Of Restate Cloud, such as ``eu``; else ``RESTATE_INPROC_CLOUD_REGION``. Not with *servers* or
-            *servers_srv*.
-        signing_public_key: ``publickeyv1_…`` of the environment, or several, separated by commas or white space, while
-            it is rotated; else ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``.
-        auth_token: The API key of the environment; else ``RESTATE_AUTH_TOKEN``.
-        auth_token_file: Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
-            ``RESTATE_INPROC_AUTH_TOKEN_FILE``.
-        servers: The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext.
-        servers_srv: The name of an SRV record with the servers; else ``RESTATE_TUNNEL_SERVERS_SRV``.
-        worker_id: A name for this process in the server's diagnostics; else ``RESTATE_TUNNEL_WORKER_ID``, else made
-            from ``HOSTNAME``.
-        timings: How long things may take, and how much may be in flight, in place of the protocol's defaults.
-        tls: A context with the authorities to trust, in place of the system's; it must verify certificates and host
-            names. False is cleartext, for a test with a *servers_srv* of your own.
-        observer: Is told of every request that is judged, see `restate_identity.telemetry`.
-
-    Raises:
-        ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or not of its form; names
-            the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
-        TunnelError: On entry: the application did not start up.
-    """
-    check_application(app)
-    if timings is not None and not isinstance(timings, TunnelTimings):
-        raise TypeError("timings is a TunnelTimings(...), with the parentheses, or None for the defaults")
-    if isinstance(tls, ssl.SSLContext) and (tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname):
-        raise ValueError("tls must verify: leave its verify_mode at ssl.CERT_REQUIRED and its check_hostname at True")
-    options = tunnel_options(
-        os.environ,
-        tunnel_name=tunnel_name,
-        environment_id=environment_id,
-        region=region,
-        signing_public_key=signing_public_key,
-        auth_token=auth_token,
-        auth_token_file=auth_token_file,
-        servers=servers,
-        servers_srv=servers_srv,
-        worker_id=worker_id,
-        tls=bool(tls),
-    )
-    context = tls if isinstance(tls, ssl.SSLContext) else None
-    return open_tunnel(app, options, timings=timings or TunnelTimings(), tls=context, observer=observer)
-
-
-def check_application(app: object) -> None:
-    """Raise TypeError if *app* cannot be an ASGI application."""
-    if not callable(app):
-        raise TypeError(f"app is an ASGI application, and not a {type(app).__name__}")
-    try:
-        signature = inspect.signature(app)
-    except (TypeError, ValueError):
-        return  # compiled code does not tell
-    try:
-        signature.bind("scope", "receive", "send")
-    except TypeError:
-        raise TypeError(
-            "app does not take (scope, receive, send): pass the ASGI application itself, and not a function or class "
-            "that makes it"
-        ) from None
-
-
-@asynccontextmanager
-async def open_tunnel(
-    app: ASGIApp,
-    options: TunnelOptions,
-    *,
-    timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
-    source: TargetSource | None = None,
-    tls: ssl.SSLContext | None = None,
-    observer: Observer | None = None,
-) -> AsyncIterator[Tunnel]:
-    """Do what `connect_tunnel` does, with a complete configuration; the other arguments are those of `Tunnel`."""
-    tunnel = Tunnel(app, options, timings=timings, source=source, tls=tls, observer=observer)
-    await tunnel.start()
-    try:
-        yield tunnel
-    finally:
-        await tunnel.aclose()

@@ -33,10 +33,11 @@ from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.cli.main import cli, run
 from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
+from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.handshake import Credentials
+from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.token import AuthToken
-from restate_identity.tunnel.tunnel import open_tunnel
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import ONCE
@@ -371,7 +372,9 @@ def test_an_auth_token_that_the_tunnel_server_sends_back_is_not_logged(
         async def echo(line: Line) -> None:
             await ECHOES[where](line, secret.text)
 
-        options = tunnel_options.tunnel_options({**TUNNEL, "RESTATE_AUTH_TOKEN": secret.text}, servers=["http://a:1"])
+        options = tunnel_options.tunnel_options(
+            {**TUNNEL, "RESTATE_AUTH_TOKEN": secret.text}, TunnelSettings(servers=["http://a:1"])
+        )
         async with (
             Cloud(echo) as cloud,
             open_tunnel(never, replace(options, servers=(Target(*cloud.target),)), timings=ONCE),
@@ -391,7 +394,9 @@ async def never(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_no_representation_shows_a_secret(tmp_path: Path) -> None:
     token = SECRETS["an API key"]
-    options = tunnel_options.tunnel_options({**TUNNEL, "RESTATE_AUTH_TOKEN": token.text}, servers=["http://a:1"])
+    options = tunnel_options.tunnel_options(
+        {**TUNNEL, "RESTATE_AUTH_TOKEN": token.text}, TunnelSettings(servers=["http://a:1"])
+    )
     request = httpx.Request("GET", "http://127.0.0.1/discover")
     things: tuple[object, ...] = (
         AuthToken(token.text),

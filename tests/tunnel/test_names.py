@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
-from restate_identity.tunnel.tunnel import open_tunnel
+from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.cloud import PATIENCE, Cloud
 from tests.tunnel.dialling import TOKEN, dialled, echo, run, until
 from tests.tunnel.tunnels import SIGNER, SOON, call
@@ -53,12 +54,14 @@ def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(hanging:
         async with Cloud() as cloud:
             options = tunnel_options(
                 {},
-                tunnel_name="greeter",
-                environment_id="env_123",
-                signing_public_key=SIGNER.public_key,
-                auth_token=TOKEN,
-                worker_id="worker-1",
-                servers=[f"http://{HANGS}:1", str(cloud.target)],
+                TunnelSettings(
+                    tunnel_name="greeter",
+                    environment_id="env_123",
+                    signing_public_key=SIGNER.public_key,
+                    auth_token=TOKEN,
+                    worker_id="worker-1",
+                    servers=[f"http://{HANGS}:1", str(cloud.target)],
+                ),
             )
             async with open_tunnel(echo, options, timings=replace(SOON, connect=0.05)):
                 line = await (await cloud.line(0)).accepted()

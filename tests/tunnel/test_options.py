@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import re
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 
 from restate_identity import InvalidKeyError
 from restate_identity.signing import RequestSigner
-from restate_identity.tunnel import TunnelTimings, connect_tunnel, serve_tunnel
+from restate_identity.tunnel import ServeSettings, TunnelTimings, connect_tunnel, serve_tunnel
 from restate_identity.tunnel.options import TunnelOptions, tunnel_options
+from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target, parse_target
 from restate_identity.tunnel.token import MAX_FILE_SIZE, AuthToken
 from tests.tunnel.dialling import echo
@@ -32,7 +35,7 @@ OPERATOR = {
 
 
 def options(environ: dict[str, str] | None = None, **given: Any) -> TunnelOptions:
-    return tunnel_options(OPERATOR if environ is None else environ, **given)
+    return tunnel_options(OPERATOR if environ is None else environ, TunnelSettings(**given))
 
 
 def test_what_the_operator_sets_is_a_complete_configuration() -> None:
@@ -309,3 +312,21 @@ def test_what_is_no_application_is_refused_at_the_call(app: Any) -> None:
 def test_what_is_no_timings_is_refused_at_the_call(timings: Any) -> None:
     with pytest.raises(TypeError, match=r"timings is a TunnelTimings\(\.\.\.\)"):
         connect_tunnel(echo, timings=timings, **COMPLETE)
+
+
+@pytest.mark.parametrize(("function", "settings"), [(connect_tunnel, TunnelSettings), (serve_tunnel, ServeSettings)])
+def test_the_settings_are_the_keyword_arguments(function: Any, settings: type[TunnelSettings]) -> None:
+    names = [field.name for field in fields(settings)]
+    assert list(inspect.signature(function).parameters) == ["app", *names]
+    for wrong in ({"tunnel_nam": "a"}, {"health_prt": 1}):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            function(echo, **wrong)
+    with pytest.raises(TypeError, match="positional"):
+        function(echo, "greeter")
+
+
+def test_settings_do_not_show_the_token_and_do_not_change() -> None:
+    settings = TunnelSettings(auth_token=SECRET, auth_token_file=SECRET)
+    assert SECRET not in repr(settings)
+    with pytest.raises(FrozenInstanceError):
+        settings.region = "us"  # type: ignore[misc]

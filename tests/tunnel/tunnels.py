@@ -9,8 +9,9 @@ from typing import Any
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel
+from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
-from restate_identity.tunnel.tunnel import open_tunnel
+from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.cloud import PREFIX, Cloud, Line, Response
 from tests.tunnel.dialling import QUICK, TOKEN, Held, echo
 
@@ -39,14 +40,16 @@ def opened(
     """Return a tunnel to these *clouds*, or to those that the ``source`` names."""
     options = tunnel_options(
         {},
-        tunnel_name="greeter",
-        environment_id="env_123",
-        region=None if clouds else "eu",
-        signing_public_key=SIGNER.public_key,
-        auth_token=None if token_file else TOKEN,
-        auth_token_file=token_file,
-        worker_id="worker-1",
-        servers=[str(cloud.target) for cloud in clouds] or None,
+        TunnelSettings(
+            tunnel_name="greeter",
+            environment_id="env_123",
+            region=None if clouds else "eu",
+            signing_public_key=SIGNER.public_key,
+            auth_token=None if token_file else TOKEN,
+            auth_token_file=token_file,
+            worker_id="worker-1",
+            servers=[str(cloud.target) for cloud in clouds] or None,
+        ),
     )
     return open_tunnel(app, options, timings=timings, **given)
 

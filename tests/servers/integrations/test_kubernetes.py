@@ -15,6 +15,7 @@ import yaml
 from restate_identity.cli.main import cli
 from restate_identity.keyring import KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
+from restate_identity.tunnel import TunnelSettings
 from restate_identity.tunnel.health import HEALTH_PATH
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.timings import TunnelTimings
@@ -57,7 +58,7 @@ def operator_variables() -> dict[str, str]:
 
 
 def test_the_operators_variables_and_the_manifest_are_a_complete_configuration() -> None:
-    options = tunnel_options({**operator_variables(), **env("in-process")})
+    options = tunnel_options({**operator_variables(), **env("in-process")}, TunnelSettings())
     (mount,) = container("in-process")["volumeMounts"]
     (volume,) = pod("in-process")["volumes"]
     (item,) = volume["secret"]["items"]

@@ -9,9 +9,10 @@ import signal
 import ssl
 
 from restate_identity.tunnel import TunnelTimings, serve_tunnel
+from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.resolver import SrvResolver
-from restate_identity.tunnel.tunnel import open_tunnel
+from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.echoing import echo
 from tests.tunnel.name_server import RECORD
 
@@ -27,7 +28,9 @@ async def main() -> None:
     tls = ssl.create_default_context(cadata=told["authority"])
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    async with open_tunnel(echo, tunnel_options(os.environ), timings=timings, source=source, tls=tls) as tunnel:
+    async with open_tunnel(
+        echo, tunnel_options(os.environ, TunnelSettings()), timings=timings, source=source, tls=tls
+    ) as tunnel:
         await stopping.wait()
         await tunnel.aclose()
         await tunnel.wait_closed()

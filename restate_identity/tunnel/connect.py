@@ -1,0 +1,81 @@
+"""`connect_tunnel`: a tunnel for the time of a block."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from restate_identity.asgi import ASGIApp
+from restate_identity.telemetry import Observer
+from restate_identity.tunnel.options import TunnelOptions, tunnel_options
+from restate_identity.tunnel.settings import TunnelSettings, takes
+from restate_identity.tunnel.supervisor import TargetSource
+from restate_identity.tunnel.timings import TunnelTimings
+from restate_identity.tunnel.tunnel import Tunnel
+
+
+@takes(TunnelSettings)
+def connect_tunnel(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncContextManager[Tunnel]:
+    """Serve *app* to Restate Cloud over connections that this process opens, for the time of an ``async with`` block.
+
+    Every forwarded request is verified before it reaches *app*; what Restate did not sign gets a 401. The application
+    starts up first (ASGI lifespan); nothing is dialled before. At the end of the block new requests are refused, and
+    those in flight finish, for up to ``timings.grace`` seconds.
+
+    Args:
+        app: Any ASGI application, guarded by itself or not.
+        settings: The fields of `TunnelSettings`, as keyword arguments.
+
+    Raises:
+        ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or not of its form; names
+            the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
+        TunnelError: On entry: the application did not start up.
+    """
+    check_application(app)
+    return tunnel_of(app, settings)
+
+
+def tunnel_of(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncContextManager[Tunnel]:
+    """Return the tunnel of an application that was checked."""
+    options = tunnel_options(os.environ, settings)
+    tls = settings.tls if isinstance(settings.tls, ssl.SSLContext) else None
+    return open_tunnel(app, options, timings=settings.timings or TunnelTimings(), tls=tls, observer=settings.observer)
+
+
+def check_application(app: object) -> None:
+    """Raise TypeError if *app* cannot be an ASGI application."""
+    if not callable(app):
+        raise TypeError(f"app is an ASGI application, and not a {type(app).__name__}")
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return  # compiled code does not tell
+    try:
+        signature.bind("scope", "receive", "send")
+    except TypeError:
+        raise TypeError(
+            "app does not take (scope, receive, send): pass the ASGI application itself, and not a function or class "
+            "that makes it"
+        ) from None
+
+
+@asynccontextmanager
+async def open_tunnel(
+    app: ASGIApp,
+    options: TunnelOptions,
+    *,
+    timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
+    source: TargetSource | None = None,
+    tls: ssl.SSLContext | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Tunnel]:
+    """Do what `connect_tunnel` does, with a complete configuration; the other arguments are those of `Tunnel`."""
+    tunnel = Tunnel(app, options, timings=timings, source=source, tls=tls, observer=observer)
+    await tunnel.start()
+    try:
+        yield tunnel
+    finally:
+        await tunnel.aclose()
