@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 import h2.events
 from h2.errors import ErrorCodes
@@ -26,7 +25,7 @@ from restate_identity.tunnel.introduction import Introduction
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.received import WireEvent
 from restate_identity.tunnel.requests import Mode, Requests
-from restate_identity.tunnel.state import ConnectionState, EndingKind, Event, next_state
+from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind, Event, next_state
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.ulids import new_ulid
 from restate_identity.tunnel.watchdog import Watchdog
@@ -35,16 +34,6 @@ from restate_identity.tunnel.wire import Wire
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 _IDLE = "nothing is in flight any more"
-
-
-class Ending(NamedTuple):
-    """How a connection ended."""
-
-    kind: EndingKind
-    reason: str
-    """Safe to log; names the remedy when it is fatal."""
-    served_for: float
-    """Seconds in SERVING; 0.0 if it never served."""
 
 
 class Connection:
@@ -247,21 +236,10 @@ class Connection:
             self._warns = True
             self._happened(Event.FAILED, f"the auth token cannot be read: {error}")
             return
-        dialling = asyncio.ensure_future(
-            dial(self.target, self._wire, tls=self._outlet.tls, within=self._timings.connect)
-        )
-        ended = asyncio.ensure_future(self._ended.wait())
         try:
-            await asyncio.wait({dialling, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if dialling.done():
-                dialling.result()
+            await dial(self.target, self._wire, tls=self._outlet.tls, within=self._timings.connect, unless=self._ended)
         except DialError as error:
             self._happened(Event.FAILED, str(error))
-        finally:
-            ended.cancel()
-            if not dialling.done():
-                dialling.cancel()
-                await asyncio.wait({dialling})
 
     # The end.
 

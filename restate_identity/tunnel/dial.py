@@ -16,7 +16,9 @@ class DialError(Exception):
     """There is no connection. The message says why, and what to check; it is safe to log."""
 
 
-async def dial(target: Target, protocol: asyncio.Protocol, *, tls: ssl.SSLContext | None, within: float) -> None:
+async def dial(
+    target: Target, protocol: asyncio.Protocol, *, tls: ssl.SSLContext | None, within: float, unless: asyncio.Event
+) -> None:
     """Connect *protocol* to *target*.
 
     Args:
@@ -24,24 +26,31 @@ async def dial(target: Target, protocol: asyncio.Protocol, *, tls: ssl.SSLContex
         protocol: Told of the connection when it stands.
         tls: A context to use in place of the system's certificate authorities; its ALPN is set to ``h2``.
         within: Seconds for all of it.
+        unless: When it is set, the connection is not wanted any more.
 
     Raises:
         DialError: It did not succeed.
     """
     connecting = asyncio.ensure_future(_connect(target, protocol, tls))
+    unwanted = asyncio.ensure_future(unless.wait())
     try:
-        await asyncio.wait({connecting}, timeout=within)
-        if not connecting.done():
+        await asyncio.wait({connecting, unwanted}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            _check(target, connecting.exception())
+        elif not unwanted.done():
             raise DialError(f"no connection within {within:g} s: {_REMEDY}")
-        failure = connecting.exception()
-        if isinstance(failure, ssl.SSLCertVerificationError):
-            raise DialError(f"the server is not {quoted(target.server_name)}: {failure.verify_message}") from None
-        if failure is not None:
-            raise DialError(f"cannot connect: {failure or type(failure).__name__}: {_REMEDY}") from None
     finally:
+        unwanted.cancel()
         if not connecting.done():
             connecting.cancel()
             await asyncio.wait({connecting})
+
+
+def _check(target: Target, failure: BaseException | None) -> None:
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        raise DialError(f"the server is not {quoted(target.server_name)}: {failure.verify_message}")
+    if failure is not None:
+        raise DialError(f"cannot connect: {str(failure) or type(failure).__name__}: {_REMEDY}")
 
 
 async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLContext | None) -> None:

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from restate_identity.tunnel.backoff import Backoff
-from restate_identity.tunnel.connection import Connection, Ending
+from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
 from restate_identity.tunnel.outlet import Outlet
-from restate_identity.tunnel.state import EndingKind
+from restate_identity.tunnel.state import Ending, EndingKind
 from restate_identity.tunnel.targets import Target
 
 # A server that cannot be served is in the log as a WARNING when that begins, and then so often, in seconds.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
 
 
 class ConnectionState(Enum):
@@ -34,6 +35,16 @@ class EndingKind(Enum):
     """The server asked for it, and has left, or the grace was over."""
     STOPPED = "stopped"
     """We asked for it."""
+
+
+class Ending(NamedTuple):
+    """How a connection ended."""
+
+    kind: EndingKind
+    reason: str
+    """Safe to log; names the remedy when it is fatal."""
+    served_for: float
+    """Seconds in SERVING; 0.0 if it never served."""
 
 
 class Event(Enum):

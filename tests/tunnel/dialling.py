@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.tunnel.connection import Connection, Ending
+from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.outlet import Outlet
+from restate_identity.tunnel.state import Ending
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line

@@ -8,11 +8,10 @@ import logging
 import pytest
 from hpack import NeverIndexedHeaderTuple
 
-from restate_identity.tunnel.connection import Ending
 from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.handshake import Acceptance, Credentials, Refusal, outcome
 from restate_identity.tunnel.hpack_log import quiet_hpack
-from restate_identity.tunnel.state import ConnectionState, EndingKind
+from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line
 from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, run, serving, until
