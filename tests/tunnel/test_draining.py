@@ -338,14 +338,14 @@ def test_what_the_server_has_not_read_yet_is_in_flight_too() -> None:
                     sent += len(chunk)
 
         windows = {SettingCodes.INITIAL_WINDOW_SIZE: 2**30}
-        async with serving(app, settings=windows, timings=replace(PATIENT, farewell=0.5)) as (here, line):
+        async with serving(app, settings=windows, timings=replace(PATIENT, farewell=2)) as (here, line):
             line.h2.increment_flow_control_window(2**30)
             exchange = line.open(ECHO, end=True)
             await exchange.response()
             line.transport.pause_reading()
             await until(lambda: here.connection.in_flight == 0)
             here.connection.stop()
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(3)
             assert not here.task.done()
             line.transport.resume_reading()
             ending = await here.ending()
