@@ -10,6 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ GROUPS = {
 }
 
 
+@cache
 def suite(now: int = TIME) -> dict[str, dict[str, Any]]:
     """The groups that can be signed anew, with all tokens made at the second *now*."""
     return with_twins(
