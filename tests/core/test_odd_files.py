@@ -23,7 +23,7 @@ OLD, NEW = RequestSigner.generate(), RequestSigner.generate()
 # A machine that is busy with other things needs a while; one that waits for a writer of the pipe never comes back.
 PATIENCE = 60.0
 # How many seconds a file is swapped for; longer for what hangs if it is swapped in between one call and the next.
-RACE, PIPE_RACE = 0.5, 3.0
+RACE, PIPE_RACE = 0.2, 3.0
 LOOKS_AT_ONCE = 1e-9
 
 Reader = Callable[[Path], object]

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from restate_identity import VerificationError
 from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
-from tests.core.normalisers.batches import COMMANDS, normalised
-from tests.core.normalisers.in_python import READERS, WRITERS, Normaliser
+from tests.servers.normalisers.batches import COMMANDS, normalised
+from tests.servers.normalisers.in_python import READERS, WRITERS, Normaliser
 
 CHARACTERS = string.ascii_letters + string.digits + "-._~!$&'()*,=:@"
 OTHERS = [character for character in map(chr, range(128)) if character not in CHARACTERS + "/"]
