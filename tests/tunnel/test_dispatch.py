@@ -70,17 +70,14 @@ def test_a_request_without_an_identity_is_refused() -> None:
     assert app.scopes == []
 
 
-def test_a_refused_request_whose_body_does_not_end_holds_nothing() -> None:
-    async def test() -> None:
-        async with serving(guarded(Recording())) as (here, line):
-            refused = line.open(PREFIX + INVOKE)
-            assert (await refused.whole()).body == b'{"error":"unauthorized"}'
-            await line.until(lambda: refused.over)
-            assert refused.reset_code == ErrorCodes.NO_ERROR
-            await until(lambda: here.connection.in_flight == 0)
-            assert (await line.request(PREFIX + INVOKE, SIGNER.headers(INVOKE))).status == 200
-
-    run(test())
+async def test_a_refused_request_whose_body_does_not_end_holds_nothing() -> None:
+    async with serving(guarded(Recording())) as (here, line):
+        refused = line.open(PREFIX + INVOKE)
+        assert (await refused.whole()).body == b'{"error":"unauthorized"}'
+        await line.until(lambda: refused.over)
+        assert refused.reset_code == ErrorCodes.NO_ERROR
+        await until(lambda: here.connection.in_flight == 0)
+        assert (await line.request(PREFIX + INVOKE, SIGNER.headers(INVOKE))).status == 200
 
 
 @pytest.mark.parametrize("tail", [INVOKE, "/discover"])
@@ -116,16 +113,13 @@ def test_a_path_without_the_prefix_is_a_bad_request(path: str) -> None:
     assert app.scopes == []
 
 
-def test_the_control_paths_are_nothing_special_behind_the_prefix() -> None:
-    async def test() -> None:
-        app = Recording()
-        async with serving(app) as (here, line):
-            for path in ("/_/health", "/_/drain-tunnel", "/_/start-tunnel"):
-                assert (await line.request(PREFIX + path, method="GET")).body == b"served"
-            assert here.connection.state is ConnectionState.SERVING
-            assert [scope["path"] for scope in app.scopes] == ["/_/health", "/_/drain-tunnel", "/_/start-tunnel"]
-
-    run(test())
+async def test_the_control_paths_are_nothing_special_behind_the_prefix() -> None:
+    app = Recording()
+    async with serving(app) as (here, line):
+        for path in ("/_/health", "/_/drain-tunnel", "/_/start-tunnel"):
+            assert (await line.request(PREFIX + path, method="GET")).body == b"served"
+        assert here.connection.state is ConnectionState.SERVING
+        assert [scope["path"] for scope in app.scopes] == ["/_/health", "/_/drain-tunnel", "/_/start-tunnel"]
 
 
 def test_the_application_is_told_what_a_server_would_tell_it() -> None:
@@ -162,15 +156,12 @@ def test_a_host_header_is_not_doubled() -> None:
     assert app.scopes[0]["headers"] == [(b"host", b"tunnel.test")]
 
 
-def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
-    async def test() -> None:
-        app = Recording()
-        async with serving(app) as (_, line):
-            line.h2.config.validate_outbound_headers = False
-            assert (await line.request(f"{PREFIX}/a", [("host", "elsewhere.test")])).status == 200
-            assert app.scopes[0]["headers"] == [(b"host", b"elsewhere.test")]
-
-    run(test())
+async def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
+    app = Recording()
+    async with serving(app) as (_, line):
+        line.h2.config.validate_outbound_headers = False
+        assert (await line.request(f"{PREFIX}/a", [("host", "elsewhere.test")])).status == 200
+        assert app.scopes[0]["headers"] == [(b"host", b"elsewhere.test")]
 
 
 @pytest.mark.parametrize(
@@ -187,18 +178,15 @@ def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
         ((":unknown", "pseudo"), False),
     ],
 )
-def test_a_malformed_request_is_a_bad_request_and_the_connection_serves_on(
+async def test_a_malformed_request_is_a_bad_request_and_the_connection_serves_on(
     field: tuple[str, str], served: bool
 ) -> None:
-    async def test() -> None:
-        app = Recording()
-        async with serving(app) as (_, line):
-            line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
-            assert (await line.request(ECHO, [field])).status == (200 if served else 400)
-            assert len(app.scopes) == (1 if served else 0)
-            assert (await line.request(ECHO)).status == 200
-
-    run(test())
+    app = Recording()
+    async with serving(app) as (_, line):
+        line.h2.config.normalize_outbound_headers = line.h2.config.validate_outbound_headers = False
+        assert (await line.request(ECHO, [field])).status == (200 if served else 400)
+        assert len(app.scopes) == (1 if served else 0)
+        assert (await line.request(ECHO)).status == 200
 
 
 @pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
@@ -250,17 +238,14 @@ def test_an_application_that_fails_before_it_answers_is_an_internal_error(
     assert [record.levelname for record in caplog.records if record.name == "restate_identity.tunnel"] == ["ERROR"]
 
 
-def test_after_an_application_failed_the_connection_serves_on() -> None:
-    async def test() -> None:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await (fails if scope["path"] == "/fails" else Recording())(scope, receive, send)
+async def test_after_an_application_failed_the_connection_serves_on() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (fails if scope["path"] == "/fails" else Recording())(scope, receive, send)
 
-        async with serving(app) as (here, line):
-            assert (await line.request(f"{PREFIX}/fails")).status == 500
-            assert (await line.request(f"{PREFIX}/works")).status == 200
-            await until(lambda: here.connection.in_flight == 0)
-
-    run(test())
+    async with serving(app) as (here, line):
+        assert (await line.request(f"{PREFIX}/fails")).status == 500
+        assert (await line.request(f"{PREFIX}/works")).status == 200
+        await until(lambda: here.connection.in_flight == 0)
 
 
 def test_headers_of_an_http1_connection_are_left_out_and_names_are_in_lower_case() -> None:
@@ -312,17 +297,14 @@ def test_an_application_that_goes_on_after_its_answer_is_told(message: dict[str,
 
 
 @pytest.mark.parametrize("status", [-5, 0, 99, 100, 101, 103, 199, 1000, "200", None, 200.5])
-def test_a_status_that_cannot_end_a_request_is_a_500_beside_its_neighbours(status: Any) -> None:
+async def test_a_status_that_cannot_end_a_request_is_a_500_beside_its_neighbours(status: Any) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": status if scope["path"] == "/odd" else 200})
         await send({"type": "http.response.body", "body": b"all"})
 
-    async def test() -> None:
-        async with serving(app) as (_, line):
-            assert (await line.request(f"{PREFIX}/odd")).status == 500
-            assert (await line.request(ECHO)).body == b"all"
-
-    run(test())
+    async with serving(app) as (_, line):
+        assert (await line.request(f"{PREFIX}/odd")).status == 500
+        assert (await line.request(ECHO)).body == b"all"
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.OK, 299, 999])

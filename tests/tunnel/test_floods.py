@@ -27,7 +27,7 @@ from restate_identity.tunnel.floods import FloodError, FloodGauge
 from restate_identity.tunnel.frames import FrameHead, FrameReader, FrameType, GoAway, Verdict
 from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Line
-from tests.tunnel.dialling import ECHO, QUICK, Held, run, serving, until
+from tests.tunnel.dialling import ECHO, QUICK, Held, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, beside_a_neighbour, is_reset, opened_with
 
 MANY = 25_000
@@ -110,32 +110,26 @@ async def pour(line: Line, flood: Callable[[], Iterable[Frame]]) -> None:
 
 
 @pytest.mark.parametrize(("flood", "what"), FLOODS, ids=[flood.__name__ for flood, _ in FLOODS])
-def test_a_flood_ends_the_connection(flood: Callable[[], Iterable[Frame]], what: str) -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            await pour(line, flood)
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert f"the server sent {what}" in ending.reason
-            assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
-
-    run(test())
+async def test_a_flood_ends_the_connection(flood: Callable[[], Iterable[Frame]], what: str) -> None:
+    async with serving() as (here, line):
+        await pour(line, flood)
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert f"the server sent {what}" in ending.reason
+        assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
 
 
-def test_a_header_list_that_unpacks_to_far_too_much_ends_the_connection() -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            encoder = Encoder()
-            block = encoder.encode([*REQUEST, ("x-large", "x" * 4000)])
-            # One byte each from now on.
-            block += encoder.encode([("x-large", "x" * 4000)]) * 300
-            line.raw(HeadersFrame(FIRST_STREAM, block, flags=["END_HEADERS"]))
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            await line.ended()
-            assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
-
-    run(test())
+async def test_a_header_list_that_unpacks_to_far_too_much_ends_the_connection() -> None:
+    async with serving() as (here, line):
+        encoder = Encoder()
+        block = encoder.encode([*REQUEST, ("x-large", "x" * 4000)])
+        # One byte each from now on.
+        block += encoder.encode([("x-large", "x" * 4000)]) * 300
+        line.raw(HeadersFrame(FIRST_STREAM, block, flags=["END_HEADERS"]))
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        await line.ended()
+        assert [code for _, code in line.goaways] == [ErrorCodes.ENHANCE_YOUR_CALM]
 
 
 @pytest.mark.parametrize("length", [1023, 0])
@@ -153,42 +147,33 @@ def test_small_frames_of_many_header_blocks_are_counted_together(length: int) ->
         blocks()
 
 
-def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (here, line, app):
-            exchanges = [line.open(OTHER) for _ in range(4)]
-            await until(lambda: len(app.scopes) == 4)
-            for exchange in exchanges:
-                line.raw(b"".join(DataFrame(exchange.stream_id).serialize() for _ in range(MANY)))
-                await is_reset(exchange, ErrorCodes.ENHANCE_YOUR_CALM)
-            await until(lambda: here.connection.in_flight == 1)
-            assert [message["type"] for message in app.messages] == ["http.disconnect"] * 4
-
-    run(test())
+async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> None:
+    async with beside_a_neighbour() as (here, line, app):
+        exchanges = [line.open(OTHER) for _ in range(4)]
+        await until(lambda: len(app.scopes) == 4)
+        for exchange in exchanges:
+            line.raw(b"".join(DataFrame(exchange.stream_id).serialize() for _ in range(MANY)))
+            await is_reset(exchange, ErrorCodes.ENHANCE_YOUR_CALM)
+        await until(lambda: here.connection.in_flight == 1)
+        assert [message["type"] for message in app.messages] == ["http.disconnect"] * 4
 
 
 @pytest.mark.parametrize("size", [66_000, 140_000, 1_000_000])
-def test_a_caller_with_a_large_header_is_answered_431_beside_its_neighbours(size: int) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            fields = [*PSEUDO, ("x-large", "~" * size), ("x-next", "kept in the table")]
-            exchange = opened_with(line, fields, ends=True)
-            assert (await exchange.whole()).status == 431
-            # The two ends still agree on what the fields of later requests refer to.
-            assert (await line.request(OTHER, [("x-next", "kept in the table")])).status == 200
-            assert (b"x-next", b"kept in the table") in app.scopes[0]["headers"]
-
-    run(test())
+async def test_a_caller_with_a_large_header_is_answered_431_beside_its_neighbours(size: int) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        fields = [*PSEUDO, ("x-large", "~" * size), ("x-next", "kept in the table")]
+        exchange = opened_with(line, fields, ends=True)
+        assert (await exchange.whole()).status == 431
+        # The two ends still agree on what the fields of later requests refer to.
+        assert (await line.request(OTHER, [("x-next", "kept in the table")])).status == 200
+        assert (b"x-next", b"kept in the table") in app.scopes[0]["headers"]
 
 
-def test_many_callers_with_headers_in_several_frames_are_no_flood() -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, _app):
-            fields = [*PSEUDO, *((f"x-{number}", "~" * 16_000) for number in range(3))]
-            exchanges = [opened_with(line, fields, ends=True) for _ in range(400)]
-            assert {(await exchange.whole()).status for exchange in exchanges} == {200}
-
-    run(test())
+async def test_many_callers_with_headers_in_several_frames_are_no_flood() -> None:
+    async with beside_a_neighbour() as (_, line, _app):
+        fields = [*PSEUDO, *((f"x-{number}", "~" * 16_000) for number in range(3))]
+        exchanges = [opened_with(line, fields, ends=True) for _ in range(400)]
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
 
 
 class Listening:
@@ -222,75 +207,66 @@ NEIGHBOURS = 50
 
 
 @pytest.mark.parametrize("at_once", [10_000, 1, 0], ids=["all at once", "one by one", "after they were called"])
-def test_callers_that_give_up_do_not_take_their_neighbours_along(at_once: int) -> None:
-    async def test() -> None:
-        app = Listening()
-        async with serving(app) as (here, line):
-            await line.until(lambda: line.settings_known)
-            neighbours = [line.open(ECHO, end=True) for _ in range(NEIGHBOURS)]
-            await until(lambda: app.entered == NEIGHBOURS)
-            if at_once > 1:
-                line.hold_back()
-            cancelled = []
-            for _ in range(CANCELLED):
-                cancelled.append(line.open(ECHO))
-                if at_once:
-                    cancelled[-1].reset()
-            line.let_go()
-            if not at_once:
-                await until(lambda: app.entered == NEIGHBOURS + CANCELLED)
-                for exchange in cancelled:
-                    exchange.reset()
-            assert (await line.request("/_/health", method="GET")).status == 200
-            await until(lambda: here.connection.in_flight == NEIGHBOURS)
-            app.let_go.set()
-            assert [(await exchange.whole()).body for exchange in neighbours] == [b"served"] * NEIGHBOURS
-            assert not here.task.done()
-            assert app.gone == app.entered - NEIGHBOURS
-
-    run(test())
-
-
-def test_a_request_that_is_given_up_before_the_application_was_called_is_not_run() -> None:
-    async def test() -> None:
-        app = Listening()
-        async with serving(app) as (here, line):
+async def test_callers_that_give_up_do_not_take_their_neighbours_along(at_once: int) -> None:
+    app = Listening()
+    async with serving(app) as (here, line):
+        await line.until(lambda: line.settings_known)
+        neighbours = [line.open(ECHO, end=True) for _ in range(NEIGHBOURS)]
+        await until(lambda: app.entered == NEIGHBOURS)
+        if at_once > 1:
             line.hold_back()
-            for _ in range(100):
-                line.open(ECHO).reset()
-            line.let_go()
+        cancelled = []
+        for _ in range(CANCELLED):
+            cancelled.append(line.open(ECHO))
+            if at_once:
+                cancelled[-1].reset()
+        line.let_go()
+        if not at_once:
+            await until(lambda: app.entered == NEIGHBOURS + CANCELLED)
+            for exchange in cancelled:
+                exchange.reset()
+        assert (await line.request("/_/health", method="GET")).status == 200
+        await until(lambda: here.connection.in_flight == NEIGHBOURS)
+        app.let_go.set()
+        assert [(await exchange.whole()).body for exchange in neighbours] == [b"served"] * NEIGHBOURS
+        assert not here.task.done()
+        assert app.gone == app.entered - NEIGHBOURS
+
+
+async def test_a_request_that_is_given_up_before_the_application_was_called_is_not_run() -> None:
+    app = Listening()
+    async with serving(app) as (here, line):
+        line.hold_back()
+        for _ in range(100):
+            line.open(ECHO).reset()
+        line.let_go()
+        assert (await line.request("/_/health", method="GET")).status == 200
+        assert (app.entered, here.connection.in_flight) == (0, 0)
+
+
+async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit() -> None:
+    app = Held()
+    async with serving(app, timings=replace(QUICK, max_streams=100)) as (here, line):
+        await line.until(lambda: line.settings_known)
+        neighbours = [line.open(ECHO, end=True) for _ in range(NEIGHBOURS)]
+        await until(lambda: app.entered == NEIGHBOURS)
+        refused = 0
+        for turn in range(1, 11):
+            given_up = [line.open(ECHO) for _ in range(40)]
+            goal = min(NEIGHBOURS + 40 * turn, 200)
+            await until(lambda goal=goal: app.entered == goal)  # type: ignore[misc]
             assert (await line.request("/_/health", method="GET")).status == 200
-            assert (app.entered, here.connection.in_flight) == (0, 0)
-
-    run(test())
-
-
-def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit() -> None:
-    async def test() -> None:
-        app = Held()
-        async with serving(app, timings=replace(QUICK, max_streams=100)) as (here, line):
-            await line.until(lambda: line.settings_known)
-            neighbours = [line.open(ECHO, end=True) for _ in range(NEIGHBOURS)]
-            await until(lambda: app.entered == NEIGHBOURS)
-            refused = 0
-            for turn in range(1, 11):
-                given_up = [line.open(ECHO) for _ in range(40)]
-                goal = min(NEIGHBOURS + 40 * turn, 200)
-                await until(lambda goal=goal: app.entered == goal)  # type: ignore[misc]
-                assert (await line.request("/_/health", method="GET")).status == 200
-                for exchange in given_up:
-                    if exchange.over:
-                        assert exchange.reset_code == ErrorCodes.REFUSED_STREAM
-                        refused += 1
-                    else:
-                        exchange.reset()
-            assert (app.entered, here.connection.in_flight, refused) == (200, 200, 250)
-            app.let_go()
-            assert [(await exchange.whole()).body for exchange in neighbours] == [b"late"] * NEIGHBOURS
-            await until(lambda: here.connection.in_flight == 0)
-            assert (await line.request(ECHO)).body == b"late"
-
-    run(test())
+            for exchange in given_up:
+                if exchange.over:
+                    assert exchange.reset_code == ErrorCodes.REFUSED_STREAM
+                    refused += 1
+                else:
+                    exchange.reset()
+        assert (app.entered, here.connection.in_flight, refused) == (200, 200, 250)
+        app.let_go()
+        assert [(await exchange.whole()).body for exchange in neighbours] == [b"late"] * NEIGHBOURS
+        await until(lambda: here.connection.in_flight == 0)
+        assert (await line.request(ECHO)).body == b"late"
 
 
 @pytest.mark.parametrize(
@@ -332,11 +308,8 @@ def test_goaway_is_cut_out_wherever_the_pieces_break(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 7])
-def test_a_goaway_that_is_too_short_ends_the_connection(size: int) -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            line.raw(bytes([0, 0, size, FrameType.GOAWAY, 0, 0, 0, 0, 0]) + bytes(size))
-            ending = await here.ending()
-            assert (ending.kind, "GOAWAY, error code 6" in ending.reason) == (EndingKind.RETRY, True)
-
-    run(test())
+async def test_a_goaway_that_is_too_short_ends_the_connection(size: int) -> None:
+    async with serving() as (here, line):
+        line.raw(bytes([0, 0, size, FrameType.GOAWAY, 0, 0, 0, 0, 0]) + bytes(size))
+        ending = await here.ending()
+        assert (ending.kind, "GOAWAY, error code 6" in ending.reason) == (EndingKind.RETRY, True)

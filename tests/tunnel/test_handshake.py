@@ -14,7 +14,7 @@ from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line
-from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, run, serving, until
+from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo, serving, until
 
 OK = {b"tunnel-status": b"ok", b"tunnel-name": b"greeter", b"proxy-url": b"https://p", b"tunnel-url": b"https://t"}
 IMPATIENT = TunnelTimings(connect=0.2, handshake=0.2, farewell=0.2)
@@ -33,37 +33,31 @@ async def ending_after(trailers: list[tuple[str, str]], timings: TunnelTimings =
         return ending
 
 
-def test_a_connection_introduces_itself_and_learns_its_urls() -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            assert line.hello == {
-                ":status": "200",
-                "authorization": f"Bearer {TOKEN}",
-                "environment-id": "env_123",
-                "tunnel-name": "greeter",
-                "tunnel-worker-id": "worker-1",
-                "tunnel-connection-id": here.connection.connection_id,
-                "supports-drain": "true",
-                "supports-client-drain": "true",
-            }
-            assert here.acceptances[0] == Acceptance("greeter", PROXY_URL, TUNNEL_URL)
-            assert here.connection.state is ConnectionState.SERVING
-            response = await line.request(ECHO, body=b"hello")
-            assert (response.status, response.body, response.headers["x-path"]) == (200, b"hello", "/echo")
-
-    run(test())
+async def test_a_connection_introduces_itself_and_learns_its_urls() -> None:
+    async with serving() as (here, line):
+        assert line.hello == {
+            ":status": "200",
+            "authorization": f"Bearer {TOKEN}",
+            "environment-id": "env_123",
+            "tunnel-name": "greeter",
+            "tunnel-worker-id": "worker-1",
+            "tunnel-connection-id": here.connection.connection_id,
+            "supports-drain": "true",
+            "supports-client-drain": "true",
+        }
+        assert here.acceptances[0] == Acceptance("greeter", PROXY_URL, TUNNEL_URL)
+        assert here.connection.state is ConnectionState.SERVING
+        response = await line.request(ECHO, body=b"hello")
+        assert (response.status, response.body, response.headers["x-path"]) == (200, b"hello", "/echo")
 
 
-def test_every_connection_has_a_name_of_its_own_that_sorts_by_time() -> None:
-    async def test() -> None:
-        async with serving() as (first, _):
-            await asyncio.sleep(0.002)
-            async with serving() as (second, _):
-                names = [first.connection.connection_id, second.connection.connection_id]
-                assert names == sorted(set(names))
-                assert [len(name) for name in names] == [26, 26]
-
-    run(test())
+async def test_every_connection_has_a_name_of_its_own_that_sorts_by_time() -> None:
+    async with serving() as (first, _):
+        await asyncio.sleep(0.002)
+        async with serving() as (second, _):
+            names = [first.connection.connection_id, second.connection.connection_id]
+            assert names == sorted(set(names))
+            assert [len(name) for name in names] == [26, 26]
 
 
 def test_the_trailers_of_a_server_that_accepts_us_say_where_we_are_reached() -> None:
@@ -105,62 +99,44 @@ def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -
     assert not refusal.fatal
 
 
-def test_a_connection_that_is_unauthorised_ends_for_good_and_says_what_to_check() -> None:
-    async def test() -> None:
-        ending = await ending_after([("tunnel-status", "unauthorized")])
-        assert (ending.kind, ending.served_for) == (EndingKind.FATAL, 0.0)
-        assert "RESTATE_AUTH_TOKEN" in ending.reason
-        assert TOKEN not in ending.reason
-
-    run(test())
+async def test_a_connection_that_is_unauthorised_ends_for_good_and_says_what_to_check() -> None:
+    ending = await ending_after([("tunnel-status", "unauthorized")])
+    assert (ending.kind, ending.served_for) == (EndingKind.FATAL, 0.0)
+    assert "RESTATE_AUTH_TOKEN" in ending.reason
+    assert TOKEN not in ending.reason
 
 
-def test_a_connection_to_a_tunnel_with_another_name_ends_for_good() -> None:
-    async def test() -> None:
-        trailers = [(name.decode(), value.decode()) for name, value in {**OK, b"tunnel-name": b"other"}.items()]
-        assert (await ending_after(trailers)).kind is EndingKind.FATAL
-
-    run(test())
+async def test_a_connection_to_a_tunnel_with_another_name_ends_for_good() -> None:
+    trailers = [(name.decode(), value.decode()) for name, value in {**OK, b"tunnel-name": b"other"}.items()]
+    assert (await ending_after(trailers)).kind is EndingKind.FATAL
 
 
-def test_a_connection_that_is_one_too_many_is_tried_again() -> None:
-    async def test() -> None:
-        ending = await ending_after([("tunnel-status", "too-many-tunnels")])
-        assert ending.kind is EndingKind.RETRY
-        assert "too many tunnels" in ending.reason
-
-    run(test())
+async def test_a_connection_that_is_one_too_many_is_tried_again() -> None:
+    ending = await ending_after([("tunnel-status", "too-many-tunnels")])
+    assert ending.kind is EndingKind.RETRY
+    assert "too many tunnels" in ending.reason
 
 
-def test_a_handshake_that_ends_without_trailers_is_tried_again() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            (await (await cloud.line(0)).opened_handshake()).end()
-            assert (await here.ending()).kind is EndingKind.RETRY
-
-    run(test())
+async def test_a_handshake_that_ends_without_trailers_is_tried_again() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        (await (await cloud.line(0)).opened_handshake()).end()
+        assert (await here.ending()).kind is EndingKind.RETRY
 
 
-def test_a_handshake_that_is_reset_is_tried_again() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            (await (await cloud.line(0)).opened_handshake()).reset()
-            assert (await here.ending()).kind is EndingKind.RETRY
-
-    run(test())
+async def test_a_handshake_that_is_reset_is_tried_again() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        (await (await cloud.line(0)).opened_handshake()).reset()
+        assert (await here.ending()).kind is EndingKind.RETRY
 
 
-def test_a_body_before_the_trailers_is_skipped() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            line = await cloud.line(0)
-            exchange = await line.opened_handshake()
-            for _ in range(4):
-                await exchange.send(b"\0" * 2**20)
-            exchange.trailers(line.outcome())
-            await until(lambda: here.served == 1)
-
-    run(test())
+async def test_a_body_before_the_trailers_is_skipped() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        line = await cloud.line(0)
+        exchange = await line.opened_handshake()
+        for _ in range(4):
+            await exchange.send(b"\0" * 2**20)
+        exchange.trailers(line.outcome())
+        await until(lambda: here.served == 1)
 
 
 async def _never(line: Line) -> None:
@@ -183,66 +159,51 @@ async def _with_another_stream(line: Line) -> None:
         (_without_trailers, "say whether it accepts us"),
     ],
 )
-def test_a_handshake_that_stalls_times_out_and_is_tried_again(script: object, missing: str) -> None:
-    async def test() -> None:
-        async with Cloud(script) as cloud, dialled(cloud.target, timings=IMPATIENT) as here:  # type: ignore[arg-type]
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert missing in ending.reason
-
-    run(test())
+async def test_a_handshake_that_stalls_times_out_and_is_tried_again(script: object, missing: str) -> None:
+    async with Cloud(script) as cloud, dialled(cloud.target, timings=IMPATIENT) as here:  # type: ignore[arg-type]
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert missing in ending.reason
 
 
 @pytest.mark.parametrize("how", ["close", "kill", "goaway"])
-def test_a_connection_that_is_closed_before_the_handshake_is_tried_again(how: str) -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            line = await cloud.line(0)
-            getattr(line, how)()
-            assert (await here.ending()).kind is EndingKind.RETRY
-
-    run(test())
+async def test_a_connection_that_is_closed_before_the_handshake_is_tried_again(how: str) -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        line = await cloud.line(0)
+        getattr(line, how)()
+        assert (await here.ending()).kind is EndingKind.RETRY
 
 
 @pytest.mark.parametrize("how", ["close", "kill", "goaway"])
-def test_a_connection_that_is_closed_during_the_handshake_is_tried_again(how: str) -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            line = await cloud.line(0)
-            await line.opened_handshake()
-            getattr(line, how)()
-            ending = await here.ending()
-            assert (ending.kind, here.served, ending.served_for) == (EndingKind.RETRY, 0, 0.0)
-
-    run(test())
+async def test_a_connection_that_is_closed_during_the_handshake_is_tried_again(how: str) -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        line = await cloud.line(0)
+        await line.opened_handshake()
+        getattr(line, how)()
+        ending = await here.ending()
+        assert (ending.kind, here.served, ending.served_for) == (EndingKind.RETRY, 0, 0.0)
 
 
 @pytest.mark.parametrize("how", ["close", "kill"])
-def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(how: str) -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            getattr(line, how)()
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert ending.served_for > 0
-
-    run(test())
+async def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(how: str) -> None:
+    async with serving() as (here, line):
+        getattr(line, how)()
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert ending.served_for > 0
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("no such file"), ValueError("the token is empty")])
-def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Exception) -> None:
-    async def test() -> None:
-        def unreadable() -> str:
-            raise error
+async def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Exception) -> None:
+    def unreadable() -> str:
+        raise error
 
-        credentials = Credentials("env_123", "greeter", "worker-1", unreadable)
-        async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert str(error) in ending.reason
-            assert cloud.lines == []
-
-    run(test())
+    credentials = Credentials("env_123", "greeter", "worker-1", unreadable)
+    async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert str(error) in ending.reason
+        assert cloud.lines == []
 
 
 def test_the_token_is_in_no_description() -> None:
@@ -255,106 +216,88 @@ def test_only_the_token_is_kept_out_of_the_compression_tables() -> None:
 
 
 @pytest.mark.parametrize("token", [TOKEN, "tökén"])
-def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, token: str) -> None:
-    async def test() -> None:
-        credentials = Credentials("env_123", "greeter", "worker-1", lambda: token)
-        quiet_hpack()
-        with caplog.at_level(logging.DEBUG):
-            async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
-                line = await cloud.line(0)
-                if token == TOKEN:
-                    await line.accepted()
-                    await line.request(ECHO, [("x-restate-jwt-v1", token)])
-                    here.connection.stop()
-                assert token not in (await here.ending()).reason
-        assert "connection=" in caplog.text
-        assert token not in caplog.text
-
-    run(test())
-
-
-def test_a_stream_before_the_handshake_gets_the_sentinel_and_the_handshake_still_succeeds() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
+async def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, token: str) -> None:
+    credentials = Credentials("env_123", "greeter", "worker-1", lambda: token)
+    quiet_hpack()
+    with caplog.at_level(logging.DEBUG):
+        async with Cloud() as cloud, dialled(cloud.target, credentials=credentials) as here:
             line = await cloud.line(0)
-            for path in (ECHO, "/_/health", "/_/drain-tunnel"):
-                response = await line.request(path, body=b"too early")
-                assert (response.status, response.headers["x-restate-tunnel-draining"]) == (503, "true")
-            await line.handshake()
-            await until(lambda: here.served == 1)
-            assert (await line.request(ECHO, body=b"in time")).body == b"in time"
-
-    run(test())
-
-
-def test_streams_that_come_before_the_trailers_wait_for_them_and_are_served() -> None:
-    async def test() -> None:
-        calls: list[str] = []
-
-        async def app(scope: object, receive: object, send: object) -> None:
-            calls.append("called")
-            await echo(scope, receive, send)  # type: ignore[arg-type]
-
-        async with Cloud(None) as cloud, dialled(cloud.target, app) as here:
-            line = await cloud.line(0)
-            handshake = await line.opened_handshake()
-            early = [line.open(ECHO) for _ in range(3)]
-            for exchange in early:
-                await exchange.send(b"early", end=True)
-            health = line.open("/_/health", method="GET", end=True)
-            given_up = line.open(ECHO)
-            given_up.reset()
-            # A round trip: by now the tunnel has seen them.
-            line.h2.ping(b"seen yet")
-            line.flush()
-            await line.until(lambda: line.pongs == 1)
-            assert calls == []
-            handshake.trailers(line.outcome())
-            assert [(await exchange.whole()).body for exchange in early] == [b"early"] * 3
-            assert (await health.whole()).status == 200
-            assert (len(calls), here.served) == (3, 1)
-
-    run(test())
+            if token == TOKEN:
+                await line.accepted()
+                await line.request(ECHO, [("x-restate-jwt-v1", token)])
+                here.connection.stop()
+            assert token not in (await here.ending()).reason
+    assert "connection=" in caplog.text
+    assert token not in caplog.text
 
 
-def test_streams_in_one_piece_with_the_trailers_are_served() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target):
-            line = await cloud.line(0)
-            handshake = await line.opened_handshake()
-            line.hold_back()
-            handshake.trailers(line.outcome())
-            exchange = line.open(f"{PREFIX}/echo")
-            await exchange.send(b"together", end=True)
-            line.let_go()
-            assert (await exchange.whole()).body == b"together"
-
-    run(test())
+async def test_a_stream_before_the_handshake_gets_the_sentinel_and_the_handshake_still_succeeds() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        line = await cloud.line(0)
+        for path in (ECHO, "/_/health", "/_/drain-tunnel"):
+            response = await line.request(path, body=b"too early")
+            assert (response.status, response.headers["x-restate-tunnel-draining"]) == (503, "true")
+        await line.handshake()
+        await until(lambda: here.served == 1)
+        assert (await line.request(ECHO, body=b"in time")).body == b"in time"
 
 
-def test_streams_that_wait_for_a_refusal_are_closed_with_the_connection() -> None:
-    async def test() -> None:
-        async with Cloud(None) as cloud, dialled(cloud.target) as here:
-            line = await cloud.line(0)
-            handshake = await line.opened_handshake()
-            waiting = line.open(ECHO)
-            await waiting.send(b"early", end=True)
-            handshake.trailers([("tunnel-status", "unauthorized")])
-            assert (await here.ending()).kind is EndingKind.FATAL
-            await line.ended()
-            assert waiting.headers is None
+async def test_streams_that_come_before_the_trailers_wait_for_them_and_are_served() -> None:
+    calls: list[str] = []
 
-    run(test())
+    async def app(scope: object, receive: object, send: object) -> None:
+        calls.append("called")
+        await echo(scope, receive, send)  # type: ignore[arg-type]
+
+    async with Cloud(None) as cloud, dialled(cloud.target, app) as here:
+        line = await cloud.line(0)
+        handshake = await line.opened_handshake()
+        early = [line.open(ECHO) for _ in range(3)]
+        for exchange in early:
+            await exchange.send(b"early", end=True)
+        health = line.open("/_/health", method="GET", end=True)
+        given_up = line.open(ECHO)
+        given_up.reset()
+        # A round trip: by now the tunnel has seen them.
+        line.h2.ping(b"seen yet")
+        line.flush()
+        await line.until(lambda: line.pongs == 1)
+        assert calls == []
+        handshake.trailers(line.outcome())
+        assert [(await exchange.whole()).body for exchange in early] == [b"early"] * 3
+        assert (await health.whole()).status == 200
+        assert (len(calls), here.served) == (3, 1)
 
 
-def test_the_handshake_happens_once() -> None:
-    async def test() -> None:
-        async with serving() as (_, line):
-            response = await line.request("/_/start-tunnel", method="GET")
-            assert response.status == 400
-            assert "authorization" not in response.headers
+async def test_streams_in_one_piece_with_the_trailers_are_served() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target):
+        line = await cloud.line(0)
+        handshake = await line.opened_handshake()
+        line.hold_back()
+        handshake.trailers(line.outcome())
+        exchange = line.open(f"{PREFIX}/echo")
+        await exchange.send(b"together", end=True)
+        line.let_go()
+        assert (await exchange.whole()).body == b"together"
 
-    run(test())
+
+async def test_streams_that_wait_for_a_refusal_are_closed_with_the_connection() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target) as here:
+        line = await cloud.line(0)
+        handshake = await line.opened_handshake()
+        waiting = line.open(ECHO)
+        await waiting.send(b"early", end=True)
+        handshake.trailers([("tunnel-status", "unauthorized")])
+        assert (await here.ending()).kind is EndingKind.FATAL
+        await line.ended()
+        assert waiting.headers is None
+
+
+async def test_the_handshake_happens_once() -> None:
+    async with serving() as (_, line):
+        response = await line.request("/_/start-tunnel", method="GET")
+        assert response.status == 400
+        assert "authorization" not in response.headers
 
 
 @pytest.mark.parametrize("token", ["t", "greeter", "https", "tunnel.test"])
@@ -379,19 +322,16 @@ def test_a_url_with_characters_that_no_url_has_is_in_no_log(odd: str) -> None:
         deployment_url(f"https://tunnel.test:9080/a{odd}")
 
 
-def test_the_text_of_an_unexpected_error_may_have_the_token_in_it_and_is_not_told(
+async def test_the_text_of_an_unexpected_error_may_have_the_token_in_it_and_is_not_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail() -> None:
         raise RuntimeError(TOKEN)
 
-    async def test() -> None:
-        with caplog.at_level(logging.DEBUG, logger="restate_identity.tunnel"):
-            async with Cloud() as cloud, dialled(cloud.target) as here:
-                here.on_accepted = fail
-                ending = await here.ending()
-                assert ending.reason.startswith("what the server sent could not be handled (RuntimeError)")
-                assert TOKEN not in ending.reason
-        assert TOKEN not in caplog.text
-
-    run(test())
+    with caplog.at_level(logging.DEBUG, logger="restate_identity.tunnel"):
+        async with Cloud() as cloud, dialled(cloud.target) as here:
+            here.on_accepted = fail
+            ending = await here.ending()
+            assert ending.reason.startswith("what the server sent could not be handled (RuntimeError)")
+            assert TOKEN not in ending.reason
+    assert TOKEN not in caplog.text

@@ -15,7 +15,7 @@ from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Ver
 from restate_identity.tunnel.header_blocks import HeaderDecoder
 from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Cloud, Exchange
-from tests.tunnel.dialling import QUICK, dialled, run, serving, until
+from tests.tunnel.dialling import QUICK, dialled, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, Neighbours, beside_a_neighbour, is_reset, opened_with
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -34,39 +34,30 @@ def lengths(*values: str) -> list[tuple[str, str]]:
     ],
     ids=lambda fields: ",".join(value[:20] for _, value in fields),
 )
-def test_a_content_length_that_is_none_is_a_bad_request(fields: Any) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = line.open(OTHER, fields)
-            assert (await exchange.response())[":status"] == "400"
-            assert app.scopes == []
-
-    run(test())
+async def test_a_content_length_that_is_none_is_a_bad_request(fields: Any) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER, fields)
+        assert (await exchange.response())[":status"] == "400"
+        assert app.scopes == []
 
 
 @pytest.mark.parametrize("length", ["3", "0"])
-def test_a_content_length_without_a_body_is_a_bad_request_unless_it_is_0(length: str) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, _app):
-            exchange = line.open(OTHER, lengths(length), end=True)
-            assert (await exchange.whole()).status == (200 if length == "0" else 400)
-
-    run(test())
+async def test_a_content_length_without_a_body_is_a_bad_request_unless_it_is_0(length: str) -> None:
+    async with beside_a_neighbour() as (_, line, _app):
+        exchange = line.open(OTHER, lengths(length), end=True)
+        assert (await exchange.whole()).status == (200 if length == "0" else 400)
 
 
 @pytest.mark.parametrize("fields", [lengths("6"), lengths("6", "6"), lengths("06")])
-def test_a_content_length_that_is_right_is_passed_on_once(fields: Any) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = line.open(OTHER, fields)
-            await exchange.send(b"abc")
-            await exchange.send(b"def", end=True)
-            assert (await exchange.whole()).status == 200
-            assert app.body == b"abcdef"
-            sent = [field for field in app.scopes[0]["headers"] if field[0] == b"content-length"]
-            assert sent == [(b"content-length", fields[0][1].encode())]
-
-    run(test())
+async def test_a_content_length_that_is_right_is_passed_on_once(fields: Any) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER, fields)
+        await exchange.send(b"abc")
+        await exchange.send(b"def", end=True)
+        assert (await exchange.whole()).status == 200
+        assert app.body == b"abcdef"
+        sent = [field for field in app.scopes[0]["headers"] if field[0] == b"content-length"]
+        assert sent == [(b"content-length", fields[0][1].encode())]
 
 
 async def ends_with_data(exchange: Exchange) -> None:
@@ -96,31 +87,28 @@ async def goes_on(exchange: Exchange) -> None:
     ],
 )
 @pytest.mark.parametrize("called", [True, False], ids=["called", "not called yet"])
-def test_a_body_of_another_length_than_was_said_is_reset(
+async def test_a_body_of_another_length_than_was_said_is_reset(
     length: str, go_on: Callable[[Exchange], Awaitable[None]], called: bool
 ) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (here, line, app):
-            if not called:
-                line.hold_back()
-            exchange = line.open(OTHER, lengths(length))
-            await exchange.send(b"abc")
-            if called:
-                await until(lambda: app.body == b"abc")
-            await go_on(exchange)
-            line.let_go()
-            await is_reset(exchange)
-            await until(lambda: here.connection.in_flight == 1)
-            if called:
-                # Nothing that looks like the end of it, and no byte too many.
-                assert [message["type"] for message in app.messages] == ["http.request", "http.disconnect"]
-            else:
-                assert (app.scopes, app.messages) == ([], [])
-
-    run(test())
+    async with beside_a_neighbour() as (here, line, app):
+        if not called:
+            line.hold_back()
+        exchange = line.open(OTHER, lengths(length))
+        await exchange.send(b"abc")
+        if called:
+            await until(lambda: app.body == b"abc")
+        await go_on(exchange)
+        line.let_go()
+        await is_reset(exchange)
+        await until(lambda: here.connection.in_flight == 1)
+        if called:
+            # Nothing that looks like the end of it, and no byte too many.
+            assert [message["type"] for message in app.messages] == ["http.request", "http.disconnect"]
+        else:
+            assert (app.scopes, app.messages) == ([], [])
 
 
-def test_a_body_of_another_length_is_reset_while_the_response_is_on_its_way() -> None:
+async def test_a_body_of_another_length_is_reset_while_the_response_is_on_its_way() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
@@ -128,32 +116,26 @@ def test_a_body_of_another_length_is_reset_while_the_response_is_on_its_way() ->
         while not seen or seen[-1] != "http.disconnect":
             seen.append((await receive())["type"])
 
-    async def test() -> None:
-        async with serving(app) as (here, line):
-            exchange = line.open(OTHER, lengths("2"))
-            assert (await exchange.response())[":status"] == "200"
-            await exchange.send(b"abc")
-            await is_reset(exchange)
-            await until(lambda: here.connection.in_flight == 0)
-            assert seen == ["http.disconnect"]
-
-    run(test())
+    async with serving(app) as (here, line):
+        exchange = line.open(OTHER, lengths("2"))
+        assert (await exchange.response())[":status"] == "200"
+        await exchange.send(b"abc")
+        await is_reset(exchange)
+        await until(lambda: here.connection.in_flight == 0)
+        assert seen == ["http.disconnect"]
 
 
-def test_a_request_that_waits_for_the_handshake_is_reset_for_its_length_too() -> None:
-    async def test() -> None:
-        app = Neighbours()
-        async with Cloud(script=None) as cloud, dialled(cloud.target, app, timings=QUICK):
-            line = await cloud.line(0)
-            handshake = await line.opened_handshake()
-            exchange = line.open(OTHER, lengths("2"))
-            await exchange.send(b"abc", end=True)
-            await is_reset(exchange)
-            handshake.trailers(line.outcome())
-            assert (await line.request(OTHER)).status == 200
-            assert len(app.scopes) == 1
-
-    run(test())
+async def test_a_request_that_waits_for_the_handshake_is_reset_for_its_length_too() -> None:
+    app = Neighbours()
+    async with Cloud(script=None) as cloud, dialled(cloud.target, app, timings=QUICK):
+        line = await cloud.line(0)
+        handshake = await line.opened_handshake()
+        exchange = line.open(OTHER, lengths("2"))
+        await exchange.send(b"abc", end=True)
+        await is_reset(exchange)
+        handshake.trailers(line.outcome())
+        assert (await line.request(OTHER)).status == 200
+        assert len(app.scopes) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,68 +150,51 @@ def test_a_request_that_waits_for_the_handshake_is_reset_for_its_length_too() ->
         (("x-a", "a\r\nx-b: b"), False),
     ],
 )
-def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str], fine: bool) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = line.open(OTHER)
-            await exchange.send(b"abc")
-            await until(lambda: app.body == b"abc")
-            line.raw(
-                HeadersFrame(exchange.stream_id, line.h2.encoder.encode([field]), flags=["END_HEADERS", "END_STREAM"])
-            )
-            if fine:
-                assert (await exchange.whole()).status == 200
-            else:
-                await is_reset(exchange)
-                assert app.messages[-1] == {"type": "http.disconnect"}
-
-    run(test())
-
-
-def test_a_request_whose_trailers_are_not_its_end_is_reset() -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = line.open(OTHER)
-            await exchange.send(b"abc")
-            await until(lambda: app.body == b"abc")
-            line.raw(HeadersFrame(exchange.stream_id, line.h2.encoder.encode([("a", "b")]), flags=["END_HEADERS"]))
-            line.raw(DataFrame(exchange.stream_id, b"def"))
+async def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str], fine: bool) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER)
+        await exchange.send(b"abc")
+        await until(lambda: app.body == b"abc")
+        line.raw(HeadersFrame(exchange.stream_id, line.h2.encoder.encode([field]), flags=["END_HEADERS", "END_STREAM"]))
+        if fine:
+            assert (await exchange.whole()).status == 200
+        else:
             await is_reset(exchange)
-            assert app.messages[1:] == [{"type": "http.disconnect"}]
+            assert app.messages[-1] == {"type": "http.disconnect"}
 
-    run(test())
+
+async def test_a_request_whose_trailers_are_not_its_end_is_reset() -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER)
+        await exchange.send(b"abc")
+        await until(lambda: app.body == b"abc")
+        line.raw(HeadersFrame(exchange.stream_id, line.h2.encoder.encode([("a", "b")]), flags=["END_HEADERS"]))
+        line.raw(DataFrame(exchange.stream_id, b"def"))
+        await is_reset(exchange)
+        assert app.messages[1:] == [{"type": "http.disconnect"}]
 
 
 @pytest.mark.parametrize("field", [(":status", "103"), (":protocol", "websocket"), (":method", "GET")])
-def test_a_request_with_a_pseudo_header_that_is_not_its_own_is_a_bad_request(field: tuple[str, str]) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = opened_with(line, [*PSEUDO, field])
-            assert (await exchange.response())[":status"] == "400"
-            assert app.scopes == []
-
-    run(test())
+async def test_a_request_with_a_pseudo_header_that_is_not_its_own_is_a_bad_request(field: tuple[str, str]) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = opened_with(line, [*PSEUDO, field])
+        assert (await exchange.response())[":status"] == "400"
+        assert app.scopes == []
 
 
 @pytest.mark.parametrize("between", [("x-a", "b"), ("cookie", "a=b")])
-def test_a_pseudo_header_after_another_field_is_a_bad_request(between: tuple[str, str]) -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            exchange = opened_with(line, [*PSEUDO[:-1], between, PSEUDO[-1]])
-            assert (await exchange.response())[":status"] == "400"
-            assert app.scopes == []
-
-    run(test())
+async def test_a_pseudo_header_after_another_field_is_a_bad_request(between: tuple[str, str]) -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = opened_with(line, [*PSEUDO[:-1], between, PSEUDO[-1]])
+        assert (await exchange.response())[":status"] == "400"
+        assert app.scopes == []
 
 
-def test_a_cookie_that_came_in_pieces_reaches_the_application_in_one() -> None:
-    async def test() -> None:
-        async with beside_a_neighbour() as (_, line, app):
-            await line.request(OTHER, [("cookie", "a=1"), ("x-a", "b"), ("cookie", "c=2"), ("cookie", "d=3")])
-            headers = app.scopes[0]["headers"]
-            assert headers == [(b"host", b"tunnel.test"), (b"x-a", b"b"), (b"cookie", b"a=1; c=2; d=3")]
-
-    run(test())
+async def test_a_cookie_that_came_in_pieces_reaches_the_application_in_one() -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        await line.request(OTHER, [("cookie", "a=1"), ("x-a", "b"), ("cookie", "c=2"), ("cookie", "d=3")])
+        headers = app.scopes[0]["headers"]
+        assert headers == [(b"host", b"tunnel.test"), (b"x-a", b"b"), (b"cookie", b"a=1; c=2; d=3")]
 
 
 # How header blocks are cut, and which of them no connection survives.
@@ -302,17 +267,14 @@ BLOCK = Encoder().encode(PSEUDO)
         "a stream that is not the client's",
     ],
 )
-def test_frames_that_do_not_fit_together_end_the_connection(frames: list[Frame], code: ErrorCodes) -> None:
-    async def test() -> None:
-        async with serving() as (here, line):
-            for frame in frames:
-                line.raw(frame)
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            await line.ended()
-            assert [error for _, error in line.goaways] == [code]
-
-    run(test())
+async def test_frames_that_do_not_fit_together_end_the_connection(frames: list[Frame], code: ErrorCodes) -> None:
+    async with serving() as (here, line):
+        for frame in frames:
+            line.raw(frame)
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        await line.ended()
+        assert [error for _, error in line.goaways] == [code]
 
 
 @pytest.mark.parametrize("huffman", [True, False])

@@ -16,7 +16,7 @@ from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.cloud import PATIENCE, Cloud
-from tests.tunnel.dialling import TOKEN, dialled, echo, run, until
+from tests.tunnel.dialling import TOKEN, dialled, echo, until
 from tests.tunnel.tunnels import SIGNER, SOON, call
 
 HANGS = "hangs.test"
@@ -46,38 +46,37 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     hanging.let_go.set()
 
 
-def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(hanging: Hanging) -> None:
-    async def test() -> None:
-        loop = asyncio.get_running_loop()
-        executor = ThreadPoolExecutor(1)
-        loop.set_default_executor(executor)
-        async with Cloud() as cloud:
-            options = tunnel_options(
-                {},
-                TunnelSettings(
-                    tunnel_name="greeter",
-                    environment_id="env_123",
-                    signing_public_key=SIGNER.public_key,
-                    auth_token=TOKEN,
-                    worker_id="worker-1",
-                    servers=[f"http://{HANGS}:1", str(cloud.target)],
-                ),
-            )
-            async with open_tunnel(echo, options, timings=replace(SOON, connect=0.05)):
-                line = await (await cloud.line(0)).accepted()
-                await until(lambda: hanging.asked > 0)
-                # It is dialled many times meanwhile.
-                await asyncio.sleep(0.5)
-                assert await asyncio.wait_for(asyncio.to_thread(lambda: "ran"), 10) == "ran"
-                assert (await call(line)).status == 200
-        assert hanging.asked == 1
-        # As asyncio.run does at the end.
-        await asyncio.wait_for(loop.shutdown_default_executor(), 10)
-
-    run(test())
+async def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(hanging: Hanging) -> None:
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(1)
+    loop.set_default_executor(executor)
+    async with Cloud() as cloud:
+        options = tunnel_options(
+            {},
+            TunnelSettings(
+                tunnel_name="greeter",
+                environment_id="env_123",
+                signing_public_key=SIGNER.public_key,
+                auth_token=TOKEN,
+                worker_id="worker-1",
+                servers=[f"http://{HANGS}:1", str(cloud.target)],
+            ),
+        )
+        async with open_tunnel(echo, options, timings=replace(SOON, connect=0.05)):
+            line = await (await cloud.line(0)).accepted()
+            await until(lambda: hanging.asked > 0)
+            # It is dialled many times meanwhile.
+            await asyncio.sleep(0.5)
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "ran"), 10) == "ran"
+            assert (await call(line)).status == 200
+    assert hanging.asked == 1
+    # As asyncio.run does at the end.
+    await asyncio.wait_for(loop.shutdown_default_executor(), 10)
 
 
-def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     real = socket.getaddrinfo
 
     def two(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -87,23 +86,17 @@ def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried(mo
 
     monkeypatch.setattr(socket, "getaddrinfo", two)
 
-    async def test() -> None:
-        async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
-            await (await cloud.line(0)).accepted()
-
-    run(test())
+    async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
+        await (await cloud.line(0)).accepted()
 
 
-def test_a_name_that_does_not_exist_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_does_not_exist_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", none)
 
-    async def test() -> None:
-        async with Cloud() as cloud, dialled(cloud.target._replace(host="nowhere.test")) as here:
-            ending = await here.ending()
-            assert "Name or service not known" in ending.reason
-            assert "check the name of the server" in ending.reason
-
-    run(test())
+    async with Cloud() as cloud, dialled(cloud.target._replace(host="nowhere.test")) as here:
+        ending = await here.ending()
+        assert "Name or service not known" in ending.reason
+        assert "check the name of the server" in ending.reason

@@ -44,29 +44,26 @@ def renamed(name: str) -> Callable[[Line], Awaitable[object]]:
     return handshake
 
 
-def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_signed() -> None:
-    async def test() -> None:
-        async with Cloud() as cloud, opened(cloud) as tunnel:
-            for unknown in ("deployment_url", "proxy_url", "tunnel_url"):
-                with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
-                    getattr(tunnel, unknown)
-            assert (tunnel.connection_count, tunnel.error) == (0, None)
-            await tunnel.ready()
-            assert (tunnel.proxy_url, tunnel.tunnel_url) == (PROXY_URL, TUNNEL_URL)
-            assert (tunnel.connection_count, tunnel.error) == (1, None)
-            assert tunnel.deployment_url == "https://tunnel.test:9080/environment/greeter/http/in-process/9080/"
-            assert tunnel.is_serving
-            line = await cloud.line(0)
-            assert (await call(line, body=b"hello")).body == b"hello"
-            assert (await line.request(f"{PREFIX}{PATH}")).status == 401
-            assert (await line.request(f"{PREFIX}{PATH}", SIGNER.headers("/other"))).status == 401
-            hello = line.hello
-            assert hello["authorization"] == f"Bearer {TOKEN}"
-            assert (hello["environment-id"], hello["tunnel-name"]) == ("env_123", "greeter")
-            assert hello["tunnel-worker-id"] == "worker-1"
-        assert not tunnel.is_serving
-
-    run(test())
+async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_signed() -> None:
+    async with Cloud() as cloud, opened(cloud) as tunnel:
+        for unknown in ("deployment_url", "proxy_url", "tunnel_url"):
+            with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
+                getattr(tunnel, unknown)
+        assert (tunnel.connection_count, tunnel.error) == (0, None)
+        await tunnel.ready()
+        assert (tunnel.proxy_url, tunnel.tunnel_url) == (PROXY_URL, TUNNEL_URL)
+        assert (tunnel.connection_count, tunnel.error) == (1, None)
+        assert tunnel.deployment_url == "https://tunnel.test:9080/environment/greeter/http/in-process/9080/"
+        assert tunnel.is_serving
+        line = await cloud.line(0)
+        assert (await call(line, body=b"hello")).body == b"hello"
+        assert (await line.request(f"{PREFIX}{PATH}")).status == 401
+        assert (await line.request(f"{PREFIX}{PATH}", SIGNER.headers("/other"))).status == 401
+        hello = line.hello
+        assert hello["authorization"] == f"Bearer {TOKEN}"
+        assert (hello["environment-id"], hello["tunnel-name"]) == ("env_123", "greeter")
+        assert hello["tunnel-worker-id"] == "worker-1"
+    assert not tunnel.is_serving
 
 
 @pytest.mark.parametrize(
@@ -77,41 +74,32 @@ def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_what_is_s
         (renamed("another"), "opened another tunnel than 'greeter'"),
     ],
 )
-def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
+async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
     refusal: Callable[[Line], Awaitable[object]], reason: str
 ) -> None:
-    async def test() -> None:
-        async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
-            for waiting in (tunnel.ready, tunnel.wait_closed):
-                with pytest.raises(TunnelError, match=reason) as error:
-                    await waiting()
-                assert tunnel.error is error.value
-            await asyncio.sleep(A_MOMENT)
-            assert len(cloud.lines) == 1
-
-    run(test())
+    async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
+        for waiting in (tunnel.ready, tunnel.wait_closed):
+            with pytest.raises(TunnelError, match=reason) as error:
+                await waiting()
+            assert tunnel.error is error.value
+        await asyncio.sleep(A_MOMENT)
+        assert len(cloud.lines) == 1
 
 
-def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
-    async def test() -> None:
-        async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
+async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
+    async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
+        await tunnel.ready()
+        assert len(cloud.lines) == 3
+
+
+async def test_tls_that_never_completes_does_not_keep_the_next_server_from_serving() -> None:
+    tls = tls_pair()
+    async with Cloud(silent=True) as stalled, Cloud(tls=tls.cloud) as cloud:
+        fixed = Fixed(stalled.target._replace(tls=True), cloud.target)
+        async with opened(source=fixed, tls=tls.tunnel, timings=replace(SOON, connect=0.3)) as tunnel:
             await tunnel.ready()
-            assert len(cloud.lines) == 3
-
-    run(test())
-
-
-def test_tls_that_never_completes_does_not_keep_the_next_server_from_serving() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with Cloud(silent=True) as stalled, Cloud(tls=tls.cloud) as cloud:
-            fixed = Fixed(stalled.target._replace(tls=True), cloud.target)
-            async with opened(source=fixed, tls=tls.tunnel, timings=replace(SOON, connect=0.3)) as tunnel:
-                await tunnel.ready()
-                assert (await call(await cloud.line(0))).status == 200
-                await stalled.line(2)  # it timed out, and was dialled again
-
-    run(test())
+            assert (await call(await cloud.line(0))).status == 200
+            await stalled.line(2)  # it timed out, and was dialled again
 
 
 class Fixed:
@@ -124,7 +112,7 @@ class Fixed:
         return self.targets
 
 
-def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> None:
+async def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> None:
     times: list[float] = []
 
     async def die(line: Line) -> None:
@@ -132,97 +120,82 @@ def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> None:
         await line.handshake()
         line.kill()
 
-    async def test() -> None:
-        async with Cloud(die) as cloud, opened(cloud, timings=replace(SOON, backoff_first=0.01, backoff_limit=600)):
-            await cloud.line(6)
-            # Without growth six waits are 0.09 s at most; the sixth alone is at least 0.16 s here.
-            assert times[6] - times[5] >= 0.16
-
-    run(test())
+    async with Cloud(die) as cloud, opened(cloud, timings=replace(SOON, backoff_first=0.01, backoff_limit=600)):
+        await cloud.line(6)
+        # Without growth six waits are 0.09 s at most; the sixth alone is at least 0.16 s here.
+        assert times[6] - times[5] >= 0.16
 
 
-def test_a_served_connection_that_ended_is_dialled_again() -> None:
-    async def test() -> None:
-        async with Cloud() as cloud, opened(cloud) as tunnel:
-            await tunnel.ready()
-            for index in range(3):
-                line = await (await cloud.line(index)).accepted()
-                assert (await call(line)).status == 200
-                line.kill()
-            await (await cloud.line(3)).accepted()
-
-    run(test())
+async def test_a_served_connection_that_ended_is_dialled_again() -> None:
+    async with Cloud() as cloud, opened(cloud) as tunnel:
+        await tunnel.ready()
+        for index in range(3):
+            line = await (await cloud.line(index)).accepted()
+            assert (await call(line)).status == 200
+            line.kill()
+        await (await cloud.line(3)).accepted()
 
 
-def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(ONCE, steady=0.0)) as tunnel:
-            await tunnel.ready()
-            old = await cloud.line(0)
-            exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
-            await old.drain()
-            replacement = await (await cloud.line(1)).accepted()
-            assert not old.lost
-            await until(lambda: tunnel.is_serving)
-            app.let_go()
-            assert (await call(replacement)).body == b"late"
-            assert (await exchange.whole()).body == b"late"
-            assert (await call(old)).body == b"late"
-            assert not old.lost
-            assert len(cloud.lines) == 2
-
-    run(test())
+async def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(ONCE, steady=0.0)) as tunnel:
+        await tunnel.ready()
+        old = await cloud.line(0)
+        exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        await old.drain()
+        replacement = await (await cloud.line(1)).accepted()
+        assert not old.lost
+        await until(lambda: tunnel.is_serving)
+        app.let_go()
+        assert (await call(replacement)).body == b"late"
+        assert (await exchange.whole()).body == b"late"
+        assert (await call(old)).body == b"late"
+        assert not old.lost
+        assert len(cloud.lines) == 2
 
 
-def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3)) as tunnel:
-            await tunnel.ready()
-            old = await cloud.line(0)
-            old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
-            await old.drain()
-            replacement = await (await cloud.line(1)).accepted()
-            await old.ended()
-            await until(lambda: app.cancelled == 1)
-            assert tunnel.is_serving
-            assert not replacement.lost
-
-    run(test())
+async def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3)) as tunnel:
+        await tunnel.ready()
+        old = await cloud.line(0)
+        old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        await old.drain()
+        replacement = await (await cloud.line(1)).accepted()
+        await old.ended()
+        await until(lambda: app.cancelled == 1)
+        assert tunnel.is_serving
+        assert not replacement.lost
 
 
-def test_when_a_replacement_is_refused_for_good_what_is_in_flight_still_finishes() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with (
-            Cloud(script("ok", "unauthorized")) as cloud,
-            opened(cloud, app=app, timings=STEADY) as tunnel,
-        ):
-            await tunnel.ready()
-            old = await cloud.line(0)
-            exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
-            await old.drain()
-            with pytest.raises(TunnelError, match="auth token"):
-                await asyncio.wait_for(asyncio.shield(closed_or_failed(tunnel.ready)), 8)
-            app.let_go()
-            assert (await exchange.whole()).body == b"late"
-            with pytest.raises(TunnelError, match="auth token"):
-                await tunnel.wait_closed()
-            assert len(cloud.lines) == 2
-
+async def test_when_a_replacement_is_refused_for_good_what_is_in_flight_still_finishes() -> None:
     async def closed_or_failed(ready: Callable[[], Awaitable[None]]) -> None:
         while True:
             await ready()
             await asyncio.sleep(0.005)
 
-    run(test())
+    app = HeldRequests()
+    async with (
+        Cloud(script("ok", "unauthorized")) as cloud,
+        opened(cloud, app=app, timings=STEADY) as tunnel,
+    ):
+        await tunnel.ready()
+        old = await cloud.line(0)
+        exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        await old.drain()
+        with pytest.raises(TunnelError, match="auth token"):
+            await asyncio.wait_for(asyncio.shield(closed_or_failed(tunnel.ready)), 8)
+        app.let_go()
+        assert (await exchange.whole()).body == b"late"
+        with pytest.raises(TunnelError, match="auth token"):
+            await tunnel.wait_closed()
+        assert len(cloud.lines) == 2
 
 
-def test_drain_after_drain_compounds_the_back_off() -> None:
+async def test_drain_after_drain_compounds_the_back_off() -> None:
     times: list[float] = []
 
     async def spam(line: Line) -> None:
@@ -230,185 +203,155 @@ def test_drain_after_drain_compounds_the_back_off() -> None:
         await line.handshake()
         await line.drain()
 
-    async def test() -> None:
-        timings = replace(SOON, backoff_first=0.01, backoff_limit=600, steady=600)
-        async with Cloud(spam) as cloud, opened(cloud, timings=timings):
-            await cloud.line(6)
-            assert times[6] - times[5] >= 0.16
-
-    run(test())
+    timings = replace(SOON, backoff_first=0.01, backoff_limit=600, steady=600)
+    async with Cloud(spam) as cloud, opened(cloud, timings=timings):
+        await cloud.line(6)
+        assert times[6] - times[5] >= 0.16
 
 
-def test_a_frozen_server_is_dialled_again_without_waiting_for_it_to_hang_up() -> None:
-    async def test() -> None:
-        timings = replace(STEADY, ping_every=0.05, ping_answer=0.05, farewell=600)
-        tls = tls_pair()
-        async with (
-            Cloud(tls=tls.cloud) as cloud,
-            opened(source=Fixed(cloud.target), tls=tls.tunnel, timings=timings) as tunnel,
-        ):
-            await tunnel.ready()
-            cloud.lines[0].freeze()
-            await (await cloud.line(1)).accepted()
-
-    run(test())
+async def test_a_frozen_server_is_dialled_again_without_waiting_for_it_to_hang_up() -> None:
+    timings = replace(STEADY, ping_every=0.05, ping_answer=0.05, farewell=600)
+    tls = tls_pair()
+    async with (
+        Cloud(tls=tls.cloud) as cloud,
+        opened(source=Fixed(cloud.target), tls=tls.tunnel, timings=timings) as tunnel,
+    ):
+        await tunnel.ready()
+        cloud.lines[0].freeze()
+        await (await cloud.line(1)).accepted()
 
 
-def test_two_drains_coexist() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=STEADY) as tunnel:
-            await tunnel.ready()
-            exchanges = []
-            for index in range(2):
-                line = await (await cloud.line(index)).accepted()
-                exchanges.append(line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True))
-                await until(lambda entered=index + 1: app.entered == entered)  # type: ignore[misc]
-                await line.drain()
-            await (await cloud.line(2)).accepted()
-            assert not any(line.lost for line in cloud.lines)
-            app.let_go()
-            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
-            assert tunnel.is_serving
-
-    run(test())
+async def test_two_drains_coexist() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=STEADY) as tunnel:
+        await tunnel.ready()
+        exchanges = []
+        for index in range(2):
+            line = await (await cloud.line(index)).accepted()
+            exchanges.append(line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True))
+            await until(lambda entered=index + 1: app.entered == entered)  # type: ignore[misc]
+            await line.drain()
+        await (await cloud.line(2)).accepted()
+        assert not any(line.lost for line in cloud.lines)
+        app.let_go()
+        assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+        assert tunnel.is_serving
 
 
-def test_every_server_gets_a_connection_and_only_the_one_that_died_is_dialled_again() -> None:
-    async def test() -> None:
-        async with Cloud() as a, Cloud() as b, opened(a, b, timings=STEADY) as tunnel:
-            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
-            lines[0].kill()
-            await (await a.line(1)).accepted()
-            assert (await call(lines[1])).status == 200
-            assert len(b.lines) == 1
-            await until(lambda: tunnel.connection_count == 3)
-
-    run(test())
+async def test_every_server_gets_a_connection_and_only_the_one_that_died_is_dialled_again() -> None:
+    async with Cloud() as a, Cloud() as b, opened(a, b, timings=STEADY) as tunnel:
+        lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+        lines[0].kill()
+        await (await a.line(1)).accepted()
+        assert (await call(lines[1])).status == 200
+        assert len(b.lines) == 1
+        await until(lambda: tunnel.connection_count == 3)
 
 
-def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
+async def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
     async def refuse(line: Line) -> None:
         await other.wait()
         await line.handshake("unauthorized")
 
     other = asyncio.Event()
 
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as a, Cloud(refuse) as b, opened(a, b, app=app) as tunnel:
+    app = HeldRequests()
+    async with Cloud() as a, Cloud(refuse) as b, opened(a, b, app=app) as tunnel:
+        await tunnel.ready()
+        line = await a.line(0)
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        other.set()
+        await line.until(lambda: bool(line.goaways))
+        refused = await call(line)
+        assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
+        app.let_go()
+        assert (await exchange.whole()).body == b"late"
+        with pytest.raises(TunnelError, match="unauthorized"):
+            await tunnel.wait_closed()
+        await line.ended()
+        assert (len(a.lines), len(b.lines)) == (1, 1)
+
+
+async def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
+    tls = tls_pair()
+    async with (
+        NameServer(a="127.0.0.1") as names,
+        Cloud(tls=tls.cloud) as first,
+        Cloud(tls=tls.cloud) as second,
+    ):
+        names.serve(("a", first.port))
+        async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
             await tunnel.ready()
-            line = await a.line(0)
+            names.serve(("a", first.port), ("a", second.port))
+            line = await (await second.line(0)).accepted()
+            names.serve(("a", second.port))
+            await (await first.line(0)).ended()
+            assert (await call(line)).status == 200
+            # Gone for good, and nobody dials it again.
+            asked = names.asked
+            await until(lambda: names.asked > asked + 4)
+            assert (len(first.lines), len(second.lines)) == (1, 1)
+
+
+async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud:
+        fixed = Fixed(cloud.target)
+        async with opened(source=fixed, app=app) as tunnel:
+            await tunnel.ready()
+            line = await cloud.line(0)
             exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
             await until(lambda: app.entered == 1)
-            other.set()
+            fixed.targets = frozenset()
             await line.until(lambda: bool(line.goaways))
-            refused = await call(line)
-            assert (refused.status, refused.headers["x-restate-tunnel-draining"]) == (503, "true")
             app.let_go()
             assert (await exchange.whole()).body == b"late"
-            with pytest.raises(TunnelError, match="unauthorized"):
-                await tunnel.wait_closed()
             await line.ended()
-            assert (len(a.lines), len(b.lines)) == (1, 1)
-
-    run(test())
 
 
-def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with (
-            NameServer(a="127.0.0.1") as names,
-            Cloud(tls=tls.cloud) as first,
-            Cloud(tls=tls.cloud) as second,
-        ):
-            names.serve(("a", first.port))
-            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
-                await tunnel.ready()
-                names.serve(("a", first.port), ("a", second.port))
-                line = await (await second.line(0)).accepted()
-                names.serve(("a", second.port))
-                await (await first.line(0)).ended()
-                assert (await call(line)).status == 200
-                # Gone for good, and nobody dials it again.
-                asked = names.asked
-                await until(lambda: names.asked > asked + 4)
-                assert (len(first.lines), len(second.lines)) == (1, 1)
-
-    run(test())
-
-
-def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud:
-            fixed = Fixed(cloud.target)
-            async with opened(source=fixed, app=app) as tunnel:
-                await tunnel.ready()
-                line = await cloud.line(0)
-                exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-                await until(lambda: app.entered == 1)
-                fixed.targets = frozenset()
-                await line.until(lambda: bool(line.goaways))
-                app.let_go()
-                assert (await exchange.whole()).body == b"late"
-                await line.ended()
-
-    run(test())
-
-
-def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
-            names.serve(("a", cloud.port))
-            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
-                await tunnel.ready()
-                names.failing.add(("tunnel.test", "SRV"))
-                asked = names.asked
-                await until(lambda: names.asked > asked + 3)
-                assert (await call(await cloud.line(0))).status == 200
-                assert tunnel.is_serving
-                # Still a target: it is dialled again when it dies.
-                (await cloud.line(0)).kill()
-                await (await cloud.line(1)).accepted()
-
-    run(test())
-
-
-def test_the_first_answer_of_dns_is_waited_for() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
-            names.serve(("a", cloud.port))
+async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> None:
+    tls = tls_pair()
+    async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
+        names.serve(("a", cloud.port))
+        async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+            await tunnel.ready()
             names.failing.add(("tunnel.test", "SRV"))
-            async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
-                await until(lambda: names.asked > 2)
-                names.failing.clear()
-                await tunnel.ready()
+            asked = names.asked
+            await until(lambda: names.asked > asked + 3)
+            assert (await call(await cloud.line(0))).status == 200
+            assert tunnel.is_serving
+            # Still a target: it is dialled again when it dies.
+            (await cloud.line(0)).kill()
+            await (await cloud.line(1)).accepted()
 
-    run(test())
+
+async def test_the_first_answer_of_dns_is_waited_for() -> None:
+    tls = tls_pair()
+    async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
+        names.serve(("a", cloud.port))
+        names.failing.add(("tunnel.test", "SRV"))
+        async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+            await until(lambda: names.asked > 2)
+            names.failing.clear()
+            await tunnel.ready()
 
 
-def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud:
-            fixed = Fixed(cloud.target)
-            async with opened(source=fixed, app=app) as tunnel:
-                await tunnel.ready()
-                line = await cloud.line(0)
-                exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-                await until(lambda: app.entered == 1)
-                del fixed.targets
-                await line.until(lambda: bool(line.goaways))
-                app.let_go()
-                assert (await exchange.whole()).body == b"late"
-                with pytest.raises(AttributeError, match="targets"):
-                    await tunnel.wait_closed()
-
-    run(test())
+async def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud:
+        fixed = Fixed(cloud.target)
+        async with opened(source=fixed, app=app) as tunnel:
+            await tunnel.ready()
+            line = await cloud.line(0)
+            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+            await until(lambda: app.entered == 1)
+            del fixed.targets
+            await line.until(lambda: bool(line.goaways))
+            app.let_go()
+            assert (await exchange.whole()).body == b"late"
+            with pytest.raises(AttributeError, match="targets"):
+                await tunnel.wait_closed()
     assert "Traceback" in caplog.text
 
 
@@ -422,94 +365,79 @@ def test_a_block_that_does_nothing_ends(turns: int) -> None:
     run(asyncio.wait_for(test(), 20))
 
 
-def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        async with NameServer(a="127.0.0.1") as names, Cloud() as cloud:
+async def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with NameServer(a="127.0.0.1") as names, Cloud() as cloud:
 
-            def configure(resolver: dns.resolver.BaseResolver, _: object) -> None:
-                resolver.nameservers = ["127.0.0.1"]
-                resolver.port = names.port
+        def configure(resolver: dns.resolver.BaseResolver, _: object) -> None:
+            resolver.nameservers = ["127.0.0.1"]
+            resolver.port = names.port
 
-            # In place of the name servers of this machine.
-            monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", configure)
-            names.serve(("a", cloud.port))
-            connecting = connect_tunnel(
-                echo,
-                tunnel_name="greeter",
-                environment_id="env_123",
-                signing_public_key=SIGNER.public_key,
-                auth_token=TOKEN,
-                servers_srv=RECORD,
-                tls=False,
-            )
-            async with connecting as tunnel:
-                await tunnel.ready()
-                assert (await call(await cloud.line(0))).status == 200
-
-    run(test())
-
-
-def test_closing_is_prompt_while_dns_is_asked() -> None:
-    async def test() -> None:
-        async with NameServer() as names:
-            names.silent = True
-            async with opened(source=names.resolver(patience=600)) as tunnel:
-                await until(lambda: names.asked > 0)
-                await asyncio.wait_for(tunnel.aclose(), 8)
-                with pytest.raises(TunnelError, match="closed before a connection served"):
-                    await tunnel.ready()
-
-    run(test())
-
-
-def test_closing_is_prompt_while_a_dial_waits() -> None:
-    async def test() -> None:
-        async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=ONCE) as tunnel:
-            await (await cloud.line(0)).ended()
-            await asyncio.wait_for(tunnel.aclose(), 8)
-
-    run(test())
-
-
-def test_closing_drains_every_connection() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as a, Cloud() as b, opened(a, b, app=app) as tunnel:
-            lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
-            exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
-            await until(lambda: app.entered == 2)
-            closing = asyncio.ensure_future(tunnel.aclose())
-            for line in lines:
-                await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
-            assert not tunnel.is_serving
-            assert not closing.done()
-            app.let_go()
-            assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
-            await closing
-            await tunnel.wait_closed()
-
-    run(test())
-
-
-def test_a_cancelled_close_ends_everything_at_once() -> None:
-    async def test() -> None:
-        app = HeldRequests()
-        async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+        # In place of the name servers of this machine.
+        monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", configure)
+        names.serve(("a", cloud.port))
+        connecting = connect_tunnel(
+            echo,
+            tunnel_name="greeter",
+            environment_id="env_123",
+            signing_public_key=SIGNER.public_key,
+            auth_token=TOKEN,
+            servers_srv=RECORD,
+            tls=False,
+        )
+        async with connecting as tunnel:
             await tunnel.ready()
-            (await cloud.line(0)).open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
-            closing = asyncio.ensure_future(tunnel.aclose())
-            await (await cloud.line(0)).until(lambda: bool(cloud.lines[0].goaways))
-            closing.cancel()
-            await asyncio.wait({closing})
-            await until(lambda: app.cancelled == 1)
-            await cloud.lines[0].ended()
+            assert (await call(await cloud.line(0))).status == 200
 
-    run(test())
+
+async def test_closing_is_prompt_while_dns_is_asked() -> None:
+    async with NameServer() as names:
+        names.silent = True
+        async with opened(source=names.resolver(patience=600)) as tunnel:
+            await until(lambda: names.asked > 0)
+            await asyncio.wait_for(tunnel.aclose(), 8)
+            with pytest.raises(TunnelError, match="closed before a connection served"):
+                await tunnel.ready()
+
+
+async def test_closing_is_prompt_while_a_dial_waits() -> None:
+    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=ONCE) as tunnel:
+        await (await cloud.line(0)).ended()
+        await asyncio.wait_for(tunnel.aclose(), 8)
+
+
+async def test_closing_drains_every_connection() -> None:
+    app = HeldRequests()
+    async with Cloud() as a, Cloud() as b, opened(a, b, app=app) as tunnel:
+        lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
+        exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
+        await until(lambda: app.entered == 2)
+        closing = asyncio.ensure_future(tunnel.aclose())
+        for line in lines:
+            await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
+        assert not tunnel.is_serving
+        assert not closing.done()
+        app.let_go()
+        assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
+        await closing
+        await tunnel.wait_closed()
+
+
+async def test_a_cancelled_close_ends_everything_at_once() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+        await tunnel.ready()
+        (await cloud.line(0)).open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        closing = asyncio.ensure_future(tunnel.aclose())
+        await (await cloud.line(0)).until(lambda: bool(cloud.lines[0].goaways))
+        closing.cancel()
+        await asyncio.wait({closing})
+        await until(lambda: app.cancelled == 1)
+        await cloud.lines[0].ended()
 
 
 @pytest.mark.parametrize("content", [None, "", " \n", "two words"])
-def test_a_token_file_that_holds_no_token_at_the_start_is_an_error(tmp_path: Path, content: str | None) -> None:
+async def test_a_token_file_that_holds_no_token_at_the_start_is_an_error(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_text(content)
@@ -518,59 +446,50 @@ def test_a_token_file_that_holds_no_token_at_the_start_is_an_error(tmp_path: Pat
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         started.append(scope["type"])
 
-    async def test() -> None:
-        async with Cloud() as cloud:
-            with pytest.raises(ValueError, match="auth_token_file, or RESTATE_INPROC_AUTH_TOKEN_FILE: ") as error:
-                async with opened(cloud, app=app, token_file=file):
-                    pass
-            assert "two words" not in str(error.value)
-            assert (started, cloud.lines) == ([], [])
-
-    run(test())
+    async with Cloud() as cloud:
+        with pytest.raises(ValueError, match="auth_token_file, or RESTATE_INPROC_AUTH_TOKEN_FILE: ") as error:
+            async with opened(cloud, app=app, token_file=file):
+                pass
+        assert "two words" not in str(error.value)
+        assert (started, cloud.lines) == ([], [])
 
 
-def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(
+async def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
 
-    async def test() -> None:
-        async with Cloud() as cloud, opened(cloud, token_file=file) as tunnel:
-            await tunnel.ready()
-            line = await cloud.line(0)
-            file.unlink()
-            line.kill()
-            await asyncio.sleep(A_MOMENT)
-            assert len(cloud.lines) == 1  # nothing to introduce itself with
-            warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-            assert "the auth token cannot be read" in warnings[-1].getMessage()
-            file.write_text("second\n")
-            rotated = await (await cloud.line(1)).accepted()
-            tokens = [line.hello["authorization"], rotated.hello["authorization"]]
-            assert tokens == ["Bearer first", "Bearer second"]
-
-    run(test())
+    async with Cloud() as cloud, opened(cloud, token_file=file) as tunnel:
+        await tunnel.ready()
+        line = await cloud.line(0)
+        file.unlink()
+        line.kill()
+        await asyncio.sleep(A_MOMENT)
+        assert len(cloud.lines) == 1  # nothing to introduce itself with
+        warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert "the auth token cannot be read" in warnings[-1].getMessage()
+        file.write_text("second\n")
+        rotated = await (await cloud.line(1)).accepted()
+        tokens = [line.hello["authorization"], rotated.hello["authorization"]]
+        assert tokens == ["Bearer first", "Bearer second"]
 
 
-def test_the_log_names_worker_connection_and_server_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_names_worker_connection_and_server_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
-    async def test() -> None:
-        for statuses in (("too-many-tunnels", "ok"), ("unauthorized",)):
-            async with Cloud(script(*statuses)) as cloud, opened(cloud) as tunnel:
-                with suppress(TunnelError):
-                    await tunnel.ready()
-                assert TOKEN not in repr(vars(tunnel))
-
-    run(test())
+    for statuses in (("too-many-tunnels", "ok"), ("unauthorized",)):
+        async with Cloud(script(*statuses)) as cloud, opened(cloud) as tunnel:
+            with suppress(TunnelError):
+                await tunnel.ready()
+            assert TOKEN not in repr(vars(tunnel))
     assert TOKEN not in caplog.text
     lines = [record.getMessage() for record in caplog.records if record.name == "restate_identity.tunnel"]
     assert any("worker=worker-1 connection=01" in line and "server=http://127.0.0.1:" in line for line in lines)
     assert any("the deployment to register is https://tunnel.test:9080/environment/greeter" in line for line in lines)
 
 
-def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started() -> None:
+async def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started() -> None:
     events: list[str] = []
     let_start = asyncio.Event()
 
@@ -589,112 +508,91 @@ def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started
         events.append("stops")
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def test() -> None:
-        async with Cloud() as cloud:
-            opening = asyncio.ensure_future(served(cloud))
-            await until(lambda: events == ["starts"])
-            await asyncio.sleep(A_MOMENT)
-            assert cloud.lines == []
-            let_start.set()
-            await opening
-        assert events == ["starts", f"serves open for {PATH}", "stops"]
-
     async def served(cloud: Cloud) -> None:
         async with opened(cloud, app=app) as tunnel:
             await tunnel.ready()
             assert (await call(await cloud.line(0))).status == 200
 
-    run(test())
+    async with Cloud() as cloud:
+        opening = asyncio.ensure_future(served(cloud))
+        await until(lambda: events == ["starts"])
+        await asyncio.sleep(A_MOMENT)
+        assert cloud.lines == []
+        let_start.set()
+        await opening
+    assert events == ["starts", f"serves open for {PATH}", "stops"]
 
 
-def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
+async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await asyncio.Event().wait()
 
-    async def test() -> None:
-        async with Cloud() as cloud:
-            with pytest.raises(TunnelError, match=r"did not start up within 0\.2 s"):
-                async with opened(cloud, app=stuck, timings=replace(SOON, start_limit=0.2)):
-                    pass
-            assert cloud.lines == []
-
-    run(test())
+    async with Cloud() as cloud:
+        with pytest.raises(TunnelError, match=r"did not start up within 0\.2 s"):
+            async with opened(cloud, app=stuck, timings=replace(SOON, start_limit=0.2)):
+                pass
+        assert cloud.lines == []
 
 
-def test_an_application_that_fails_to_start_up_is_fatal() -> None:
+async def test_an_application_that_fails_to_start_up_is_fatal() -> None:
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 
-    async def test() -> None:
-        async with Cloud() as cloud:
-            with pytest.raises(TunnelError, match="no database"):
-                async with opened(cloud, app=failing):
-                    pass
-            assert cloud.lines == []
-
-    run(test())
+    async with Cloud() as cloud:
+        with pytest.raises(TunnelError, match="no database"):
+            async with opened(cloud, app=failing):
+                pass
+        assert cloud.lines == []
 
 
-def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_in_a_while(
+async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_in_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def test() -> None:
-        async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud):
-            await cloud.line(5)
-
-    run(test())
+    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud):
+        await cloud.line(5)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].endswith("(too-many-tunnels): stop some, or raise the quota")
 
 
-def test_after_a_connection_that_served_well_the_next_failure_is_heard_of_again(
+async def test_after_a_connection_that_served_well_the_next_failure_is_heard_of_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def test() -> None:
-        outcomes = script("too-many-tunnels", "too-many-tunnels", "ok", "too-many-tunnels")
-        async with Cloud(outcomes) as cloud, opened(cloud, timings=replace(SOON, steady=0.1)):
-            line = await (await cloud.line(2)).accepted()
-            await asyncio.sleep(0.3)
-            line.kill()
-            await cloud.line(6)
-
-    run(test())
+    outcomes = script("too-many-tunnels", "too-many-tunnels", "ok", "too-many-tunnels")
+    async with Cloud(outcomes) as cloud, opened(cloud, timings=replace(SOON, steady=0.1)):
+        line = await (await cloud.line(2)).accepted()
+        await asyncio.sleep(0.3)
+        line.kill()
+        await cloud.line(6)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 2
 
 
-def test_a_server_that_cannot_be_reached_is_heard_of_with_what_to_check(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        async with Cloud() as cloud:
-            address = cloud.target
-        connecting = connect_tunnel(
-            echo,
-            tunnel_name="greeter",
-            environment_id="env_123",
-            signing_public_key=SIGNER.public_key,
-            auth_token=TOKEN,
-            servers=[str(address)],
-        )
-        async with connecting:
-            await until(lambda: "cannot connect" in caplog.text)
-
-    run(test())
+async def test_a_server_that_cannot_be_reached_is_heard_of_with_what_to_check(caplog: pytest.LogCaptureFixture) -> None:
+    async with Cloud() as cloud:
+        address = cloud.target
+    connecting = connect_tunnel(
+        echo,
+        tunnel_name="greeter",
+        environment_id="env_123",
+        signing_public_key=SIGNER.public_key,
+        auth_token=TOKEN,
+        servers=[str(address)],
+    )
+    async with connecting:
+        await until(lambda: "cannot connect" in caplog.text)
     assert "check the name of the server, and that this machine may open connections to it" in caplog.text
 
 
-def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was_asked_for_by_name(
+async def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was_asked_for_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain, named = logging.getLogger("hpack.table"), logging.getLogger("hpack.hpack")
     monkeypatch.setattr(plain, "level", logging.NOTSET)
     monkeypatch.setattr(named, "level", logging.DEBUG)
 
-    async def test() -> None:
-        async with Cloud() as cloud, opened(cloud):
-            assert (plain.level, named.level) == (logging.INFO, logging.DEBUG)
-
-    run(test())
+    async with Cloud() as cloud, opened(cloud):
+        assert (plain.level, named.level) == (logging.INFO, logging.DEBUG)
 
 
 class Breaking:
@@ -710,48 +608,42 @@ class Breaking:
         return TOKEN
 
 
-def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        async with Cloud() as cloud:
-            options = tunnel_options(
-                {},
-                TunnelSettings(
-                    tunnel_name="greeter",
-                    environment_id="env_123",
-                    signing_public_key=SIGNER.public_key,
-                    auth_token=TOKEN,
-                    worker_id="worker-1",
-                    servers=[str(cloud.target)],
-                ),
-            )
-            async with open_tunnel(echo, replace(options, auth_token=Breaking())) as tunnel:  # type: ignore[arg-type]
-                with pytest.raises(RuntimeError, match="nobody has thought of that"):
-                    await tunnel.wait_closed()
-                assert isinstance(tunnel.error, RuntimeError)
-
-    run(test())
+async def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Cloud() as cloud:
+        options = tunnel_options(
+            {},
+            TunnelSettings(
+                tunnel_name="greeter",
+                environment_id="env_123",
+                signing_public_key=SIGNER.public_key,
+                auth_token=TOKEN,
+                worker_id="worker-1",
+                servers=[str(cloud.target)],
+            ),
+        )
+        async with open_tunnel(echo, replace(options, auth_token=Breaking())) as tunnel:  # type: ignore[arg-type]
+            with pytest.raises(RuntimeError, match="nobody has thought of that"):
+                await tunnel.wait_closed()
+            assert isinstance(tunnel.error, RuntimeError)
     assert "Traceback" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["lost", "drained"])
-def test_each_connection_that_served_well_starts_the_waits_anew(how: str) -> None:
-    async def test() -> None:
-        # If they went on doubling, the last one would come after more than a minute.
-        timings = replace(SOON, steady=0.05, backoff_first=0.02, backoff_limit=600)
-        async with Cloud() as cloud, opened(cloud, timings=timings):
-            for index in range(12):
-                line = await (await cloud.line(index)).accepted()
-                await asyncio.sleep(0.15)
-                if how == "drained":
-                    await line.drain()
-                else:
-                    line.kill()
-            await cloud.line(12)
-
-    run(test())
+async def test_each_connection_that_served_well_starts_the_waits_anew(how: str) -> None:
+    # If they went on doubling, the last one would come after more than a minute.
+    timings = replace(SOON, steady=0.05, backoff_first=0.02, backoff_limit=600)
+    async with Cloud() as cloud, opened(cloud, timings=timings):
+        for index in range(12):
+            line = await (await cloud.line(index)).accepted()
+            await asyncio.sleep(0.15)
+            if how == "drained":
+                await line.drain()
+            else:
+                line.kill()
+        await cloud.line(12)
 
 
-def test_what_a_request_keeps_in_the_state_of_the_lifespan_is_not_there_for_the_next_one() -> None:
+async def test_what_a_request_keeps_in_the_state_of_the_lifespan_is_not_there_for_the_next_one() -> None:
     seen: list[dict[str, str]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -767,11 +659,8 @@ def test_what_a_request_keeps_in_the_state_of_the_lifespan_is_not_there_for_the_
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    async def test() -> None:
-        async with Cloud() as cloud, opened(cloud, app=app):
-            line = await (await cloud.line(0)).accepted()
-            for _ in range(2):
-                assert (await call(line)).status == 200
-
-    run(test())
+    async with Cloud() as cloud, opened(cloud, app=app):
+        line = await (await cloud.line(0)).accepted()
+        for _ in range(2):
+            assert (await call(line)).status == 200
     assert seen == [{"shared": "by all"}] * 2

@@ -9,124 +9,91 @@ from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.cloud import Cloud, tls_pair
-from tests.tunnel.dialling import ECHO, dialled, run
+from tests.tunnel.dialling import ECHO, dialled
 
 
-def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel):
-            # What is dialled is an address; the certificate is for the name.
-            assert cloud.target[:3] == ("127.0.0.1", cloud.port, True)
-            line = await (await cloud.line(0)).accepted()
-            assert (await line.request(ECHO, body=b"x" * 200_000)).body == b"x" * 200_000
-
-    run(test())
+async def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
+    tls = tls_pair()
+    async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel):
+        # What is dialled is an address; the certificate is for the name.
+        assert cloud.target[:3] == ("127.0.0.1", cloud.port, True)
+        line = await (await cloud.line(0)).accepted()
+        assert (await line.request(ECHO, body=b"x" * 200_000)).body == b"x" * 200_000
 
 
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
-def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_reason(alpn: tuple[str, ...]) -> None:
-    async def test() -> None:
-        tls = tls_pair(alpn=alpn)
-        async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
+async def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_reason(alpn: tuple[str, ...]) -> None:
+    tls = tls_pair(alpn=alpn)
+    async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert "does not agree to speak HTTP/2 (ALPN 'h2'" in ending.reason
+        assert all(line.hello == {} for line in cloud.lines)
+
+
+async def test_a_server_with_a_certificate_for_another_name_is_not_spoken_to() -> None:
+    tls = tls_pair(name="elsewhere.test")
+    async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert "the server is not 'tunnel.test'" in ending.reason
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to() -> None:
+    async with Cloud(tls=tls_pair().cloud) as cloud, dialled(cloud.target) as here:  # the system's authorities
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert "the server is not 'tunnel.test'" in ending.reason
+
+
+async def test_tls_that_never_completes_times_out() -> None:
+    async with Cloud(silent=True) as cloud:
+        target = cloud.target._replace(tls=True)
+        async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=0.2, farewell=0.1)) as here:
             ending = await here.ending()
             assert ending.kind is EndingKind.RETRY
-            assert "does not agree to speak HTTP/2 (ALPN 'h2'" in ending.reason
-            assert all(line.hello == {} for line in cloud.lines)
-
-    run(test())
+            assert "no connection within 0.2 s" in ending.reason
 
 
-def test_a_server_with_a_certificate_for_another_name_is_not_spoken_to() -> None:
-    async def test() -> None:
-        tls = tls_pair(name="elsewhere.test")
-        async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert "the server is not 'tunnel.test'" in ending.reason
-
-    run(test())
+async def test_a_server_that_speaks_something_else_ends_the_connection_only() -> None:
+    async with Cloud(silent=True) as cloud, dialled(cloud.target) as here:
+        (await cloud.line(0)).transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert "the rules of HTTP/2" in ending.reason
 
 
-def test_a_server_that_nobody_vouches_for_is_not_spoken_to() -> None:
-    async def test() -> None:
-        async with Cloud(tls=tls_pair().cloud) as cloud, dialled(cloud.target) as here:  # the system's authorities
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert "the server is not 'tunnel.test'" in ending.reason
-
-    run(test())
+async def test_a_port_where_nobody_listens_is_tried_again() -> None:
+    async with dialled(Target("127.0.0.1", free_port(), False, "")) as here:
+        assert (await here.ending()).kind is EndingKind.RETRY
 
 
-def test_tls_that_never_completes_times_out() -> None:
-    async def test() -> None:
-        async with Cloud(silent=True) as cloud:
-            target = cloud.target._replace(tls=True)
-            async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=0.2, farewell=0.1)) as here:
-                ending = await here.ending()
-                assert ending.kind is EndingKind.RETRY
-                assert "no connection within 0.2 s" in ending.reason
-
-    run(test())
+async def test_a_name_that_does_not_exist_is_tried_again() -> None:
+    async with dialled(Target("nowhere.invalid", 443, False, ""), timings=TunnelTimings(connect=20)) as here:
+        assert (await here.ending()).kind is EndingKind.RETRY
 
 
-def test_a_server_that_speaks_something_else_ends_the_connection_only() -> None:
-    async def test() -> None:
-        async with Cloud(silent=True) as cloud, dialled(cloud.target) as here:
-            (await cloud.line(0)).transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert "the rules of HTTP/2" in ending.reason
-
-    run(test())
-
-
-def test_a_port_where_nobody_listens_is_tried_again() -> None:
-    async def test() -> None:
-        async with dialled(Target("127.0.0.1", free_port(), False, "")) as here:
-            assert (await here.ending()).kind is EndingKind.RETRY
-
-    run(test())
-
-
-def test_a_name_that_does_not_exist_is_tried_again() -> None:
-    async def test() -> None:
-        async with dialled(Target("nowhere.invalid", 443, False, ""), timings=TunnelTimings(connect=20)) as here:
-            assert (await here.ending()).kind is EndingKind.RETRY
-
-    run(test())
-
-
-def test_stopping_is_prompt_while_the_dial_hangs() -> None:
-    async def test() -> None:
-        async with Cloud(silent=True) as cloud:
-            target = cloud.target._replace(tls=True)
-            async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=600)) as here:
-                await cloud.line(0)
-                here.connection.stop()
-                assert (await here.ending()).kind is EndingKind.STOPPED
-
-    run(test())
-
-
-def test_stopping_before_the_dial_dials_nothing() -> None:
-    async def test() -> None:
-        async with Cloud() as cloud, dialled(cloud.target) as here:
+async def test_stopping_is_prompt_while_the_dial_hangs() -> None:
+    async with Cloud(silent=True) as cloud:
+        target = cloud.target._replace(tls=True)
+        async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=600)) as here:
+            await cloud.line(0)
             here.connection.stop()
             assert (await here.ending()).kind is EndingKind.STOPPED
-            assert cloud.lines == []
-
-    run(test())
 
 
-def test_a_dial_that_takes_too_long_is_given_up_and_its_socket_closed() -> None:
-    async def test() -> None:
-        tls = tls_pair()
-        async with Cloud(silent=True) as cloud:
-            target = cloud.target._replace(tls=True)
-            async with dialled(target, tls=tls.tunnel, timings=TunnelTimings(connect=0.3)) as here:
-                ending = await here.ending()
-                assert (ending.kind, ending.reason[:28]) == (EndingKind.RETRY, "no connection within 0.3 s: ")
-                await (await cloud.line(0)).ended()
+async def test_stopping_before_the_dial_dials_nothing() -> None:
+    async with Cloud() as cloud, dialled(cloud.target) as here:
+        here.connection.stop()
+        assert (await here.ending()).kind is EndingKind.STOPPED
+        assert cloud.lines == []
 
-    run(test())
+
+async def test_a_dial_that_takes_too_long_is_given_up_and_its_socket_closed() -> None:
+    tls = tls_pair()
+    async with Cloud(silent=True) as cloud:
+        target = cloud.target._replace(tls=True)
+        async with dialled(target, tls=tls.tunnel, timings=TunnelTimings(connect=0.3)) as here:
+            ending = await here.ending()
+            assert (ending.kind, ending.reason[:28]) == (EndingKind.RETRY, "no connection within 0.3 s: ")
+            await (await cloud.line(0)).ended()
