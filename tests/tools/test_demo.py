@@ -114,7 +114,15 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(
     restate_program: Path, temporary: Path, moment: str, number: signal.Signals
 ) -> None:
     env = {**os.environ, "TMPDIR": str(temporary), "RESTATE_SERVER_BIN": str(restate_program)}
-    with subprocess.Popen(DEMO, cwd=ROOT, env=env, stdout=subprocess.PIPE, encoding="utf-8") as demo:
+    with subprocess.Popen(
+        DEMO,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        # A shell starts background jobs with SIGINT ignored, and their children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as demo:
         assert demo.stdout is not None
         assert any(line.startswith(moment) for line in demo.stdout)
         seen = processes_with(temporary)
