@@ -266,7 +266,13 @@ def _client(url: str, timeout: float) -> httpx.Client:
 
 def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx.Client:
     agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
-    return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near(url))
+    try:
+        return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near(url))
+    except (httpx.InvalidURL, ValueError, ImportError, OSError):
+        # Their texts quote the URL of a proxy, which may have a password in it.
+        raise ProbeError(
+            f"cannot reach {origin(url)}: look at the URL, and at the variables of proxies and certificates"
+        ) from None
 
 
 class _Endpoint:

@@ -28,8 +28,11 @@ def seconds_ahead_of(url: str) -> float:
             with http.stream("GET", url) as response:
                 now = (before + time.time()) / 2
                 headers = response.headers
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except httpx.TransportError as error:
         fail(f"cannot reach {server}: {error or type(error).__name__}; is it running?")
+    except (httpx.InvalidURL, ValueError, ImportError, OSError):
+        # Their texts quote the URL of a proxy, which may have a password in it.
+        fail(f"cannot reach {server}: look at the URL, and at the variables of proxies and certificates")
     if _SDK_HEADER in headers or _CHALLENGE in headers.get("www-authenticate", ""):
         fail(f"{server} is a service: pass a URL of the Restate server, whose clock counts, as http://127.0.0.1:9070")
     ahead = seconds_ahead(now, headers.get("date", ""))

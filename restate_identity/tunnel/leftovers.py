@@ -21,10 +21,16 @@ class Leftovers:
         """Look after *tasks*, which were told that their requests are gone: cancel them after so many seconds."""
         loop = asyncio.get_running_loop()
         for task in tasks:
-            if not task.done():
+            if task.done():
+                continue
+            if task not in self._tasks:
                 self._tasks.add(task)
-                self._timers[task] = loop.call_later(within, self._cancel, task)
                 task.add_done_callback(self._ended)
+            elif (timer := self._timers.pop(task, None)) is not None:
+                timer.cancel()
+            else:
+                continue  # it was cancelled before
+            self._timers[task] = loop.call_later(within, self._cancel, task)
 
     async def end(self, *, within: float, farewell: float) -> None:
         """Return when all have ended: by themselves within so many seconds, or else because they were cancelled.

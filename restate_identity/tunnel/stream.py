@@ -37,6 +37,7 @@ class ForwardedStream:
         "_news",
         "_output",
         "_owed",
+        "_sending",
         "request",
         "started",
         "stream_id",
@@ -61,6 +62,8 @@ class ForwardedStream:
         self._answered = False
         self._has_body = True
         self._finished = False
+        # An application may send from several tasks: one message is whole before the next begins.
+        self._sending = asyncio.Lock()
 
     # What the connection reports.
 
@@ -144,6 +147,10 @@ class ForwardedStream:
 
     async def send(self, message: Message) -> None:
         """Send the next part of the response, as soon as there is room for all of it (ASGI)."""
+        async with self._sending:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             if self._answered:

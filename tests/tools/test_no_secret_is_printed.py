@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -417,3 +418,20 @@ def test_no_representation_shows_a_secret(tmp_path: Path) -> None:
     signature = SIGNER.token("/discover").rpartition(".")[2]
     assert signature not in repr(SignedRequestAuth(SIGNER, now=lambda: 0)(request).headers)
     assert SignedRequestAuth(SIGNER)(request).headers["x-restate-jwt-v1"].count(".") == 2
+
+
+@pytest.mark.parametrize("proxy", ["http://user:sEc/retPass@h:80", "foo://user:sEc@h:80", "socks5://user:sEc@h:1"])
+@pytest.mark.parametrize("command", [["doctor", "--url"], ["probe"]], ids=["doctor", "probe"])
+def test_a_proxy_that_cannot_be_used_is_not_repeated(command: list[str], proxy: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "restate_identity", *command, "http://example.invalid"],
+        env={**os.environ, "HTTP_PROXY": proxy, "ALL_PROXY": proxy},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "sEc" not in done.stdout + done.stderr
+    assert "variables of proxies" in done.stderr
+    assert "Traceback" not in done.stderr

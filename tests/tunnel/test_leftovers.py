@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.tunnel.leftovers import Leftovers
 from tests.tunnel.cloud import PREFIX, Cloud
 from tests.tunnel.dialling import run, until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, opened
@@ -153,3 +154,28 @@ def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application(gra
             await asyncio.wait({closing})
 
     run(asyncio.wait_for(test(), 60))
+
+
+async def test_a_call_that_is_handed_over_twice_is_cancelled_once() -> None:
+    cancelled = 0
+
+    async def stubborn() -> None:
+        nonlocal cancelled
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled += 1
+            await asyncio.sleep(0.1)
+
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    task = asyncio.ensure_future(stubborn())
+    await asyncio.sleep(0)
+    leftovers = Leftovers()
+    leftovers.adopt([task], within=0.01)
+    leftovers.adopt([task], within=0)
+    await asyncio.sleep(0.05)
+    leftovers.adopt([task], within=0)
+    await leftovers.end(within=1, farewell=1)
+
+    assert (cancelled, failures) == (1, [])

@@ -426,6 +426,19 @@ async def test_streams_that_wait_for_the_window_of_the_connection_have_their_tur
         assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4
 
 
+async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_other() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        parts = [{"type": "http.response.body", "body": letter * 100_000, "more_body": True} for letter in (b"a", b"b")]
+        await asyncio.gather(*(send(part) for part in parts))
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as (_, line):
+        answer = await line.open(ECHO, end=True).whole()
+
+    assert answer.body == b"a" * 100_000 + b"b" * 100_000
+
+
 async def test_what_a_server_never_reads_does_not_pile_up() -> None:
     let_go = asyncio.Event()
     entered = 0
