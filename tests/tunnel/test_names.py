@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 from restate_identity.tunnel.connect import open_tunnel
-from restate_identity.tunnel.options import tunnel_options
-from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.cloud import PATIENCE, Cloud
-from tests.tunnel.dialling import TOKEN, dialled, echo, until
-from tests.tunnel.tunnels import SIGNER, SOON, call
+from tests.tunnel.dialling import dialled, echo, until
+from tests.tunnel.tunnels import SOON, call, configured
 
 HANGS = "hangs.test"
 
@@ -51,17 +49,7 @@ async def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(ha
     executor = ThreadPoolExecutor(1)
     loop.set_default_executor(executor)
     async with Cloud() as cloud:
-        options = tunnel_options(
-            {},
-            TunnelSettings(
-                tunnel_name="greeter",
-                environment_id="env_123",
-                signing_public_key=SIGNER.public_key,
-                auth_token=TOKEN,
-                worker_id="worker-1",
-                servers=[f"http://{HANGS}:1", str(cloud.target)],
-            ),
-        )
+        options = configured(f"http://{HANGS}:1", str(cloud.target))
         async with open_tunnel(echo, options, timings=replace(SOON, connect=0.05)):
             line = await (await cloud.line(0)).accepted()
             await until(lambda: hanging.asked > 0)

@@ -15,13 +15,11 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
-from restate_identity.tunnel.options import tunnel_options
-from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.name_server import RECORD, NameServer
-from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, opened
+from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, configured, opened
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
 A_MOMENT = 0.15
@@ -610,17 +608,7 @@ class Breaking:
 
 async def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async with Cloud() as cloud:
-        options = tunnel_options(
-            {},
-            TunnelSettings(
-                tunnel_name="greeter",
-                environment_id="env_123",
-                signing_public_key=SIGNER.public_key,
-                auth_token=TOKEN,
-                worker_id="worker-1",
-                servers=[str(cloud.target)],
-            ),
-        )
+        options = configured(str(cloud.target))
         async with open_tunnel(echo, replace(options, auth_token=Breaking())) as tunnel:  # type: ignore[arg-type]
             with pytest.raises(RuntimeError, match="nobody has thought of that"):
                 await tunnel.wait_closed()

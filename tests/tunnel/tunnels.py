@@ -10,7 +10,7 @@ from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel
 from restate_identity.tunnel.connect import open_tunnel
-from restate_identity.tunnel.options import tunnel_options
+from restate_identity.tunnel.options import TunnelOptions, tunnel_options
 from restate_identity.tunnel.settings import TunnelSettings
 from tests.tunnel.cloud import PREFIX, Cloud, Line, Response
 from tests.tunnel.dialling import QUICK, TOKEN, Held, echo
@@ -38,20 +38,25 @@ def opened(
     *clouds: Cloud, app: ASGIApp = echo, timings: Any = SOON, token_file: Any = None, **given: Any
 ) -> AbstractAsyncContextManager[Tunnel]:
     """Return a tunnel to these *clouds*, or to those that the ``source`` names."""
-    options = tunnel_options(
+    options = configured(*(str(cloud.target) for cloud in clouds), token_file=token_file)
+    return open_tunnel(app, options, timings=timings, **given)
+
+
+def configured(*servers: str, token_file: Any = None) -> TunnelOptions:
+    """Return the options of a tunnel to these *servers*, or to those of a region."""
+    return tunnel_options(
         {},
         TunnelSettings(
             tunnel_name="greeter",
             environment_id="env_123",
-            region=None if clouds else "eu",
+            region=None if servers else "eu",
             signing_public_key=SIGNER.public_key,
             auth_token=None if token_file else TOKEN,
             auth_token_file=token_file,
             worker_id="worker-1",
-            servers=[str(cloud.target) for cloud in clouds] or None,
+            servers=servers or None,
         ),
     )
-    return open_tunnel(app, options, timings=timings, **given)
 
 
 async def call(line: Line, path: str = PATH, *, body: bytes = b"") -> Response:
