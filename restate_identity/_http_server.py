@@ -5,11 +5,22 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+import httpx
+
+UNUSABLE = (httpx.InvalidURL, ValueError, ImportError, OSError)
+"""Raised by httpx for a URL, a proxy or certificates that it cannot use. Their texts quote the proxy's URL, which may
+contain a password: say `unusable` in their place."""
+
 
 def origin(url: str) -> str:
     """Return the scheme, host and port of *url*, which must have no user and password."""
     address = urlsplit(url)
     return f"{address.scheme}://{address.netloc}"
+
+
+def unusable(url: str) -> str:
+    """Return the message for an `UNUSABLE` error of a request to *url*."""
+    return f"cannot reach {origin(url)}: look at the URL, and at the variables of proxies and certificates"
 
 
 def is_near(url: str) -> bool:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
-from restate_identity._http_server import is_near, origin, seconds_ahead
+from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import IdentityError
 
 try:
     import httpx
 
+    from restate_identity._http_server import UNUSABLE, is_near, origin, seconds_ahead, unusable
     from restate_identity.signing import RequestSigner
 except ImportError as _error:
     raise ImportError(
@@ -218,7 +219,9 @@ def cases(signer: RequestSigner | None) -> Iterator[Case]:
         return Case(name, sends, False, finding, lambda path: _v1(*(make(path) for make in tokens)), needs_key)
 
     yield Case("no-headers", "no signature at all", False, Finding.OPEN, lambda _: (), needs_key=False)
-    yield Case("unsigned", "scheme 'unsigned'", False, Finding.OPEN, lambda _: [(_SCHEME, "unsigned")], needs_key=False)
+    yield Case(
+        "unsigned", "scheme 'unsigned'", False, Finding.OPEN, lambda _: [(SCHEME_HEADER, "unsigned")], needs_key=False
+    )
     yield refused("no-token", "scheme 'v1', no token", needs_key=False)
     yield refused("garbage", "garbage for a token", lambda _: "garbage", needs_key=False)
     yield refused("alg-none", "alg 'none', no signature", unsigned, needs_key=False)
@@ -243,11 +246,8 @@ def cases(signer: RequestSigner | None) -> Iterator[Case]:
     yield Case("genuine", "signed by you", True, Finding.CLOSED, lambda path: _v1(own.token(path)))
 
 
-_SCHEME, _TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
-
-
 def _v1(*tokens: str) -> Headers:
-    return [(_SCHEME, "v1"), *((_TOKEN, token) for token in tokens)]
+    return [(SCHEME_HEADER, "v1"), *((TOKEN_HEADER, token) for token in tokens)]
 
 
 def _client(url: str, timeout: float) -> httpx.Client:
@@ -268,11 +268,8 @@ def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx
     agent = {"user-agent": "restate-identity-probe", "accept-encoding": "identity"}
     try:
         return httpx.Client(http1=http1, http2=http2, timeout=timeout, headers=agent, trust_env=not is_near(url))
-    except (httpx.InvalidURL, ValueError, ImportError, OSError):
-        # Their texts quote the URL of a proxy, which may have a password in it.
-        raise ProbeError(
-            f"cannot reach {origin(url)}: look at the URL, and at the variables of proxies and certificates"
-        ) from None
+    except UNUSABLE:
+        raise ProbeError(unusable(url)) from None
 
 
 class _Endpoint:

@@ -22,7 +22,6 @@ from restate_identity.aws_lambda import refusal, require_request_identity
 from restate_identity.errors import Reason, VerificationError
 from restate_identity.identity import Identity, current_identity
 from restate_identity.keys import PublicKey
-from restate_identity.paths import signed_path
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier
 
@@ -117,7 +116,7 @@ class _KeyCheck:
         """Return the SDK's ASGI application; it answers with a 401 if the check refuses a request."""
 
         async def checked_app(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or _service_in(scope["path"]) not in self._keyed:
+            if scope["type"] != "http" or _service_called(scope["restate_identity"]) not in self._keyed:
                 await sdk_app(scope, receive, send)
                 return
             answer = _Answer(scope, send)
@@ -151,8 +150,8 @@ class _KeyCheck:
         yield
 
 
-def _service_in(path: str) -> str | None:
-    parts = signed_path(path).split("/")
+def _service_called(identity: Identity | None) -> str | None:
+    parts = identity.audience.split("/") if identity is not None else []
     return parts[2] if len(parts) == 4 else None
 
 

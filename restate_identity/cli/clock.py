@@ -6,7 +6,7 @@ import time
 
 import httpx
 
-from restate_identity._http_server import is_near, origin, seconds_ahead
+from restate_identity._http_server import UNUSABLE, is_near, origin, seconds_ahead, unusable
 from restate_identity.cli.complaints import fail
 
 TIMEOUT = 10.0
@@ -30,9 +30,8 @@ def seconds_ahead_of(url: str) -> float:
                 headers = response.headers
     except httpx.TransportError as error:
         fail(f"cannot reach {server}: {error or type(error).__name__}; is it running?")
-    except (httpx.InvalidURL, ValueError, ImportError, OSError):
-        # Their texts quote the URL of a proxy, which may have a password in it.
-        fail(f"cannot reach {server}: look at the URL, and at the variables of proxies and certificates")
+    except UNUSABLE:
+        fail(unusable(url))
     if _SDK_HEADER in headers or _CHALLENGE in headers.get("www-authenticate", ""):
         fail(f"{server} is a service: pass a URL of the Restate server, whose clock counts, as http://127.0.0.1:9070")
     ahead = seconds_ahead(now, headers.get("date", ""))

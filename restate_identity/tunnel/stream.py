@@ -75,7 +75,7 @@ class ForwardedStream:
             return
         self._body += data
         self._owed += len(data)
-        # Padding is nobody's to take.
+        # Nobody consumes padding, so credit it at once.
         self._output.credit(self.stream_id, flow_controlled - len(data))
         self._news.set()
 

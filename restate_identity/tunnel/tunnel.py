@@ -92,9 +92,7 @@ class Tunnel:
         Raises:
             RuntimeError: It is not known before the tunnel has been `ready`.
         """
-        if self._acceptance is None:
-            raise _too_early("the proxy URL")
-        return self._acceptance.proxy_url
+        return self._accepted_with("the proxy URL").proxy_url
 
     @property
     def tunnel_url(self) -> str:
@@ -103,9 +101,7 @@ class Tunnel:
         Raises:
             RuntimeError: It is not known before the tunnel has been `ready`.
         """
-        if self._acceptance is None:
-            raise _too_early("the tunnel URL")
-        return self._acceptance.tunnel_url
+        return self._accepted_with("the tunnel URL").tunnel_url
 
     @property
     def connection_count(self) -> int:
@@ -212,6 +208,11 @@ class Tunnel:
     def _raise_failure(self) -> None:
         if self._supervisor.failure is not None:
             raise self._supervisor.failure
+
+    def _accepted_with(self, what: str) -> Acceptance:
+        if self._acceptance is None:
+            raise _too_early(what)
+        return self._acceptance
 
     def _accepted(self, acceptance: Acceptance) -> None:
         self._connection_count += 1
