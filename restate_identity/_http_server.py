@@ -5,7 +5,10 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-import httpx
+try:
+    import httpx
+except ImportError as _error:
+    raise ImportError("httpx is missing: pip install 'restate-identity[cli]'", name=_error.name) from _error
 
 UNUSABLE = (httpx.InvalidURL, ValueError, ImportError, OSError)
 """Raised by httpx for a URL, a proxy or certificates that it cannot use. Their texts quote the proxy's URL, which may
