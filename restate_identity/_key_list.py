@@ -91,7 +91,8 @@ def _documents(text: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
         raise InvalidKeyError(f"it is not YAML{place}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+    # A scalar that does not fit its tag makes PyYAML raise ValueError, KeyError, IndexError, AttributeError and others.
+    except Exception:  # noqa: BLE001
         raise InvalidKeyError("it is not YAML") from None
 
 
