@@ -301,6 +301,15 @@ def merged(levels: int) -> str:
     return "\n".join([*lines, f"spec: {{signingPublicKey: {OLD.public_key}}}", ""])
 
 
+def with_members(count: int) -> str:
+    """A manifest whose mappings have *count* members in all, most of them by merge keys."""
+    lines = [f"spec: {{signingPublicKey: {OLD.public_key}}}", f"m: &m {{{', '.join(f'a{n}: 1' for n in range(255))}}}"]
+    lines += [f"x{n}: {{<<: *m}}" for n in range(127)]
+    # What is merged counts twice: where it is written, and where it is merged.
+    members = 1 + 255 + 127 * (255 + 255) + len(lines)
+    return "\n".join([*lines, *(f"y{n}: 1" for n in range(count - members - 1)), "kind: RestateCloudEnvironment", ""])
+
+
 def test_a_manifest_that_grows_without_bound_by_its_merge_keys_is_an_error(path: Path) -> None:
     path.write_text(merged(levels=6))
     with pytest.raises(InvalidKeyError, match="its merge keys, <<, make too many members"):
@@ -308,6 +317,15 @@ def test_a_manifest_that_grows_without_bound_by_its_merge_keys_is_an_error(path:
 
     path.write_text(merged(levels=3))
     assert texts(KeyFile(path)) == [str(OLD.public_key)]
+
+
+def test_a_manifest_may_have_65536_members_in_all(path: Path) -> None:
+    path.write_text(with_members(65536))
+    assert texts(KeyFile(path)) == [str(OLD.public_key)]
+
+    path.write_text(with_members(65537))
+    with pytest.raises(InvalidKeyError, match="its merge keys, <<, make too many members"):
+        KeyFile(path)
 
 
 def test_yaml_without_its_library_names_the_extra_and_json_needs_none(path: Path) -> None:
