@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -81,6 +82,16 @@ def test_an_error_names_its_key_by_keyword_only_and_shows_reason_and_hint() -> N
         VerificationError(Reason.EXPIRED, "too late", "publickeyv1_x")  # type: ignore[call-arg]
 
 
+def test_an_error_that_another_process_sends_is_the_same() -> None:
+    error = pickle.loads(pickle.dumps(VerificationError(reason=Reason.EXPIRED, hint="too late", kid="publickeyv1_x")))
+    assert (type(error), error.reason, error.hint, error.kid) == (
+        VerificationError,
+        Reason.EXPIRED,
+        "too late",
+        "publickeyv1_x",
+    )
+
+
 def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
     newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
     assert reason_of("v1", newer) is None
@@ -110,6 +121,21 @@ def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
         for length in (1, 2, 3):
             payload = b"x" * (length - 1) + bytes([last])
             assert reason_of("v1", token(claims=payload)) is Reason.MALFORMED_CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"{", "not JSON as the server writes it"),
+        (claims(aud=5), "aud is not a string"),
+        (claims(exp=None), "exp is not a time in whole seconds"),
+    ],
+)
+def test_the_hint_says_what_is_wrong_with_the_claims(payload: Any, problem: str) -> None:
+    with pytest.raises(VerificationError) as refusal:
+        verifier().verify_signature(PATH, "v1", token(claims=payload))
+    assert f"the key is right, but the claims are not Restate's: {problem}" in refusal.value.hint
 
 
 ORDER = [
