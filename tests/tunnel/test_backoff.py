@@ -33,11 +33,12 @@ def test_only_a_connection_that_served_for_5_seconds_starts_them_anew(served_for
     assert waits.after_failure(served_for) == wait
 
 
-def test_the_replacement_of_a_good_connection_waits_for_nothing() -> None:
+@pytest.mark.parametrize("served_for", [5.0, 100.0])
+def test_the_replacement_of_a_good_connection_waits_for_nothing(served_for: float) -> None:
     waits = backoff()
     for _ in range(5):
         waits.after_failure()
-    assert waits.after_drain(5.0) == 0.0
+    assert waits.after_drain(served_for) == 0.0
     assert waits.after_failure() == 0.01
 
 
