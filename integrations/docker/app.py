@@ -1,7 +1,6 @@
 """A Restate service in a container."""
 
 import logging
-import os
 
 import restate
 
@@ -19,4 +18,5 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-app = restate_app([greeter], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])
+# The keys come from RESTATE_IDENTITY_KEYS; without them the container ends.
+app = restate_app([greeter])

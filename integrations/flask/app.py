@@ -1,7 +1,6 @@
 """A Flask application, guarded as a whole: the WSGI middleware wraps its WSGI application."""
 
 import logging
-import os
 
 from flask import Flask, request
 
@@ -25,6 +24,5 @@ def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-app.wsgi_app = RequestIdentityMiddleware(  # type: ignore[method-assign]
-    app.wsgi_app, identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]], exempt_paths=["/alive"]
-)
+# The keys come from RESTATE_IDENTITY_KEYS; without them the application does not start.
+app.wsgi_app = RequestIdentityMiddleware(app.wsgi_app, exempt_paths=["/alive"])  # type: ignore[method-assign]

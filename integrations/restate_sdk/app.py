@@ -1,7 +1,6 @@
 """A service, a virtual object and a workflow that only your own Restate can call."""
 
 import logging
-import os
 
 import restate
 
@@ -37,5 +36,5 @@ async def run(ctx: restate.WorkflowContext, email: str) -> str:
     return f"{email} is user {ctx.key()}"
 
 
-# Without the variable the service does not start, so it never runs unguarded by accident.
-app = restate_app([greeter, counter, signup], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])
+# The keys come from RESTATE_IDENTITY_KEYS. Without them the service does not start, so it never runs unguarded.
+app = restate_app([greeter, counter, signup])

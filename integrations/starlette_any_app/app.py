@@ -1,7 +1,6 @@
 """A Starlette application that has nothing to do with Restate's SDK, guarded as a whole."""
 
 import logging
-import os
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -42,6 +41,6 @@ site = Starlette(
         Route("/alive", alive),
     ],
 )
-# Wrap the application, so that a wrong key ends the process at its start. Starlette builds its list of middleware only
-# at the first request.
-app = RequestIdentityMiddleware(site, identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]], exempt_paths=["/alive"])
+# The keys come from RESTATE_IDENTITY_KEYS. Wrap the application, so that a missing key ends the process at its start:
+# Starlette builds its list of middleware only at the first request.
+app = RequestIdentityMiddleware(site, exempt_paths=["/alive"])

@@ -57,7 +57,7 @@ def test_every_row_of_the_table_is_tried() -> None:
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_both_checks_do_what_the_page_says(request_: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESTATE_IDENTITY_KEY", str(SIGNER.public_key))
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", str(SIGNER.public_key))
     path, headers = REQUESTS[request_]
 
     verdicts = verdict(BY_HAND, "check_by_hand", path, headers()), verdict(HERE, "check", path, headers())
@@ -70,7 +70,7 @@ def test_a_forged_request_passes_the_check_by_hand_where_the_key_is_of_small_ord
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     key = restate_form(NEUTRAL)
-    monkeypatch.setenv("RESTATE_IDENTITY_KEY", key)
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", key)
     now = int(time.time())
     parts = {"typ": "JWT", "alg": "EdDSA", "kid": key}, {"aud": PATH, "exp": now + 60, "iat": now, "nbf": now - 60}
     # R is the neutral element and S is zero: with such a key the equation holds for every message.

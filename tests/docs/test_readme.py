@@ -30,7 +30,7 @@ WITH_RESTATE, AROUND_ANY_APP = snippets("python")
 
 @pytest.fixture(autouse=True)
 def _identity_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESTATE_IDENTITY_KEY", str(SIGNER.public_key))
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", str(SIGNER.public_key))
 
 
 def run(code: str, **names: Any) -> dict[str, Any]:
@@ -63,9 +63,31 @@ def test_any_application_is_guarded() -> None:
 
 
 def test_without_the_key_in_the_environment_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RESTATE_IDENTITY_KEY")
-    with pytest.raises(KeyError):
+    monkeypatch.delenv("RESTATE_IDENTITY_KEYS")
+    with pytest.raises(ValueError, match="no identity key is configured"):
         run(WITH_RESTATE, greeter=restate.Service("Greeter"))
+
+
+def test_every_example_uses_the_variable_that_the_library_reads() -> None:
+    found = subprocess.run(
+        [
+            "git",
+            "grep",
+            "--files-with-matches",
+            "--word-regexp",
+            "RESTATE_IDENTITY_KEY",
+            "--",
+            "*.md",
+            "integrations",
+            "docs",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    # Both explain the mistake.
+    assert found.split() == ["CHANGELOG.md", "docs/command-line.md"]
 
 
 def test_the_log_line_is_the_one_that_is_shown(caplog: pytest.LogCaptureFixture) -> None:

@@ -54,7 +54,7 @@ BEFORE = {
     "RequestIdentityMiddleware(app": "from starlette.applications import Starlette\napp = Starlette()\n",
 }
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-WRONG = {"RESTATE_IDENTITY_KEY": "publickeyv1_wrong", "RESTATE_IDENTITY_KEYS": "publickeyv1_wrong"}
+WRONG = {"RESTATE_IDENTITY_KEYS": "publickeyv1_wrong"}
 COMPLAINT = "'publickeyv1_wrong' holds 4 bytes, an Ed25519 public key has 32"
 
 
@@ -66,7 +66,7 @@ def started(folder: Path, app: str, server: str, environ: dict[str, str]) -> sub
 def ended(folder: Path, arguments: list[str], app: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     port = free_port()
     command = [part.format(app=app, port=port) for part in arguments]
-    clean = {name: value for name, value in os.environ.items() if name not in (*VARIABLES, "RESTATE_IDENTITY_KEY")}
+    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     try:
         return subprocess.run(
             [sys.executable, "-m", *command],
@@ -152,4 +152,4 @@ def test_what_the_readme_shows_ends_at_its_start_under_every_server(call: str, s
     (snippet,) = (code for code in SNIPPETS if call in code)
     (tmp_path / "app.py").write_text(BEFORE[call] + snippet)
     assert COMPLAINT in started(tmp_path, "app:app", server, WRONG).stdout
-    assert "KeyError: 'RESTATE_IDENTITY_KEY'" in started(tmp_path, "app:app", server, {}).stdout
+    assert "no identity key is configured" in started(tmp_path, "app:app", server, {}).stdout

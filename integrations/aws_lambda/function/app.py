@@ -1,7 +1,6 @@
 """A Restate service in an AWS Lambda function."""
 
 import logging
-import os
 
 import restate
 
@@ -19,5 +18,5 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-# On Lambda this is a handler, as with the SDK. A missing variable stops the function from starting.
-handler = app([greeter], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])
+# On Lambda this is a handler, as with the SDK. The keys come from RESTATE_IDENTITY_KEYS; without them nothing starts.
+handler = app([greeter])

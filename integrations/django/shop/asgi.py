@@ -8,9 +8,8 @@ from restate_identity.asgi import RequestIdentityMiddleware
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 # Under ASGI, Django reads the whole body of a request before it calls the first middleware of MIDDLEWARE, and writes a
-# large one to disk. This guard refuses before Django is called.
+# large one to disk. This guard refuses before Django is called. It takes its keys from RESTATE_IDENTITY_KEYS, too.
 application = RequestIdentityMiddleware(
     get_asgi_application(),  # type: ignore[arg-type]  # django-stubs asks for a dict
-    identity_keys=settings.RESTATE_IDENTITY_KEYS,
     exempt_paths=settings.RESTATE_IDENTITY_EXEMPT_PATHS,
 )

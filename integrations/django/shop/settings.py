@@ -16,7 +16,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
 ]
 
-RESTATE_IDENTITY_KEYS = [os.environ["RESTATE_IDENTITY_KEY"]]
+# The keys come from the environment variable RESTATE_IDENTITY_KEYS, or from a setting of that name.
 RESTATE_IDENTITY_EXEMPT_PATHS = ["/alive"]
 
 LOGGING = {

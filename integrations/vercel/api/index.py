@@ -23,4 +23,5 @@ async def greet(ctx: restate.Context, name: str) -> str:
 # a Lambda handler instead.
 os.environ.pop("AWS_LAMBDA_FUNCTION_NAME", None)
 
-app = restate_app([greeter], identity_keys=[os.environ["RESTATE_IDENTITY_KEY"]])
+# The keys come from RESTATE_IDENTITY_KEYS; without them nothing is served.
+app = restate_app([greeter])

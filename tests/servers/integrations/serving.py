@@ -86,7 +86,7 @@ class Launcher:
             # `python` and what is installed beside it are those of the tests.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
-            "RESTATE_IDENTITY_KEY": self._identity_key,
+            "RESTATE_IDENTITY_KEYS": self._identity_key,
             **(env or {}),
         }
         log = self._folders.mktemp("served") / "server.log"

@@ -59,7 +59,7 @@ def _check(identity_key: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=INTEGRATIONS / "django",
-        env={**os.environ, **SETTINGS, "RESTATE_IDENTITY_KEY": identity_key},
+        env={**os.environ, **SETTINGS, "RESTATE_IDENTITY_KEYS": identity_key},
         capture_output=True,
         text=True,
         check=False,

@@ -24,6 +24,6 @@ ENDPOINTS: dict[str, Callable[[], tuple[str, ...]]] = {
 def served(command: tuple[str, ...], key: str, log: Path | None = None) -> AbstractContextManager[Server]:
     """Run an endpoint that trusts *key*."""
     port = free_port()
-    env = {"RESTATE_IDENTITY_KEY": key, "PORT": str(port)}
+    env = {"RESTATE_IDENTITY_KEYS": key, "PORT": str(port)}
     # The SDK takes SIGTERM away from its server, and nothing of it is kept: it is killed.
     return serve(*command, env=env, identity_key=key, port=port, log=log, patience=0.0)
