@@ -52,8 +52,10 @@ SHOWN_BY = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
-    "integrations/kubernetes/README.md": "platforms/kubernetes.md",
-    "integrations/tunnel/README.md": "platforms/tunnel.md",
+    **{
+        f"integrations/{page.stem}/README.md": f"platforms/{page.name}"
+        for page in Path(__file__).parent.glob("platforms/*.md")
+    },
 }
 
 

@@ -4,8 +4,9 @@ The blocks of a page run in order, in a separate folder:
 
 - a ``python`` block whose first line is ``# name.py`` is saved under that name; other ``python`` blocks are executed in
   one namespace for the page, which begins with the names that `given` returns;
-- ``shell`` blocks must succeed; ``console`` blocks run command by command and must print the shown output, except for
-  parts that differ from run to run. All commands of a page run in one bash session, with its variables and jobs;
+- ``shell`` blocks must succeed, and print the ``text`` block that follows directly; ``console`` blocks run command by
+  command and must print the shown output. Parts that differ from run to run are left out of the comparison. All
+  commands of a page run in one bash session, with its variables and jobs;
 - blocks in other languages are not code. `KNOWN` lists these languages, so that a new one is noticed.
 
 The instructions of ``integrations/``, which pages include, are for a platform. `PLATFORM_COMMANDS` names the test that
@@ -51,11 +52,18 @@ class Block(NamedTuple):
     page: str
     language: str
     code: str
+    prints: str | None = None
+    """The ``text`` block that follows without a word in between."""
 
 
 def blocks_of(page: str) -> list[Block]:
     text = (ROOT / page).read_text("utf-8")
-    return [Block(page, found["language"], dedent(found["code"])) for found in FENCE.finditer(text)]
+    blocks = []
+    for found in FENCE.finditer(text):
+        follows = FENCE.match(text, pos=found.end() + 2)
+        prints = follows["code"] if follows and follows["language"] == "text" else None
+        blocks.append(Block(page, found["language"], dedent(found["code"]), prints))
+    return blocks
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -84,6 +92,10 @@ ELSEWHERE = [
         "shell",
         'eval "$(_REST',
         "tests/tools/test_command_line.py::test_shells_get_a_completion",
+    ),
+    (
+        *("docs/tutorial.md", "shell", "python3 -m venv"),
+        "tests/docs/test_snippets.py::environment",
     ),
     # 216 MB. The bash session gets the same package, which npm installed for the demo.
     (
@@ -240,7 +252,7 @@ class Command(NamedTuple):
 
 def commands_of(block: Block) -> list[Command]:
     if block.language == "shell":
-        return [Command(block.code, None)]
+        return [Command(block.code, block.prints)]
     shown = re.split(r"^\$ ", block.code, flags=re.MULTILINE)
     assert shown[0] == "", f"{block.page}: a console block begins with a command"
     return [Command(command, prints) for command, _, prints in (one.partition("\n") for one in shown[1:])]
@@ -324,7 +336,7 @@ def test_the_tutorial_leads_from_nothing_to_a_guarded_service_on_a_real_server(
     (folder / "node_modules" / ".bin").mkdir(parents=True)
     (folder / "node_modules" / ".bin" / "restate-server").symlink_to(restate_program)
     ports = {"9080": free_port(), "8080": free_port(), "9070": free_port()}
-    node = f"127.0.0.1:{free_port()}"
+    node = free_port()
 
     def adapted(text: str) -> str:
         for usual, port in ports.items():
@@ -335,10 +347,10 @@ def test_the_tutorial_leads_from_nothing_to_a_guarded_service_on_a_real_server(
     settings = {
         "HOME": str(tmp_path),
         "RESTATE_LISTEN_MODE": "tcp",
-        "RESTATE_BIND_ADDRESS": node,
-        "RESTATE_ADVERTISED_ADDRESS": f"http://{node}",
-        "RESTATE_INGRESS__BIND_ADDRESS": adapted("127.0.0.1:8080"),
-        "RESTATE_ADMIN__BIND_ADDRESS": adapted("127.0.0.1:9070"),
+        "RESTATE_BIND_PORT": str(node),
+        "RESTATE_ADVERTISED_ADDRESS": f"http://127.0.0.1:{node}",
+        "RESTATE_INGRESS__BIND_PORT": str(ports["8080"]),
+        "RESTATE_ADMIN__BIND_PORT": str(ports["9070"]),
         "RESTATE_DEFAULT_NUM_PARTITIONS": "1",
         "RESTATE_SHUTDOWN_TIMEOUT": "2s",
         "RESTATE_DISABLE_TELEMETRY": "true",
