@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from restate_identity.restate_sdk import app as restate_app
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("orders")
 
 orders = restate.Service("Orders")

@@ -6,7 +6,7 @@ from flask import Flask, request
 
 from restate_identity.wsgi import RequestIdentityMiddleware
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("stock")
 
 app = Flask(__name__)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.telemetry import PrometheusObserver
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 
 
 async def greet(request: Request) -> JSONResponse:

@@ -6,7 +6,7 @@ import restate
 
 from restate_identity.asgi import RequestIdentityMiddleware
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("greeter")
 
 greeter = restate.Service("KubernetesGreeter")

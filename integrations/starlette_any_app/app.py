@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from restate_identity.asgi import RequestIdentityMiddleware
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("stock")
 
 stock = {"tea": 12}

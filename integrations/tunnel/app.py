@@ -8,7 +8,7 @@ import restate
 
 from restate_identity.tunnel import serve_tunnel
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("greeter")
 
 greeter = restate.Service("TunnelGreeter")

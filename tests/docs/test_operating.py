@@ -31,7 +31,7 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)\s*```", PAGE, flags=re.DOTALL)
 
 
-GUARD, OPTIONS, OBSERVER = snippets("python")
+GUARD, OPTIONS, LOGGING, OBSERVER = snippets("python")
 KEY_FILE, KEPT, NOW_TRUSTING, REFUSED, LEFT_OUT = (text.strip() for text in snippets("text"))
 DOCUMENTED_KEY = "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f"
 
@@ -53,6 +53,13 @@ def test_the_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     assert isinstance(names["verifier"], IdentityVerifier)
     assert [str(key) for key in names["verifier"].keys] == [KEY]
+
+
+def test_every_integration_configures_the_log_as_the_page_does() -> None:
+    _, call = LOGGING.split("\n\n")
+    apps = [path for path in (ROOT / "integrations").rglob("*.py") if "basicConfig" in path.read_text("utf-8")]
+    assert len(apps) >= 8
+    assert [path for path in apps if f"\n{call}\n" not in path.read_text("utf-8")] == []
 
 
 def test_the_variables_are_those_that_are_read_in_their_order() -> None:

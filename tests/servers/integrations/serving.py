@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,11 @@ class Served:
 
     def has_printed(self, text: str) -> bool:
         return text in self.log.read_text(errors="replace")
+
+    def refusals(self) -> list[str]:
+        """Return the lines about refusals that have a time and a level."""
+        line = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING restate_identity: (refused a request .*)$"
+        return re.findall(line, self.log.read_text(errors="replace"), flags=re.MULTILINE)
 
 
 class Launcher:

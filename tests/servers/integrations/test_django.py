@@ -36,6 +36,7 @@ def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_view_does_not_
     assert (refused.status_code, genuine.status_code) == (401, 200)
     assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
     assert not served.has_printed("taking one all the silver")
+    assert served.refusals()
 
 
 def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigner) -> None:

@@ -34,6 +34,7 @@ def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not
     assert served.invoke(PREFIX + PLACE, signer.headers(PLACE), "tea").status_code == 200
     assert served.has_printed("placing an order for tea")
     assert not served.has_printed("placing an order for poison")
+    assert served.refusals()
 
 
 def test_the_routes_beside_it_stay_open(served: Served) -> None:

@@ -56,6 +56,7 @@ def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not
     served: Served, signer: RequestSigner, how: str
 ) -> None:
     assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+    assert served.refusals()
 
 
 def test_the_health_check_stays_open(served: Served) -> None:
