@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,49 @@ def test_an_event_that_restate_did_not_sign_is_refused_and_the_handler_does_not_
     assert invoke(aws_lambda, signer.headers(GREET), "Grace")["statusCode"] == 200
     assert aws_lambda.has_printed("greeting Grace")
     assert not aws_lambda.has_printed("greeting Mallory")
+
+
+FUNCTION = """
+import base64, sys
+from app import handler
+from restate_identity.signing import RequestSigner
+headers = RequestSigner.from_pem(sys.argv[1]).headers("/discover")
+headers["accept"] = "application/vnd.restate.endpointmanifest.v4+json"
+body = {"body": "", "isBase64Encoded": True, "headers": headers}
+if sys.argv[2] == "of Restate":
+    event = {"httpMethod": "GET", "path": "/discover", **body}
+else:
+    http = {"method": "GET", "path": "/discover"}
+    event = {"version": "2.0", "rawPath": "/discover", "requestContext": {"http": http}, **body}
+print(handler(event, None)["statusCode"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "outcome"),
+    [
+        ("of Restate", "any", "200"),
+        ("of a function URL", "any", "KeyError: 'httpMethod'"),
+        ("of Restate", None, "missing 1 required positional argument: 'send'"),
+    ],
+)
+def test_the_handler_of_the_sdk_takes_the_events_that_the_readme_says(
+    event: str, name: str | None, outcome: str, tmp_path: Path
+) -> None:
+    signer = RequestSigner.generate()
+    (tmp_path / "private.pem").write_bytes(signer.to_pem())
+    env = {key: value for key, value in os.environ.items() if key != "AWS_LAMBDA_FUNCTION_NAME"}
+    env |= {"RESTATE_IDENTITY_KEYS": str(signer.public_key)} | ({"AWS_LAMBDA_FUNCTION_NAME": name} if name else {})
+    done = subprocess.run(
+        [sys.executable, "-c", FUNCTION, tmp_path / "private.pem", event],
+        cwd=TEMPLATE.parent / "function",
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().endswith(outcome)
 
 
 def test_the_template_is_one_that_cloudformation_takes() -> None:
