@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+DEMO_INSTALLED := $(VENV)/.demo-installed
 # The modules that decide which requests get in: tests must cover every line and branch of them.
 CORE := errors keys paths identity tokens verifier keyring guard asgi _base64url _headers _key_list _quoting _redaction _refusal_log _regular_file _strict_json
 COMMA := ,
@@ -24,20 +25,30 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# If the stamp is newer than both files, their dependencies are installed.
+# If a stamp is newer than both files, their dependencies are installed.
 $(INSTALLED): pyproject.toml requirements/dev.txt
-ifdef UV
-	test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(RUN) --require-hashes requirements/dev.txt
-	$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
-else
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-endif
+	$(call install,requirements/dev.txt)
+	@touch $@ $(DEMO_INSTALLED)
+
+$(DEMO_INSTALLED): pyproject.toml requirements/demo.txt
+	$(call install,requirements/demo.txt)
 	@touch $@
 
-demo: $(INSTALLED)  ## Watch a real Restate server get in, and every forgery be refused
+ifdef UV
+define install
+test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+$(UV) pip install --quiet --python $(RUN) --require-hashes --requirement $(1)
+$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+endef
+else
+define install
+test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(1)
+$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endef
+endif
+
+demo: $(DEMO_INSTALLED)  ## Watch a real Restate server get in, and every forgery be refused
 	$(RUN) -m demo
 
 quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fast enough for every save
@@ -102,10 +113,13 @@ soak: $(INSTALLED)  ## Run real servers under genuine and hostile traffic for SE
 audit: $(INSTALLED)  ## Check the locked dependencies for known vulnerabilities
 	$(RUN) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt
 
+COMPILE := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
+	--custom-compile-command "make lock" pyproject.toml
+
 # The lock pins versions and hashes for every supported Python and platform, and names no registry.
-lock:  ## Renew requirements/dev.txt (needs uv)
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
-		--custom-compile-command "make lock" --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+lock:  ## Renew the files in requirements/ (needs uv)
+	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
+	$(COMPILE) --extra restate --extra cli --group demo --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean:  ## Remove the files that the other targets made
 	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist

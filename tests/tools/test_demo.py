@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,15 @@ def test_the_demo_shows_every_reason_and_succeeds(temporary: Path) -> None:
     assert [reason for reason in REASONS if f" {reason} " not in demo.stdout] == []
     assert demo.stderr == ""
     assert list(temporary.iterdir()) == []
+
+
+def test_the_demo_is_locked_to_the_versions_that_the_tests_use() -> None:
+    demo, dev = (
+        set(re.findall(r"^[\w.-]+==\S+", (ROOT / "requirements" / name).read_text("utf-8"), flags=re.MULTILINE))
+        for name in ("demo.txt", "dev.txt")
+    )
+    assert demo
+    assert demo < dev
 
 
 @pytest.mark.usefixtures("no_server")
