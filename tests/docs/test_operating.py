@@ -31,7 +31,7 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)\s*```", PAGE, flags=re.DOTALL)
 
 
-GUARD, OPTIONS, LOGGING, OBSERVER = snippets("python")
+GUARD, OPTIONS, EXEMPT, LOGGING, OBSERVER = snippets("python")
 KEY_FILE, KEPT, NOW_TRUSTING, REFUSED, LEFT_OUT = (text.strip() for text in snippets("text"))
 DOCUMENTED_KEY = "publickeyv1_w7YHemBctH5Ck2nQRQ47iBBqhNHy4FV7t2Usbye2A6f"
 
@@ -49,7 +49,7 @@ def test_the_snippets_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("prometheus_client.REGISTRY", CollectorRegistry())
     names: dict[str, Any] = {"app": lambda *_: None}
 
-    exec("\n".join([GUARD, OPTIONS.replace("/etc/restate/keys", str(key_file)), OBSERVER]), names)
+    exec("\n".join([GUARD, OPTIONS.replace("/etc/restate/keys", str(key_file)), EXEMPT, OBSERVER]), names)
 
     assert isinstance(names["verifier"], IdentityVerifier)
     assert [str(key) for key in names["verifier"].keys] == [KEY]

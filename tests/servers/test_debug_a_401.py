@@ -32,7 +32,10 @@ from tests.support import ROOT
 from tests.support.restate_server import RestateServer
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
-ROWS: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", PAGE, flags=re.MULTILINE)
+SECTIONS = re.findall(r"^### `(\w+)`\n\n\| cause \| remedy \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
+ROWS = [
+    (reason, cause) for reason, rows in SECTIONS for cause in re.findall(r"^\| (.+?) \| ", rows, flags=re.MULTILINE)
+]
 PATH = "/invoke/Greeter/greet"
 SCHEME, TOKEN = "x-restate-signature-scheme", "x-restate-jwt-v1"
 OURS, ANOTHERS = RequestSigner.generate(), RequestSigner.generate()

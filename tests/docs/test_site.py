@@ -1,0 +1,147 @@
+"""Every page of the site in a real browser, Chromium: nothing may be wider than the window."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support import ROOT
+from tests.support.processes import started
+
+CHROMIUM = shutil.which("chromium")
+WIDTHS = (1280, 390)
+# In the page: the elements that reach beyond the window, or hide a part of themselves.
+OVERFLOWING = """
+[...document.querySelectorAll("article *")].filter(element => {
+    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    const scrolls = element.closest("pre, .highlight, .table-wrapper");
+    return box.width && !scrolls && box.right > innerWidth + 1;
+}).map(element => element.outerHTML.slice(0, 80)).concat(
+    document.scrollingElement.scrollWidth > innerWidth ? ["the page itself"] : [],
+    [...document.querySelectorAll(".table-wrapper")].filter(table => table.scrollWidth > table.clientWidth + 1)
+        .map(table => "a table: " + table.innerText.slice(0, 80)),
+)
+"""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the site is not looked at")
+
+
+class Browser:
+    """One tab of Chromium, driven over the DevTools protocol."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._last = 0
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session: str | None = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Page.enable")
+
+    _session: str | None = None
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._last += 1
+        message: dict[str, Any] = {"id": self._last, "method": method, "params": params}
+        self._socket.send(json.dumps(message | ({"sessionId": self._session} if self._session else {})))
+        answer = self._received(lambda message: message.get("id") == self._last)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+        self._received(lambda message: message.get("method") == "Page.loadEventFired")
+
+    def resize(self, width: int) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+
+    def evaluate(self, expression: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value")
+
+    def _received(self, wanted: Any) -> dict[str, Any]:
+        while True:
+            message: dict[str, Any] = json.loads(self._socket.recv(timeout=60))
+            if wanted(message):
+                return message
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "sphinx", "--quiet", ROOT / "docs", folder], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    assert CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    log = profile / "log"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    with started(
+        [CHROMIUM, *options, "--allow-file-access-from-files", "about:blank"], log=log, patience=10
+    ) as process:
+        url = address(process, log)
+        with connect(url, max_size=None, compression=None, proxy=None) as socket:
+            yield Browser(socket)
+
+
+def address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the URL of the protocol, which Chromium prints."""
+    while process.poll() is None:
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("DevTools listening on "):
+                return line.removeprefix("DevTools listening on ")
+    pytest.fail(log.read_text(errors="replace"))
+
+
+def test_nothing_on_any_page_is_wider_than_the_window(site: Path, browser: Browser) -> None:
+    pages = [page for page in site.rglob("*.html") if "_static" not in page.parts]
+    assert len(pages) > 25
+    wide = {}
+    for page in pages:
+        browser.open(page.as_uri())
+        for width in WIDTHS:
+            browser.resize(width)
+            found = browser.evaluate(OVERFLOWING)
+            if found:
+                wide[f"{page.relative_to(site)} at {width} px"] = found
+    assert wide == {}
+
+
+FIRST_RESULT = """
+new Promise(resolve => {
+    const look = () => {
+        const link = document.querySelector("#search-results li a");
+        link ? resolve(link.getAttribute("href").split("#")[0]) : setTimeout(look, 50);
+    };
+    look();
+})
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("rotate", "operating.html"),
+        ("exempt health", "operating.html"),
+        ("debug 401", "debug-a-401.html"),
+    ],
+)
+def test_a_search_finds_the_how_to_first(site: Path, browser: Browser, query: str, page: str) -> None:
+    browser.open(f"{(site / 'search.html').as_uri()}?q={query.replace(' ', '+')}")
+    assert browser.evaluate(FIRST_RESULT) == page
+
+
+def test_the_first_page_fits_on_one_screen(site: Path, browser: Browser) -> None:
+    browser.resize(1280)
+    browser.open((site / "index.html").as_uri())
+    assert browser.evaluate("document.querySelector('article').getBoundingClientRect().bottom") < 900
