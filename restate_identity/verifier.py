@@ -281,7 +281,7 @@ def _window_refusal(identity: Identity, now: float) -> VerificationError:
         )
     return VerificationError(
         Reason.EXPIRED,
-        f"the token expired {now - identity.expires_at:.0f} s ago: it was replayed or delayed, "
+        f"the token expired {now - identity.expires_at:.0f} s ago: it was replayed, or a buffering proxy held it back, "
         "or the clocks of this machine and of the Restate server differ",
         kid=identity.key,
     )

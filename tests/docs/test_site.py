@@ -131,6 +131,7 @@ new Promise(resolve => {
 @pytest.mark.parametrize(
     ("query", "page"),
     [
+        ("nginx", "platforms/proxies.html"),
         ("rotate", "operating.html"),
         ("exempt health", "operating.html"),
         ("debug 401", "debug-a-401.html"),

@@ -126,6 +126,10 @@ PLATFORM_COMMANDS = {
     "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
 }
+PLATFORM_COMMANDS |= dict.fromkeys(
+    ("nginx -p", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
+    "tests/support/proxies.py::proxied",
+)
 # Commands that cannot run here, and why. The files that they use are tested nevertheless.
 NEEDS = {
     "sam ": "an AWS account; tests/servers/integrations/test_aws_lambda.py checks the template and runs the function",

@@ -1,0 +1,128 @@
+"""``integrations/proxies``: a real server calls a guarded service through each proxy, over HTTP/2."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.serving import HTTP, REFUSED, Launcher, Served, refused_headers
+from tests.support import ROOT
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.support.processes import free_port
+from tests.support.proxies import COMMANDS, is_installed, proxied
+from tests.support.restate_server import RestateServer
+
+FILES = ROOT / "integrations" / "proxies"
+GREET = "/invoke/Greeter/greet"
+# In seconds. Far longer than a call takes, and far shorter than the life of a token.
+SOON = 20.0
+# How long a request is held back, at least.
+HELD_BACK = 2.0
+
+
+@pytest.fixture(scope="module")
+def service(launch: Launcher) -> Served:
+    command = ["python", "-m", "hypercorn", "--config", "hypercorn.toml"]
+    return launch("restate_sdk", lambda port: [*command, "--workers", "1", "--bind", f"127.0.0.1:{port}", "app:app"])
+
+
+def behind(name: str, files: Path, service: Served, folder: Path) -> Iterator[Served]:
+    if not is_installed(name):
+        pytest.skip(f"{name} has no package for this platform")
+    upstream = int(service.url.rpartition(":")[2])
+    with proxied(name, files, folder, port=free_port(), upstream=upstream) as server:
+        served = Served(server.url, service.log)
+        assert within(SOON, lambda: served.get("/health").status_code == 200)
+        yield served
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def proxy(
+    request: pytest.FixtureRequest, service: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The service behind a proxy."""
+    yield from behind(request.param, FILES, service, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def nginx_with_its_defaults(service: Served, tmp_path: Path) -> Iterator[Served]:
+    files, folder = tmp_path / "files", tmp_path / "folder"
+    files.mkdir()
+    folder.mkdir()
+    buffered = (FILES / "nginx.conf").read_text("utf-8").replace("proxy_request_buffering off;", "")
+    (files / "nginx.conf").write_text(buffered, "utf-8")
+    yield from behind("nginx", files, service, folder)
+
+
+def status(proxy: Served, headers: dict[str, str], body: bytes | Iterator[bytes]) -> int:
+    """Return the status of the response, and reset its stream, as Restate does after a refusal."""
+    with (
+        httpx.Client(trust_env=False, timeout=60, http1=False, http2=True) as client,
+        client.stream("POST", f"{proxy.url}{GREET}", headers=headers, content=body) as answer,
+    ):
+        return answer.status_code
+
+
+def is_judged_while_its_body_is_open(served: Served) -> bool:
+    """Send a request whose body does not end, and return whether the service judges it before it ends."""
+    may_end = Event()
+
+    def body() -> Iterator[bytes]:
+        yield b"{"
+        may_end.wait(SOON)
+
+    def send() -> None:
+        with suppress(httpx.TransportError):  # the answer has come before the end of the body
+            status(served, {}, body())
+
+    before = len(served.refusals())
+    sender = Thread(target=send)
+    sender.start()
+    try:
+        return within(HELD_BACK, lambda: len(served.refusals()) > before)
+    finally:
+        may_end.set()
+        sender.join()
+
+
+def test_a_real_server_calls_the_service_through_the_proxy(proxy: Served, restate_server: RestateServer) -> None:
+    answer = restate_server.register(proxy.url)
+    assert answer.is_success, answer.text
+    details = HTTP.get(f"{restate_server.admin_url}/deployments/{answer.json()['id']}").json()
+    assert (details["http_version"], details["protocol_type"]) == ("HTTP/2.0", "BidiStream")
+    before = restate_server.invoke("Counter/behind%20a%20proxy/add", 0).json()
+    assert restate_server.invoke("Counter/behind%20a%20proxy/add", 2).json() == before + 2
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: RequestSigner, how: str) -> None:
+    content_type = {"content-type": CONTENT_TYPE}
+    forged = content_type | refused_headers(how, signer, GREET)
+    assert status(proxy, forged, invocation_body("", "Mallory")) == 401
+    assert status(proxy, content_type | signer.headers(GREET), invocation_body("", "Grace")) == 200
+    assert within(SOON, lambda: proxy.has_printed("greeting Grace"))
+    assert not proxy.has_printed("greeting Mallory")
+
+
+def test_the_service_judges_a_request_whose_body_is_still_open(proxy: Served) -> None:
+    assert is_judged_while_its_body_is_open(proxy)
+
+
+def test_nginx_with_its_defaults_holds_a_request_back_until_its_body_ends(nginx_with_its_defaults: Served) -> None:
+    assert not is_judged_while_its_body_is_open(nginx_with_its_defaults)
