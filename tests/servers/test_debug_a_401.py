@@ -33,7 +33,7 @@ from tests.support.restate_server import RestateServer
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
 SECTIONS = re.findall(r"^### `(\w+)`\n\n\| cause \| remedy \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
-ROWS = [
+ROWS: list[tuple[str, str]] = [
     (reason, cause) for reason, rows in SECTIONS for cause in re.findall(r"^\| (.+?) \| ", rows, flags=re.MULTILINE)
 ]
 PATH = "/invoke/Greeter/greet"

