@@ -9,6 +9,7 @@ import pytest
 
 from restate_identity import Reason, VerificationError, signed_path
 from restate_identity.guard import RequestGuard
+from restate_identity.paths import is_call
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 
@@ -150,3 +151,30 @@ def test_a_request_line_with_another_path_than_the_application_is_refused() -> N
 )
 def test_a_path_that_no_server_calls_is_refused_even_if_it_is_signed(path: str) -> None:
     assert "no path that a Restate server calls" in refusal(path, audience=path).hint
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        ("/invoke/Greeter/greet", True),
+        ("/any/prefix/invoke/Greeter/greet", True),
+        ("/INVOKE/Greeter/greet", True),
+        ("/invoke//", True),
+        ("/discover", True),
+        ("/any/prefix/Discover", True),
+        ("discover", False),
+        ("/discovery", False),
+        ("/discover/", False),
+        ("/a/discover/b", False),
+        ("/zzz", False),
+        ("/", False),
+        ("/invoke", False),
+        ("/invoke/Greeter", False),
+        ("invoke/Greeter/greet", False),
+        ("/invoke/Greeter/greet/more", False),
+        ("/inject/Greeter/greet", False),
+        ("/provoke/Greeter/greet", False),
+    ],
+)
+def test_a_path_that_ends_as_restates_calls_do_is_one_whatever_the_names_and_the_case(path: str, is_one: bool) -> None:
+    assert is_call(path) is is_one
