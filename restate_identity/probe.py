@@ -1,7 +1,8 @@
 """Audit from outside which requests a running endpoint lets in, in any language. Needs the extra ``cli``.
 
 The probe is harmless: it asks for discovery, and for a handler with a random name. It sends one request after the
-other, without a body, and at most `MAX_SERVICES` + 1 times the number of cases.
+other, without a body, and at most `MAX_SERVICES` + 1 times the number of cases; and one unsigned request with a body of
+one byte.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
+from restate_identity._open_body import waits_for_the_end
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import IdentityError
 
@@ -111,6 +113,8 @@ class Report:
         left_out: The cases that were skipped because they need the private key.
         seconds_ahead: How many seconds this machine's clock is ahead of the endpoint's, to about a second; None if the
             endpoint sends no ``Date``.
+        waits_for_the_end: Whether a request is answered only when its body has ended, so that Restate's calls over
+            HTTP/2, whose bodies stay open, expire. None if the endpoint speaks only one version of HTTP.
     """
 
     url: str
@@ -118,6 +122,7 @@ class Report:
     results: tuple[Result, ...]
     left_out: tuple[Case, ...]
     seconds_ahead: float | None = None
+    waits_for_the_end: bool | None = None
 
     @property
     def findings(self) -> tuple[Result, ...]:
@@ -174,7 +179,9 @@ def probe(
             if progress is not None:
                 progress(len(results), len(planned))
     left_out = tuple(case for case in everything if signer is None and case.needs_key)
-    return Report(url, http_version, tuple(results), left_out, ahead)
+    # Over HTTP/1.1 alone, Restate ends a request before it expects an answer.
+    waits = waits_for_the_end(url.rstrip("/") + paths[1]) if http_version == "HTTP/2" else None
+    return Report(url, http_version, tuple(results), left_out, ahead, waits)
 
 
 def _is_url(url: str) -> bool:

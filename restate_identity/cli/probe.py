@@ -27,7 +27,8 @@ def probe_command(url: str, pem: str | None, services: str, timeout: float, as_j
     """Audit a running endpoint, in any language: send it what a sound verifier refuses, and see.
 
     It is harmless: it sends 15 requests without a body for discovery, and 15 to a handler that does not exist in each
-    service. The exit status is 0 if the endpoint is sound, 1 if there are findings, 2 if it could not be probed.
+    service, and one request whose body stays open. The exit status is 0 if the endpoint is sound and answers while a
+    body is open, 1 if not, 2 if it could not be probed.
 
     \b
     Examples:
@@ -50,7 +51,7 @@ def probe_command(url: str, pem: str | None, services: str, timeout: float, as_j
         click.echo(json.dumps(report_as_json(report), indent=2))
     else:
         show_report(report)
-    return NO if report.findings else YES
+    return NO if report.findings or report.waits_for_the_end else YES
 
 
 def _show_progress(done: int, total: int) -> None:

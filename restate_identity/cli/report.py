@@ -23,6 +23,12 @@ FINDINGS = {
 }
 
 
+WAITS = (
+    "A request is answered only when its body has ended. Restate keeps the body open, so its calls expire: let the "
+    "proxy in front stream requests, or register with --use-http1.1."
+)
+
+
 def show_report(report: Report) -> None:
     """Print *report* for people."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -38,6 +44,8 @@ def show_report(report: Report) -> None:
         if any(result.finding is finding for result in report.findings):
             cause = f": {_cause_of_closed(report)}" if finding is Finding.CLOSED else ""
             show(Text(f"{finding}: {meaning}{cause}", style="red"))
+    if report.waits_for_the_end:
+        show(Text(WAITS, style="red"))
     if report.left_out:
         left_out = ", ".join(case.name for case in report.left_out)
         show(Text(f"Left out, for want of --key: {left_out}. An endpoint that is shut to all looks sound."))
@@ -53,6 +61,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
         "http_version": report.http_version,
         "sound": not report.findings,
         "seconds_ahead": None if report.seconds_ahead is None else round(report.seconds_ahead, 1),
+        "waits_for_the_end": report.waits_for_the_end,
         "results": [
             {
                 "case": result.case.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +13,7 @@ from threading import Event, Thread
 import httpx
 import pytest
 
+from restate_identity.probe import probe
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import HTTP, REFUSED, Launcher, Served, refused_headers
 from tests.support import ROOT
@@ -122,7 +125,14 @@ def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: R
 
 def test_the_service_judges_a_request_whose_body_is_still_open(proxy: Served) -> None:
     assert is_judged_while_its_body_is_open(proxy)
+    assert probe(proxy.url).waits_for_the_end is False
 
 
-def test_nginx_with_its_defaults_holds_a_request_back_until_its_body_ends(nginx_with_its_defaults: Served) -> None:
+def test_nginx_with_its_defaults_holds_a_request_back_until_its_body_ends_and_the_probe_says_so(
+    nginx_with_its_defaults: Served,
+) -> None:
     assert not is_judged_while_its_body_is_open(nginx_with_its_defaults)
+    command = [sys.executable, "-m", "restate_identity", "probe", nginx_with_its_defaults.url]
+    probed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "let the proxy in front stream requests" in " ".join(probed.stdout.split())
+    assert probed.returncode == 1

@@ -1,0 +1,68 @@
+"""Find out whether an endpoint answers a request whose body has not ended, as Restate's calls over HTTP/2 need it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import closing
+from urllib.parse import urlsplit
+
+try:
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.events import ResponseReceived
+    from h2.exceptions import H2Error
+except ImportError as _error:
+    raise ImportError("h2 is missing: pip install 'restate-identity[cli]'", name=_error.name) from _error
+
+# In seconds. An answer without buffering takes milliseconds and the time of a round trip.
+PATIENCE = 3.0
+
+
+def waits_for_the_end(url: str) -> bool | None:
+    """Return whether an unsigned request for *url* over HTTP/2 is answered only after the end of its body.
+
+    No proxy of this machine's is used. The result is None if the request is not answered at all.
+    """
+    address = urlsplit(url)
+    http = H2Connection(H2Configuration(client_side=True))
+    http.initiate_connection()
+    head = {":method": "POST", ":scheme": address.scheme, ":authority": address.netloc, ":path": address.path}
+    http.send_headers(1, list(head.items()))
+    http.send_data(1, b"{")
+    try:
+        with closing(_connected(address.scheme, address.hostname or "", address.port)) as connection:
+            if _is_answered(connection, http):
+                return False
+            http.end_stream(1)
+            return _is_answered(connection, http) or None
+    except (OSError, H2Error, ValueError):
+        return None
+
+
+def _connected(scheme: str, host: str, port: int | None) -> socket.socket:
+    if scheme == "http":
+        return socket.create_connection((host, port or 80), timeout=PATIENCE)
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(
+        socket.create_connection((host, port or 443), timeout=PATIENCE),
+        server_hostname=host,
+    )
+
+
+def _is_answered(connection: socket.socket, http: H2Connection) -> bool:
+    """Exchange bytes until the response begins, or return False after `PATIENCE`."""
+    give_up_at = time.monotonic() + PATIENCE
+    while True:
+        connection.sendall(http.data_to_send())
+        connection.settimeout(max(give_up_at - time.monotonic(), 0.001))
+        try:
+            data = connection.recv(16384)
+        except TimeoutError:
+            return False
+        if not data:
+            raise ConnectionResetError("the endpoint closed the connection")
+        if any(isinstance(event, ResponseReceived) for event in http.receive_data(data)):
+            return True
