@@ -23,7 +23,7 @@ PATIENCE = 3.0
 def waits_for_the_end(url: str) -> bool | None:
     """Return whether an unsigned request for *url* over HTTP/2 is answered only after the end of its body.
 
-    No proxy of this machine's is used. The result is None if the request is not answered at all.
+    No proxy of this machine's is used. The result is None if the request is not answered at all, or not over HTTP/2.
     """
     address = urlsplit(url)
     http = H2Connection(H2Configuration(client_side=True))
@@ -46,23 +46,22 @@ def _connected(scheme: str, host: str, port: int | None) -> socket.socket:
         return socket.create_connection((host, port or 80), timeout=PATIENCE)
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(
-        socket.create_connection((host, port or 443), timeout=PATIENCE),
-        server_hostname=host,
-    )
+    return context.wrap_socket(socket.create_connection((host, port or 443), timeout=PATIENCE), server_hostname=host)
 
 
 def _is_answered(connection: socket.socket, http: H2Connection) -> bool:
     """Exchange bytes until the response begins, or return False after `PATIENCE`."""
     give_up_at = time.monotonic() + PATIENCE
-    while True:
+    # Other frames do not prolong the wait, however many come.
+    while (seconds := give_up_at - time.monotonic()) > 0:
+        connection.settimeout(seconds)
         connection.sendall(http.data_to_send())
-        connection.settimeout(max(give_up_at - time.monotonic(), 0.001))
         try:
             data = connection.recv(16384)
         except TimeoutError:
-            return False
+            break
         if not data:
             raise ConnectionResetError("the endpoint closed the connection")
         if any(isinstance(event, ResponseReceived) for event in http.receive_data(data)):
             return True
+    return False

@@ -15,7 +15,6 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
-from restate_identity._open_body import waits_for_the_end
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import IdentityError
 
@@ -23,6 +22,7 @@ try:
     import httpx
 
     from restate_identity._http_server import UNUSABLE, is_near, origin, seconds_ahead, unusable
+    from restate_identity._open_body import waits_for_the_end
     from restate_identity.signing import RequestSigner
 except ImportError as _error:
     raise ImportError(
@@ -114,7 +114,7 @@ class Report:
         seconds_ahead: How many seconds this machine's clock is ahead of the endpoint's, to about a second; None if the
             endpoint sends no ``Date``.
         waits_for_the_end: Whether a request is answered only when its body has ended, so that Restate's calls over
-            HTTP/2, whose bodies stay open, expire. None if the endpoint speaks only one version of HTTP.
+            HTTP/2, whose bodies stay open, expire. None if the endpoint speaks HTTP/1.1 only, or did not answer.
     """
 
     url: str
