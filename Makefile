@@ -25,28 +25,31 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+ifdef UV
+MAKE_VENV := $(UV) venv --quiet --python $(PYTHON) $(VENV)
+PIP_INSTALL := $(UV) pip install --quiet --python $(RUN)
+PIP_SYNC := $(UV) pip sync --quiet --python $(RUN) --require-hashes
+else
+MAKE_VENV := $(PYTHON) -m venv $(VENV)
+PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+PIP_SYNC := $(PIP_INSTALL) --require-hashes --requirement
+endif
+
+define install
+test -x $(RUN) || $(MAKE_VENV)
+$(1)
+$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+endef
+
 # If a stamp is newer than both files, their dependencies are installed.
 $(INSTALLED): pyproject.toml requirements/dev.txt
-	$(call install,requirements/dev.txt)
+	$(call install,$(PIP_SYNC) requirements/dev.txt)
 	@touch $@ $(DEMO_INSTALLED)
 
+# What is there already stays: it may be all of requirements/dev.txt.
 $(DEMO_INSTALLED): pyproject.toml requirements/demo.txt
-	$(call install,requirements/demo.txt)
+	$(call install,$(PIP_INSTALL) --require-hashes --requirement requirements/demo.txt)
 	@touch $@
-
-ifdef UV
-define install
-test -x $(RUN) || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-$(UV) pip install --quiet --python $(RUN) --require-hashes --requirement $(1)
-$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
-endef
-else
-define install
-test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(1)
-$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-endef
-endif
 
 demo: $(DEMO_INSTALLED)  ## Watch a real Restate server get in, and every forgery be refused
 	$(RUN) -m demo
