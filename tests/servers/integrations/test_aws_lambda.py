@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.lambda_service import FUNCTION_ARN, TEMPLATE, invocation_path, template
 from tests.servers.integrations.serving import HTTP, REFUSED, Served, refused_headers
+from tests.support import lambda_events
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.restate_server import RestateServer
 
@@ -24,13 +26,8 @@ RESTATE_CLOUD = "arn:aws:iam::654654156625:root"
 
 def invoke(aws_lambda: Served, headers: dict[str, str], argument: str) -> dict[str, Any]:
     """Invoke the function as anybody with ``lambda:InvokeFunction`` may."""
-    event = {
-        "path": GREET,
-        "httpMethod": "POST",
-        "headers": {"content-type": CONTENT_TYPE, **headers},
-        "body": base64.b64encode(invocation_body("", argument)).decode(),
-        "isBase64Encoded": True,
-    }
+    signed = [("content-type", CONTENT_TYPE), *headers.items()]
+    event = lambda_events.restate(GREET, signed, invocation_body("", argument))
     answer = HTTP.post(f"{aws_lambda.url}{invocation_path(FUNCTION_ARN)}", json=event)
     result: dict[str, Any] = answer.json()
     return result
@@ -54,41 +51,27 @@ def test_an_event_that_restate_did_not_sign_is_refused_and_the_handler_does_not_
     assert not aws_lambda.has_printed("greeting Mallory")
 
 
-FUNCTION = """
-import base64, sys
-from app import handler
-from restate_identity.signing import RequestSigner
-headers = RequestSigner.from_pem(sys.argv[1]).headers("/discover")
-headers["accept"] = "application/vnd.restate.endpointmanifest.v4+json"
-body = {"body": "", "isBase64Encoded": True, "headers": headers}
-if sys.argv[2] == "of Restate":
-    event = {"httpMethod": "GET", "path": "/discover", **body}
-else:
-    http = {"method": "GET", "path": "/discover"}
-    event = {"version": "2.0", "rawPath": "/discover", "requestContext": {"http": http}, **body}
-print(handler(event, None)["statusCode"])
-"""
-
-
 @pytest.mark.parametrize(
-    ("event", "name", "outcome"),
+    ("source", "name", "outcome"),
     [
-        ("of Restate", "any", "200"),
-        ("of a function URL", "any", "KeyError: 'httpMethod'"),
-        ("of Restate", None, "missing 1 required positional argument: 'send'"),
+        (lambda_events.restate, "any", "200"),
+        (lambda_events.http_api, "any", "KeyError: 'httpMethod'"),
+        (lambda_events.restate, None, "missing 1 required positional argument: 'send'"),
     ],
 )
 def test_the_handler_of_the_sdk_takes_the_events_that_the_readme_says(
-    event: str, name: str | None, outcome: str, tmp_path: Path
+    source: Callable[..., lambda_events.Event], name: str | None, outcome: str
 ) -> None:
     signer = RequestSigner.generate()
-    (tmp_path / "private.pem").write_bytes(signer.to_pem())
+    headers = [("content-type", CONTENT_TYPE), *signer.headers(GREET).items()]
     env = {key: value for key, value in os.environ.items() if key != "AWS_LAMBDA_FUNCTION_NAME"}
     env |= {"RESTATE_IDENTITY_KEYS": str(signer.public_key)} | ({"AWS_LAMBDA_FUNCTION_NAME": name} if name else {})
+    code = "import json, sys, app; print(app.handler(json.load(sys.stdin), None)['statusCode'])"
     done = subprocess.run(
-        [sys.executable, "-c", FUNCTION, tmp_path / "private.pem", event],
+        [sys.executable, "-c", code],
         cwd=TEMPLATE.parent / "function",
         env=env,
+        input=json.dumps(source(GREET, headers, invocation_body("", "Ada"))),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
