@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,14 +15,14 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support import ROOT
-from tests.support.processes import started
+from tests.support.processes import running
 
 CHROMIUM = shutil.which("chromium")
 WIDTHS = (1280, 390)
-# In the page: the elements that reach beyond the window, or hide a part of themselves.
+# In the page: the elements that reach beyond the window, and the tables that do so within their frame.
 OVERFLOWING = """
 [...document.querySelectorAll("article *")].filter(element => {
-    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    const box = element.getBoundingClientRect();
     const scrolls = element.closest("pre, .highlight, .table-wrapper");
     return box.width && !scrolls && box.right > innerWidth + 1;
 }).map(element => element.outerHTML.slice(0, 80)).concat(
@@ -40,11 +41,10 @@ class Browser:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._last = 0
+        self._session: str | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session: str | None = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Page.enable")
-
-    _session: str | None = None
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._last += 1
@@ -86,21 +86,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     profile = tmp_path_factory.mktemp("profile")
     log = profile / "log"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={profile}"]
-    with started(
-        [CHROMIUM, *options, "--allow-file-access-from-files", "about:blank"], log=log, patience=10
-    ) as process:
-        url = address(process, log)
-        with connect(url, max_size=None, compression=None, proxy=None) as socket:
-            yield Browser(socket)
 
+    def address() -> str | None:
+        """Return the URL of the protocol, when Chromium has printed it."""
+        found = re.search(r"^DevTools listening on (.+)$", log.read_text(errors="replace"), flags=re.MULTILINE)
+        return found[1] if found else None
 
-def address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the URL of the protocol, which Chromium prints."""
-    while process.poll() is None:
-        for line in log.read_text(errors="replace").splitlines():
-            if line.startswith("DevTools listening on "):
-                return line.removeprefix("DevTools listening on ")
-    pytest.fail(log.read_text(errors="replace"))
+    with (
+        running([CHROMIUM, *options, "about:blank"], log=log, ready=lambda: address() is not None, patience=10),
+        connect(str(address()), max_size=None, compression=None, proxy=None) as socket,
+    ):
+        yield Browser(socket)
 
 
 def test_nothing_on_any_page_is_wider_than_the_window(site: Path, browser: Browser) -> None:

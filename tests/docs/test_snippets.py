@@ -93,10 +93,8 @@ ELSEWHERE = [
         'eval "$(_REST',
         "tests/tools/test_command_line.py::test_shells_get_a_completion",
     ),
-    (
-        *("docs/tutorial.md", "shell", "python3 -m venv"),
-        "tests/docs/test_snippets.py::environment",
-    ),
+    # The bash session runs in the virtual environment of the tests.
+    ("docs/tutorial.md", "shell", "python3 -m venv", "tests/docs/test_snippets.py::environment"),
     # 216 MB. The bash session gets the same package, which npm installed for the demo.
     (
         "docs/tutorial.md",
@@ -125,11 +123,11 @@ PLATFORM_COMMANDS = {
     "uvicorn app:app": "tests/servers/integrations/test_fastapi.py::served",
     "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
+    **dict.fromkeys(
+        ("nginx -p", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
+        "tests/support/proxies.py::proxied",
+    ),
 }
-PLATFORM_COMMANDS |= dict.fromkeys(
-    ("nginx -p", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
-    "tests/support/proxies.py::proxied",
-)
 # Commands that cannot run here, and why. The files that they use are tested nevertheless.
 NEEDS = {
     "sam ": "an AWS account; tests/servers/integrations/test_aws_lambda.py checks the template and runs the function",
