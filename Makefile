@@ -55,7 +55,7 @@ demo: $(DEMO_INSTALLED)  ## Watch a real Restate server get in, and every forger
 	$(RUN) -m demo
 
 quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fast enough for every save
-	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder tests/core tests/adapters
+	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --hypothesis-profile quick tests/core tests/adapters
 
 test: $(INSTALLED)  ## Run every test, with the coverage of the core
 	$(RUN) -m coverage erase

@@ -25,6 +25,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # A machine that does other things for a moment is no failure.
 settings.register_profile("no deadline", settings(), deadline=None)
 settings.load_profile("no deadline")
+# For `make quick`: fewer examples than in the run of every test.
+settings.register_profile("quick", settings.get_profile("no deadline"), max_examples=20)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

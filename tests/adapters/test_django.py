@@ -1,15 +1,11 @@
-"""The Django middleware through Django's own request handling, and its system checks."""
+"""The Django middleware through Django's own request handling."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -29,7 +25,6 @@ from prometheus_client import CollectorRegistry
 from restate_identity import Identity, IdentityVerifier, current_identity
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import PrometheusObserver
-from tests.support import ROOT
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -369,35 +364,3 @@ def test_exempt_paths_are_optional_and_may_be_a_function() -> None:
         assert send("wsgi", "/open", {})[0] == 401
     with override_settings(RESTATE_IDENTITY_EXEMPT_PATHS=lambda path: path.startswith("/pub")):
         assert send("wsgi", "/public", {})[0] == 200
-
-
-def manage_check(tmp_path: Path, key: str, extra: str = "") -> subprocess.CompletedProcess[str]:
-    """Run Django's own check command on the tests' project, as ``manage.py check`` does."""
-    (tmp_path / "more_settings.py").write_text(f"from tests.support.apps.django_settings import *\n{extra}\n")
-    root = ROOT
-    env = {**os.environ, "IDENTITY_KEY": key, "PYTHONPATH": os.pathsep.join([str(root), str(tmp_path)])}
-    command = [sys.executable, "-m", "django", "check", "--settings=more_settings", "--fail-level=WARNING"]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.mark.parametrize(
-    ("key", "extra", "found"),
-    [
-        (KEYS[0], "", None),
-        ("publickeyv1_nonsense", "", "restate_identity.E001"),
-        (KEYS[0], "del RESTATE_IDENTITY_KEYS", "restate_identity.E001"),
-        (KEYS[0], "RESTATE_IDENTITY_EXEMPT_PATHS = '/health'", "restate_identity.E001"),
-        (KEYS[0], "MIDDLEWARE = []", "restate_identity.W001"),
-        (KEYS[0], "MIDDLEWARE.insert(0, 'django.middleware.common.CommonMiddleware')", "restate_identity.W002"),
-        (KEYS[0], "MIDDLEWARE.append('django.middleware.common.CommonMiddleware')", None),
-        (KEYS[0], "RESTATE_IDENTITY_KEYS_FILE = '/etc/restate/keys'", "restate_identity.W003"),
-        (KEYS[0], "RESTATE_IDENTITY_EXEMPT_PATH = ['/alive']", "RESTATE_IDENTITY_EXEMPT_PATH is no setting"),
-    ],
-)
-def test_the_system_checks_report_a_mistake(tmp_path: Path, key: str, extra: str, found: str | None) -> None:
-    outcome = manage_check(tmp_path, key, extra)
-    if found is None:
-        assert outcome.returncode == 0, outcome.stderr
-    else:
-        assert outcome.returncode != 0
-        assert found in outcome.stderr

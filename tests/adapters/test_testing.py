@@ -1,17 +1,13 @@
-"""The library's tools for its users' tests: the pytest plugin, and `SignedRequestAuth`."""
+"""The library's tools for its users' tests: the fixtures, and `SignedRequestAuth`."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -24,9 +20,7 @@ from fastapi.testclient import TestClient
 from restate_identity import IdentityVerifier, Reason, VerificationError, current_identity
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.signing import RequestSigner, SignedRequestAuth
-from tests.support import ROOT
 
-PAGE = ROOT / "docs" / "testing.md"
 ONE, TWO = "/invoke/Greeter/one", "/invoke/Greeter/two"
 
 
@@ -211,41 +205,3 @@ def test_the_fixtures_belong_together(
     assert verifier.verify(path, signed_headers(path, subject="alice")).subject == "alice"
     with pytest.raises(VerificationError):
         verifier.verify(path, signed_headers(path, now=time.time() - 120))
-
-
-USERS_TEST = """
-def test_of_a_user(signed_headers):
-    assert signed_headers("/a")["x-restate-signature-scheme"] == "v1"
-
-def test_without_the_fixtures():
-    assert True
-"""
-
-
-def users_run(
-    folder: Path, *, missing: tuple[str, ...] = (), test: str = USERS_TEST
-) -> subprocess.CompletedProcess[str]:
-    (folder / "test_users.py").write_text(test)
-    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    hide = "".join(f"sys.modules['{name}'] = None; " for name in missing)
-    code = f"import sys; {hide}import pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))"
-    argv = [sys.executable, "-c", code]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-
-
-def test_in_a_project_of_its_own_the_fixtures_are_just_there(tmp_path: Path) -> None:
-    done = users_run(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
-
-
-def test_without_the_extra_only_tests_that_use_the_fixtures_fail_and_say_what_to_install(tmp_path: Path) -> None:
-    done = users_run(tmp_path, missing=("jwt", "cryptography"))
-    assert "1 passed, 1 error" in done.stdout
-    assert "pip install 'restate-identity[testing]'" in done.stdout
-
-
-def test_the_example_in_the_docs_works_as_it_stands(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    done = users_run(tmp_path, test=example)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr

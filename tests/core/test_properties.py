@@ -122,7 +122,7 @@ texts = st.just(PATH) | ANY_TEXT
 times = st.sampled_from([NOW - 60, NOW, NOW + 60, 0, -1, 2**53 - 1, 2**53]) | st.integers()
 
 
-@settings(max_examples=500)
+@settings(max_examples=5 * settings().max_examples)
 @given(aud=texts, exp=times, iat=times, nbf=times, sub=st.none() | ANY_TEXT)
 @example(aud=PATH, exp=NOW + 60, iat=NOW, nbf=NOW - 60, sub='"\\\x7f\u2028\0')
 def test_claims_mean_the_same_as_the_server_writes_them_and_in_any_other_form(
@@ -145,7 +145,7 @@ values = st.sampled_from(["v1", token()]) | anything
 pairs = st.lists(st.tuples(names, values) | anything)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(path=anything, headers=anything | pairs | st.dictionaries(st.text() | st.binary(), values))
 def test_no_headers_raise_anything_but_a_verification_error(path: object, headers: object) -> None:
     with pytest.raises(VerificationError):

@@ -81,7 +81,7 @@ ELSEWHERE = [
         "docs/testing.md",
         "python",
         "",
-        "tests/adapters/test_testing.py::test_the_example_in_the_docs_works_as_it_stands",
+        "tests/tools/test_pytest_plugin.py::test_the_example_in_the_docs_works_as_it_stands",
     ),
     (
         *("docs/command-line.md", "console", ""),
