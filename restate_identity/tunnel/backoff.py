@@ -1,4 +1,4 @@
-"""How long to wait before a target is dialled again. Nothing here sleeps."""
+"""Exponential back-off with jitter between dials of one target. This module only computes delays; it never sleeps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from restate_identity.tunnel.timings import TunnelTimings
 
 
 class Backoff:
-    """The waits of one target: they double up to a limit, and start anew after a connection that served well.
+    """The back-off of one target: delays double up to a limit, and reset after a connection that served long enough.
 
-    Each is multiplied with a random factor between 0.5 and 1.5, so that many tunnels that lost the same server do not
-    come back at the same moment.
+    Each delay is multiplied by a random factor between 0.5 and 1.5, so that many tunnels that lost the same server do
+    not reconnect at the same moment.
 
     Args:
         timings: ``backoff_first``, ``backoff_limit`` and ``steady``.
@@ -25,7 +25,7 @@ class Backoff:
         self._next = timings.backoff_first
 
     def after_failure(self, served_for: float = 0.0) -> float:
-        """Return the seconds to wait after a connection ended that had served for *served_for* seconds."""
+        """Return how many seconds to wait after the end of a connection that served for *served_for* seconds."""
         if served_for >= self._timings.steady:
             self._next = self._timings.backoff_first
         wait = self._next
@@ -33,9 +33,10 @@ class Backoff:
         return wait * (0.5 + self._chance())
 
     def after_drain(self, served_for: float) -> float:
-        """Return the seconds to wait before the replacement of a connection that is to drain: none, if it served well.
+        """Return how many seconds to wait before dialling the replacement of a draining connection.
 
-        A server that drains whatever it accepts is not dialled again and again.
+        The delay is 0 if the connection served for at least ``timings.steady`` seconds. Otherwise it backs off as after
+        a failure, so that a server that drains every connection it accepts is not dialled in a tight loop.
         """
         if served_for < self._timings.steady:
             return self.after_failure(served_for)

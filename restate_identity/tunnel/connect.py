@@ -1,4 +1,4 @@
-"""`connect_tunnel`: a tunnel for the time of a block."""
+"""`connect_tunnel`: runs a tunnel inside an ``async with`` block."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from restate_identity.tunnel.tunnel import Tunnel
 
 @takes(TunnelSettings)
 def connect_tunnel(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncContextManager[Tunnel]:
-    """Serve *app* to Restate Cloud over connections that this process opens, for the time of an ``async with`` block.
+    """Serve *app* to Restate Cloud over connections that this process opens, inside an ``async with`` block.
 
-    Every forwarded request is verified before it reaches *app*; what Restate did not sign gets a 401. The application
-    starts up first (ASGI lifespan); nothing is dialled before. At the end of the block new requests are refused, and
-    those in flight finish, for up to ``timings.grace`` seconds.
+    Every forwarded request is verified before it reaches *app*; a request that Restate did not sign gets a 401. The
+    tunnel dials only after the application has started up (ASGI lifespan). At the end of the block, new requests are
+    refused, and requests in flight have up to ``timings.grace`` seconds to finish.
 
     Args:
-        app: Any ASGI application, guarded by itself or not.
+        app: Any ASGI application; it need not have a guard of its own, but may.
         settings: The fields of `TunnelSettings`, as keyword arguments.
 
     Raises:
-        ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or not of its form; names
-            the argument and the variable. On entry: the file of the auth token cannot be read, or holds none.
+        ValueError, InvalidKeyError, TypeError: The configuration is incomplete, contradictory or malformed. The message
+            names the argument and the variable. On entry: the auth token file cannot be read, or holds no token.
         TunnelError: On entry: the application did not start up.
     """
     check_application(app)
@@ -39,7 +39,7 @@ def connect_tunnel(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncConte
 
 
 def tunnel_of(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncContextManager[Tunnel]:
-    """Return the tunnel of an application that was checked."""
+    """Return the tunnel for *app*, which `check_application` has checked."""
     options = tunnel_options(os.environ, settings)
     tls = settings.tls if isinstance(settings.tls, ssl.SSLContext) else None
     return open_tunnel(app, options, timings=settings.timings or TunnelTimings(), tls=tls, observer=settings.observer)
@@ -52,7 +52,7 @@ def check_application(app: object) -> None:
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):
-        return  # compiled code does not tell
+        return  # compiled code may have no signature
     try:
         signature.bind("scope", "receive", "send")
     except TypeError:
@@ -72,7 +72,7 @@ async def open_tunnel(
     tls: ssl.SSLContext | None = None,
     observer: Observer | None = None,
 ) -> AsyncIterator[Tunnel]:
-    """Do what `connect_tunnel` does, with a complete configuration; the other arguments are those of `Tunnel`."""
+    """Run a tunnel as `connect_tunnel` does, from complete *options*. The other arguments are those of `Tunnel`."""
     tunnel = Tunnel(app, options, timings=timings, source=source, tls=tls, observer=observer)
     await tunnel.start()
     try:

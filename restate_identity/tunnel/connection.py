@@ -1,8 +1,8 @@
-"""One connection, from the dial to its end.
+"""One connection to a tunnel server, from the dial to its end.
 
-We dial, and then the roles flip: the server that we dialled is the HTTP/2 client, and we answer. Its first stream is
-the handshake, the others are requests. What may happen when is a table in
-`restate_identity.tunnel.state`.
+We dial, and then the roles flip: the tunnel server is the HTTP/2 client, and we are the HTTP/2 server. The first stream
+that it opens is the handshake; the others are requests. `restate_identity.tunnel.state` has the table of states and
+transitions.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Connection:
     """One connection to one tunnel server.
 
     Args:
-        target: What to dial.
-        outlet: What to serve, as whom, and how.
-        warns: Whether to log it as a WARNING if the connection fails before it has served well.
-        on_accepted: Called once, with what the server answered, when it has accepted us.
-        on_drain: Called at most once, when the server wants to be rid of this connection: dial another.
+        target: The server to dial.
+        outlet: The application, credentials and timings that all connections share.
+        warns: Whether to log a WARNING if the connection fails before it has served for ``timings.steady`` seconds.
+        on_accepted: Called once with the server's answer, when the server accepts us.
+        on_drain: Called at most once, when the server asks for this connection to be replaced: dial another.
 
     Attributes:
-        state: Where it is in its life.
+        state: The current state.
         connection_id: A ULID, new for each connection.
     """
 
@@ -107,23 +107,23 @@ class Connection:
 
     @property
     def served_for(self) -> float:
-        """Seconds in SERVING, so far."""
+        """How many seconds the connection has been in the state SERVING so far."""
         if self.state is ConnectionState.SERVING:
             return asyncio.get_running_loop().time() - self._serving_since
         return self._served_for
 
     @property
     def takes_requests(self) -> bool:
-        """Whether what comes is served, and more may come."""
+        """Whether the server may still send requests here, and they are served."""
         return self.state in (ConnectionState.SERVING, ConnectionState.DRAINING)
 
     @property
     def in_flight(self) -> int:
-        """How many requests the application has not finished with."""
+        """The number of requests that the application has not finished."""
         return self._requests.in_flight
 
     async def run(self) -> Ending:
-        """Dial, introduce ourselves, serve until the end. Raises nothing but CancelledError."""
+        """Dial, complete the handshake, and serve until the connection ends. Raises only CancelledError."""
         try:
             await self._dial()
             await self._ended.wait()
@@ -137,18 +137,18 @@ class Connection:
             raise
 
     def stop(self) -> None:
-        """Say goodbye, refuse what is new, let what is in flight finish for up to ``timings.grace``."""
+        """Send GOAWAY, refuse new requests, and let requests in flight finish for up to ``timings.grace`` seconds."""
         self._happened(Event.STOP, "stopped before it served")
 
-    # What happens to it.
+    # State transitions.
 
     def _happened(self, event: Event, reason: str, *, hang_up: bool = False) -> None:
-        """Go where the table says, and do what is to be done there.
+        """Move to the state that the table gives, and act on the transition.
 
         Args:
-            event: What happens.
-            reason: Why, for the log.
-            hang_up: If it is the end, close the socket at once: the server does not answer.
+            event: The event.
+            reason: Why it happened, for the log.
+            hang_up: If this ends the connection, close the socket at once, because the server does not answer.
         """
         before, after = self.state, next_state(self.state, event)
         if after is before:
@@ -204,7 +204,7 @@ class Connection:
         self._requests.release()
         self._idle()
 
-    # What the wire reports.
+    # Callbacks of the wire.
 
     def _received(self, event: WireEvent) -> None:
         if self.state is ConnectionState.CLOSED or self._introduction.took(event):
@@ -256,8 +256,8 @@ class Connection:
         self._ended.set()
 
     async def _clean_up(self, ending: Ending) -> None:
-        """Close the socket, and give away what is still in flight."""
-        # The next dial need not wait for it.
+        """Close the socket, and hand the calls that are still in flight to the leftovers."""
+        # The next dial does not wait for these calls.
         stopped = ending.kind is EndingKind.STOPPED
         within = self._timings.farewell / 2 if stopped else self._timings.grace
         self._outlet.leftovers.adopt(self._requests.end(), within=within)

@@ -1,4 +1,4 @@
-"""The URL under which a tunnel is registered as a deployment."""
+"""The URL to register a tunnel with, as a deployment of Restate."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from urllib.parse import urlsplit
 
 from restate_identity.tunnel.token import is_header_safe
 
-# They are never dialled, but they identify the deployment, and are the same for every one in a process.
+# Scheme, host and port of every in-process deployment. They identify the deployment; nobody dials them.
 SEGMENTS = "/http/in-process/9080/"
 _DEFAULT_PORT = 9080
 
 
 def deployment_url(proxy_url: str) -> str:
-    """Return the URL to register, for the *proxy_url* that the tunnel server has sent.
+    """Return the deployment URL for the *proxy_url* that the tunnel server sent.
 
     Raises:
-        ValueError: *proxy_url* is not an HTTP URL.
+        ValueError: *proxy_url* is not an HTTP URL, or contains a user.
     """
     try:
         url = urlsplit(proxy_url)

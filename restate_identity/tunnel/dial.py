@@ -1,4 +1,4 @@
-"""The dial: from a target to a connection on which HTTP/2 may begin."""
+"""Dial a target: look up its addresses, connect, and complete the TLS handshake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REMEDY = "check the name of the server, and that this machine may open connecti
 
 
 class DialError(Exception):
-    """There is no connection. The message says why, and what to check; it is safe to log."""
+    """The dial failed. The message says why and what to check; it is safe to log."""
 
 
 async def dial(
@@ -22,14 +22,14 @@ async def dial(
     """Connect *protocol* to *target*.
 
     Args:
-        target: What to dial.
-        protocol: Told of the connection when it stands.
-        tls: A context to use in place of the system's certificate authorities; its ALPN is set to ``h2``.
-        within: Seconds for all of it.
-        unless: When it is set, the connection is not wanted any more.
+        target: The server to dial.
+        protocol: Its ``connection_made`` is called once the connection is established.
+        tls: A context to use instead of the system's certificate authorities; its ALPN protocols are set to ``h2``.
+        within: The time limit for the whole dial, in seconds.
+        unless: Setting this event gives the dial up; the function then returns.
 
     Raises:
-        DialError: It did not succeed.
+        DialError: There is no connection.
     """
     connecting = asyncio.ensure_future(_connect(target, protocol, tls))
     unwanted = asyncio.ensure_future(unless.wait())

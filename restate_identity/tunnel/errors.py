@@ -1,4 +1,4 @@
-"""What ends a tunnel for good."""
+"""The error that ends a tunnel for good."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from restate_identity.errors import IdentityError
 
 
 class TunnelError(IdentityError):
-    """The tunnel cannot serve, and dialling again cannot help. The message names the remedy, and never the token."""
+    """The tunnel cannot serve, and dialling again would not help. The message says what to do, without the token."""

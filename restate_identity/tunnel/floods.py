@@ -1,12 +1,12 @@
-"""What no honest server does: so many frames of a cheap kind in a second that answering them is all that we would do.
+"""Limits on frames that are cheap to send but cost us work, such as PING or SETTINGS, counted per second.
 
-The tunnel server is trusted, but a bug on its side should cost it a connection rather than us a processor. The limits
-are far above anything useful; beyond one of them the connection ends.
+The tunnel server is trusted, but a bug in it should cost it a connection rather than us a processor. The limits are far
+above any useful rate; exceeding one ends the connection.
 
-Whoever calls through the tunnel decides about some of it, and the requests of others are on the same connection. Too
-many empty DATA frames cost only their stream. Streams that are opened and given up are not counted, however many; what
-they may take is limited in `connection`. Header blocks are counted only when they come in very small parts, which is
-the server's doing; how much they unpack to is limited in `header_blocks`.
+Callers on the other side of the tunnel control some frames, and they share the connection with other callers. So too
+many empty DATA frames end only their stream. Streams that are opened and reset are never counted as a flood;
+`restate_identity.tunnel.requests` limits what they can use. Header blocks count only if they are split into very small
+parts, which only the server does; `restate_identity.tunnel.header_blocks` limits their decoded size.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from restate_identity.tunnel.frames import END_HEADERS, END_STREAM, FrameHead, F
 MAX_FRAME_SIZE = 64 * 1024
 MAX_HEADER_BLOCK_SIZE = 1024 * 1024
 MAX_CONTINUATIONS = 64
-"""In one header block: so many of 16 KiB, the smallest size that two ends can agree upon, make a block of that size."""
+"""Per header block. With frames of 16 KiB, the smallest maximum frame size of HTTP/2, this makes a block of 1 MiB."""
 MAX_EMPTY_DATA = 1000
-"""On one stream, in a second."""
+"""Empty DATA frames on one stream, in one second."""
 
 _ACK = 0x1
-# A part of a header block that is smaller than this, and not the last one.
+# A part of a header block counts as short if it has fewer bytes than this and is not the last part.
 _SHORT = 1024
 
 
 class Flood(Enum):
-    """The kinds of frames that are counted, and how many of each may come in a second."""
+    """The kinds of frames that are counted, each with its limit per second."""
 
     RESET = ("RST_STREAM frames for no stream", 1000)
     SETTINGS = ("SETTINGS frames", 100)
@@ -54,11 +54,11 @@ _COUNTED: dict[int, Flood] = {
 
 
 class FloodError(Exception):
-    """The connection must end (ENHANCE_YOUR_CALM). The message says what there was too much of; it is safe to log."""
+    """The connection must end (ENHANCE_YOUR_CALM). The message names the limit that was exceeded; it is safe to log."""
 
 
 class FloodGauge:
-    """Counts, for one connection, what came in the current second."""
+    """Counts the frames of one connection in the current second."""
 
     __slots__ = ("_block_frames", "_block_size", "_counts", "_empty", "_resettable", "_second")
 
@@ -68,21 +68,21 @@ class FloodGauge:
         self._empty: Counter[int] = Counter()
         self._block_frames = 0
         self._block_size = 0
-        # Each stream can be reset once.
+        # How many RST_STREAM frames are expected: one for each stream that was opened.
         self._resettable = 0
 
     def at(self, now: float) -> None:
-        """Tell the time, in seconds; a new second begins with nothing counted."""
+        """Set the time to *now*, in seconds. A new second resets all counts."""
         if int(now) != self._second:
             self._second = int(now)
             self._counts.clear()
             self._empty.clear()
 
     def frame(self, head: FrameHead) -> Verdict:
-        """Count a frame, before anything is done about it.
+        """Count a frame by its *head*, before it is processed, and return what to do with it.
 
         Raises:
-            FloodError: It is one too many, or too large.
+            FloodError: The frame exceeds a limit, or is too large.
         """
         kind, flags, stream_id, length = head
         if length > MAX_FRAME_SIZE:
@@ -100,21 +100,20 @@ class FloodGauge:
         elif kind == FrameType.GOAWAY or kind == FrameType.PUSH_PROMISE:
             pass  # one is enough
         elif flags & _ACK and (kind == FrameType.SETTINGS or kind == FrameType.PING):
-            # Nothing is answered, so more than we asked for are only empty words.
+            # An acknowledgement needs no answer, so unexpected ones count as empty frames.
             self.count(Flood.EMPTY)
         else:
             self.count(_COUNTED.get(kind, Flood.UNKNOWN))
         return Verdict.PASS
 
     def count(self, flood: Flood) -> None:
-        """Count one more."""
+        """Count one frame of the kind *flood*."""
         self._counts[flood] += 1
         if self._counts[flood] > flood.limit:
             raise FloodError(f"more than {flood.limit} {flood.description} in a second")
 
     def _empty_data(self, stream_id: int) -> Verdict:
-        # They are dropped unread, which costs less than a frame of one byte. Once the stream is reset, more may be on
-        # their way.
+        # Dropping an empty frame costs less than handling a frame of one byte. After the reset more may still arrive.
         self._empty[stream_id] += 1
         return Verdict.RESET if self._empty[stream_id] == MAX_EMPTY_DATA + 1 else Verdict.DROP
 

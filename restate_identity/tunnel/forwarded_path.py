@@ -1,4 +1,4 @@
-"""The path of a forwarded request: what the tunnel put in front of it, and what the application is to see."""
+"""Split the path of a forwarded request into the tunnel's prefix and the path for the application."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ForwardedPath(NamedTuple):
-    """What the application routes on, byte for byte as it was sent."""
+    """The path and query that the application gets, byte for byte as they were sent."""
 
     path: bytes
     """Begins with a slash; still percent-encoded."""
@@ -14,13 +14,13 @@ class ForwardedPath(NamedTuple):
 
 
 def forwarded_path(target: bytes) -> ForwardedPath:
-    """Return *target*, the ``:path`` of a forwarded request, without the three segments that the tunnel put in front.
+    """Return *target*, the ``:path`` of a forwarded request, without its first three segments.
 
-    They are ``/<scheme>/<host>/<port>``. They name the deployment, and for an app in this process nothing else: nobody
-    dials them. If nothing follows them, the path is ``/``.
+    The tunnel server puts ``/<scheme>/<host>/<port>`` in front of the path. These segments only identify the
+    deployment; nobody dials them. If nothing follows them, the path is ``/``.
 
     Raises:
-        ValueError: They are not there, the port is not a number, or the rest is not ASCII.
+        ValueError: The segments are missing, the port is not a number, or the rest is not ASCII.
     """
     path, _, query = target.partition(b"?")
     parts = path.split(b"/", 4)

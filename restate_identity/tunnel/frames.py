@@ -1,9 +1,9 @@
-"""The frames in a stream of bytes, as far as they must be known before h2 sees them (RFC 9113, 4.1).
+"""Split the incoming bytes into HTTP/2 frames, and keep some of them from h2 (RFC 9113, 4.1).
 
-h2 takes a GOAWAY, sent or received, as the end of the connection, while HTTP/2 lets the streams that are open go on
-(RFC 9113, 6.8), and a drain depends on it. So GOAWAY is taken out of what h2 reads, and written past it. Header blocks
-are taken out, too; `restate_identity.tunnel.header_blocks` says why. And frames are counted here, before h2 has spent
-any time on them.
+h2 treats a GOAWAY, sent or received, as the end of the connection. HTTP/2 lets open streams continue (RFC 9113, 6.8),
+and drains depend on that. So incoming GOAWAY frames are removed before h2 reads the bytes, and outgoing ones bypass h2.
+Header blocks are removed too; `restate_identity.tunnel.header_blocks` says why. Frames are also counted here, before h2
+spends any time on them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _goaway = struct.Struct(">II")
 
 
 class FrameType(IntEnum):
-    """The types of HTTP/2."""
+    """The frame types of HTTP/2."""
 
     DATA = 0
     HEADERS = 1
@@ -46,7 +46,7 @@ _NOT_FOR_H2 = frozenset((FrameType.GOAWAY, FrameType.HEADERS, FrameType.CONTINUA
 
 
 class FrameHead(NamedTuple):
-    """The first nine bytes of a frame."""
+    """The header of a frame: its first nine bytes."""
 
     kind: int
     flags: int
@@ -55,28 +55,28 @@ class FrameHead(NamedTuple):
 
 
 class GoAway(NamedTuple):
-    """The other side opens no more streams on this connection, or accepts no more."""
+    """A GOAWAY frame: its sender opens or accepts no more streams on this connection."""
 
     last_stream_id: int
     error_code: int
 
     def encoded(self) -> bytes:
-        """Return the frame."""
+        """Return the bytes of the frame."""
         return b"\0\0\x08\x07\0\0\0\0\0" + _goaway.pack(*self)
 
 
 ALL_STREAMS = 2**31 - 1
 GRACEFUL_GOAWAY = GoAway(ALL_STREAMS, ErrorCodes.NO_ERROR)
-"""The warning before the real one: what is on its way still arrives (RFC 9113, 6.8)."""
+"""Announces the end of the connection. Streams that are on their way are still accepted (RFC 9113, 6.8)."""
 
 
 class HeaderBlock(NamedTuple):
-    """A HEADERS frame and the CONTINUATION frames that belong to it."""
+    """The content of a HEADERS frame and its CONTINUATION frames."""
 
     stream_id: int
     ends_stream: bool
     data: bytes
-    """Still encoded."""
+    """The HPACK-encoded fields."""
 
 
 class FrameError(Exception):
@@ -84,29 +84,29 @@ class FrameError(Exception):
 
 
 class Verdict(Enum):
-    """What is to become of a frame."""
+    """What to do with a frame."""
 
     PASS = "pass"
     DROP = "drop"
-    """Nobody needs it; it has no payload."""
+    """Drop it. It has no payload, and nobody needs it."""
     RESET = "reset"
-    """The same, and it is one too many for its stream."""
+    """Drop it and reset its stream, because it exceeds the stream's limit."""
 
 
 class StreamFlood(NamedTuple):
-    """A stream on which there was too much of something."""
+    """A stream that exceeded a limit and must be reset."""
 
     stream_id: int
 
 
 class FrameReader:
-    """Cuts GOAWAY frames and header blocks out of what a client sends, and shows *judge* the head of each frame."""
+    """Separates GOAWAY frames and header blocks from the bytes for h2, and calls *judge* for the head of each frame."""
 
     def __init__(self, judge: Callable[[FrameHead], Verdict]) -> None:
         self._judge = judge
         self._left = PREFACE_SIZE
         self._part_of_head = b""
-        # The frame that is read now, if h2 is not to see it; and what there is of a header block.
+        # The current frame, if it is kept from h2, and the header block that is incomplete so far.
         self._taken: FrameHead | None = None
         self._verdict = Verdict.PASS
         self._payload = bytearray()
@@ -114,11 +114,11 @@ class FrameReader:
         self._fragments: list[bytes] = []
 
     def split(self, data: bytes) -> Iterator[bytes | GoAway | HeaderBlock | StreamFlood]:
-        """Yield *data* in order: bytes for h2, each GOAWAY, each header block that is complete, and each flood.
+        """Yield the parts of *data* in order: bytes for h2, each GOAWAY, each complete header block, and each flood.
 
         Raises:
-            FrameError: The frames do not fit together.
-            Whatever *judge* raises.
+            FrameError: A frame is malformed or out of order.
+            Exception: Whatever *judge* raises.
         """
         begin = position = 0
         end = len(data)
@@ -133,7 +133,7 @@ class FrameReader:
             else:
                 held = self._part_of_head
                 if len(held) + end - position < HEAD_SIZE:
-                    # Whether h2 may see it is known only when it is complete.
+                    # Only a complete head tells whether h2 may see the frame.
                     self._part_of_head = held + data[position:]
                     if begin < position:
                         yield data[begin:position]
@@ -189,7 +189,7 @@ class FrameReader:
 
 
 def _fragment(flags: int, payload: bytes) -> bytes:
-    """Return the payload of a HEADERS frame without padding and priority, which nobody needs to know."""
+    """Return the payload of a HEADERS frame without its padding and priority, which are not used."""
     begin, padding = 0, 0
     if flags & _PADDED:
         begin, padding = 1, payload[0] if payload else 0

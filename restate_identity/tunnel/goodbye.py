@@ -1,4 +1,4 @@
-"""The last ping of a connection: what the server sent before it answers that is here by then."""
+"""The last PING of a connection. When its answer arrives, everything that the server sent before it has arrived too."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PING = b"goodbye."
 
 
 class Goodbye:
-    """Waits until the server has seen that this is the end.
+    """Makes sure that the server has seen our GOAWAY, and that no request is on its way, before a connection is closed.
 
     Args:
         wire: The connection.
-        patience: Seconds for the answer to the ping.
-        is_idle: Returns whether nothing is in flight.
-        on_seen: Called when the server has answered and nothing is in flight.
-        on_silence: Called when it does not answer.
+        patience: How many seconds the server has to answer the PING.
+        is_idle: Returns whether no request is in flight.
+        on_seen: Called when the server has answered and no request is in flight.
+        on_silence: Called when the server does not answer.
     """
 
     def __init__(
@@ -40,20 +40,20 @@ class Goodbye:
         self._began = 0.0
 
     def say_if_idle(self) -> None:
-        """Send the ping, unless something is in flight, or it was sent already."""
+        """Send the PING, unless a request is in flight or the last PING is still unanswered."""
         if self._is_idle() and not self._deadline.is_set:
             self._wire.output.ping(PING)
             self._wait()
 
     def answered(self) -> None:
-        """The server has answered the ping. If more is in flight by now, it is sent again when that has finished."""
+        """Handle the server's answer. If requests are in flight by now, another PING follows after them."""
         if self._deadline.is_set:
             self._deadline.cancel()
             if self._is_idle():
                 self._on_seen()
 
     def cancel(self) -> None:
-        """Wait no more."""
+        """Stop waiting for the answer."""
         self._deadline.cancel()
 
     def _wait(self) -> None:
@@ -64,7 +64,7 @@ class Goodbye:
         if not self._is_idle():
             return
         if self._wire.output.unsent or self._wire.heard_at > self._began:
-            # A slow server still takes answers, or what is before our ping. The grace limits that.
+            # A slow server is still reading responses, or the data before our PING. The grace period limits this wait.
             self._wait()
         else:
             self._on_silence()

@@ -1,4 +1,4 @@
-"""The first stream of a connection: who we say that we are, and what the server makes of it. Nothing here does I/O."""
+"""The messages of the handshake: our credentials, and the server's answer to them. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ START_PATH = b"/_/start-tunnel"
 DRAIN_PATH = b"/_/drain-tunnel"
 HEALTH_PATH = b"/_/health"
 
-# Shorter texts may be in a URL by chance.
+# A shorter token may occur in a URL by chance.
 _SURELY_A_SECRET = 12
 
-# What a server sees when a stream did not reach the application: it may send the request again, elsewhere.
+# Tells the server that the request did not reach the application, so it may send the request elsewhere.
 DRAINING_HEADER = (b"x-restate-tunnel-draining", b"true")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a connection introduces itself with.
+    """What a connection authenticates with.
 
     Attributes:
         environment_id: ``env_…``.
-        tunnel_name: The name under which the deployment is registered.
-        worker_id: Of this process; for the diagnostics of the server.
-        read_token: Returns the auth token; called at each dial, so that a rotated one is used. OSError or ValueError
-            means that there is none at the moment.
+        tunnel_name: The name of the deployment.
+        worker_id: The name of this process, for the server's diagnostics.
+        read_token: Returns the auth token. It is called at each dial, so that a rotated token is used. OSError or
+            ValueError means that no token can be read at the moment.
     """
 
     environment_id: str
@@ -38,7 +38,7 @@ class Credentials:
     read_token: Callable[[], str] = field(repr=False)
 
     def response_headers(self, token: str, connection_id: str) -> list[tuple[bytes, bytes]]:
-        """Return the answer to the first stream."""
+        """Return the headers of our answer to the handshake stream."""
         fields = (
             (":status", "200"),
             ("authorization", f"Bearer {token}"),
@@ -50,7 +50,7 @@ class Credentials:
             ("supports-client-drain", "true"),
         )
         encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
-        # Kept out of every compression table on the way (RFC 7541, 7.1.3).
+        # Proxies must not put it into a compression table either (RFC 7541, 7.1.3).
         return [NeverIndexedHeaderTuple(*field) if field[0] == b"authorization" else field for field in encoded]
 
 
@@ -66,9 +66,9 @@ class Refusal(NamedTuple):
     """The server did not accept us."""
 
     fatal: bool
-    """Dialling again cannot help."""
+    """Whether dialling again would not help."""
     reason: str
-    """Safe to log; names the remedy."""
+    """Says why and, if it is fatal, what to do; it is safe to log."""
 
 
 _FATAL = {
@@ -84,16 +84,16 @@ _FATAL = {
 
 
 def _has(token: str, text: str) -> bool:
-    """Return whether *token* is in *text*; a short one, which may be there by chance, only as a word of its own."""
+    """Return whether *text* contains *token*. A short token may occur by chance, so it counts only as a whole word."""
     if len(token) >= _SURELY_A_SECRET:
         return token in text
     return re.search(rf"(?<![A-Za-z0-9]){re.escape(token)}(?![A-Za-z0-9])", text) is not None
 
 
 def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Acceptance | Refusal:
-    """Return what the *trailers* of the first stream say to somebody who asked for *tunnel_name* with *token*.
+    """Return the server's answer in the *trailers* of the handshake stream, to our *tunnel_name* and *token*.
 
-    What the server says is not repeated in the reason of a refusal: it may send the token back.
+    The reason of a refusal does not quote the server, which may send the token back.
     """
     values: dict[str, str] = {}
     for raw_name, raw_value in trailers:

@@ -1,9 +1,9 @@
-"""From header blocks to header fields (HPACK, RFC 7541), without h2.
+"""Decode header blocks to header fields (HPACK, RFC 7541), without h2.
 
-h2 ends the whole connection over a request whose ``content-length`` it does not like, over a ``:status`` in a request,
-and over trailers that do not end the stream. Each of those is the fault of one caller, and must cost only that caller
-the request (RFC 9113, 8.1.1). So h2 is not shown the fields: it gets `stand_in` in their place, and keeps account of
-the states of the streams. What the fields say is judged in `restate_identity.tunnel.stream`.
+h2 ends the whole connection if a request has a wrong ``content-length`` or a ``:status``, or if its trailers do not end
+the stream. One caller causes each of these errors, and only that caller's request may fail (RFC 9113, 8.1.1). So h2
+does not see the fields: it gets the frame from `stand_in` instead, and tracks only the state of each stream.
+`restate_identity.tunnel.request` checks the fields.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from hpack import Decoder, HPACKDecodingError, OversizedHeaderListError
 from restate_identity.tunnel.floods import FloodError
 from restate_identity.tunnel.frames import END_HEADERS, END_STREAM, FrameType
 
+# A request with a larger header list is answered with 431.
 MAX_HEADER_LIST_SIZE = 64 * 1024
-# A request with more than that is answered with 431. One with more than this ends the connection: to go on with it, all
-# of it must be decoded, and the other requests wait while that is done.
+# A larger header list ends the connection: continuing would require decoding all of it while other requests wait.
 HARD_HEADER_LIST_SIZE = 1024 * 1024
-# hpack copies the rest of what it is given for each field in it, so a large block is decoded in pieces.
+# hpack copies the rest of its input for each field, so a large block is decoded in pieces.
 _PIECE_SIZE = 8 * 1024
-# Of a number: enough for anything that fits into a block.
+# The maximum length of an encoded integer, enough for any length that fits into a block.
 _MAX_SEPTETS = 4
 
 _stand_in = struct.Struct(">BHBBIB").pack
-_METHOD_GET = 0x82  # the whole field is one byte: number 2 of the static table
+_METHOD_GET = 0x82  # the field ":method: GET" as one byte, entry 2 of the static table
 
 
 class HeaderList(NamedTuple):
-    """The fields of a request, or its trailers."""
+    """The decoded header fields, or trailers, of a request."""
 
     fields: list[tuple[bytes, bytes]]
-    """Not all of them, if they are too large together."""
+    """Incomplete if *size* exceeds `MAX_HEADER_LIST_SIZE`."""
     size: int
-    """Of all of them, as RFC 9113, 6.5.2 counts it."""
+    """The size of all fields in bytes, counted as in RFC 9113, 6.5.2."""
 
 
 class HeaderDecoder:
-    """Decodes the header blocks of one connection, in the order in which they came."""
+    """Decodes the header blocks of one connection, in the order in which they arrive."""
 
     def __init__(self) -> None:
         self._decoder = Decoder(HARD_HEADER_LIST_SIZE)
 
     def decode(self, block: bytes) -> HeaderList:
-        """Return what a whole block says.
+        """Decode a complete header block.
 
-        All of it is decoded, however large: the blocks that follow refer to it. But what is too large is not kept.
+        All of the block is decoded even if it is large, because later blocks refer to its fields. Fields beyond
+        `MAX_HEADER_LIST_SIZE` are not kept.
 
         Raises:
-            FloodError: It says far too much.
-            hpack.HPACKError: It cannot be read, and neither can those that come after it.
+            FloodError: The header list exceeds `HARD_HEADER_LIST_SIZE`.
+            hpack.HPACKError: The block cannot be decoded; nor can any later block of the connection.
         """
         fields: list[tuple[bytes, bytes]] = []
         size = 0
@@ -75,14 +76,14 @@ def _too_large() -> FloodError:
 
 
 def _pieces(block: bytes) -> Iterator[bytes]:
-    """Cut a header block between two fields, so that no piece is large unless a single field is."""
+    """Split a header block between fields, so that a piece is large only if a single field is."""
     start = position = 0
     if len(block) > _PIECE_SIZE:
         while position < len(block):
             try:
                 end = _end_of_field(block, position)
             except IndexError:
-                break  # it ends within a number: the decoder will say so
+                break  # the block is truncated; the decoder reports that
             if end - start > _PIECE_SIZE and start < position:
                 yield block[start:position]
                 start = position
@@ -91,7 +92,7 @@ def _pieces(block: bytes) -> Iterator[bytes]:
 
 
 def _end_of_field(block: bytes, position: int) -> int:
-    """Return where the next field begins (RFC 7541, 6)."""
+    """Return the position after the field that begins at *position* (RFC 7541, 6)."""
     first = block[position]
     if first & 0x80:
         return _integer(block, position, 0x7F)[1]
@@ -108,7 +109,7 @@ def _end_of_field(block: bytes, position: int) -> int:
 
 
 def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
-    """Return a number whose first bits are those of *mask*, and where it ends (RFC 7541, 5.1)."""
+    """Return the integer at *position*, with a prefix of the bits in *mask*, and where it ends (RFC 7541, 5.1)."""
     number = block[position] & mask
     position += 1
     if number < mask:
@@ -123,6 +124,6 @@ def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
 
 
 def stand_in(stream_id: int, *, ends_stream: bool) -> bytes:
-    """Return the HEADERS frame that h2 gets instead of a real one: it opens the stream, or is its trailers."""
+    """Return the HEADERS frame to give to h2 in place of a real one, which opens the stream or holds its trailers."""
     flags = END_HEADERS | END_STREAM if ends_stream else END_HEADERS
     return _stand_in(0, 1, FrameType.HEADERS, flags, stream_id, _METHOD_GET)

@@ -1,4 +1,4 @@
-"""``/health`` over plain HTTP, for the probes of Kubernetes: the tunnel itself has no port to ask."""
+"""``/health`` over plain HTTP, for the probes of Kubernetes. The tunnel itself listens on no port."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable
 
 HEALTH_PATH = "/health"
-# Of a request, in bytes. A probe sends a hundred.
+# The maximum size of a request in bytes. A probe sends about a hundred.
 _MAX_SIZE = 8 * 1024
 
 
 class HealthServer:
-    """Answers ``GET /health`` with 200 while *is_serving* returns True, else with 503; from start to close.
+    """Answers ``GET /health`` with 200 while *is_serving* returns True, else with 503, from `start` to `close`.
 
     Args:
-        is_serving: Whether requests come in.
-        port: Where to listen, on all addresses: the kubelet does not ask from within the pod. 0 is any free one.
-        patience: Seconds for a request, and for its answer to be taken.
+        is_serving: Returns whether the tunnel serves.
+        port: The port to listen on; 0 picks a free one. The server listens on all addresses, because the kubelet
+            connects from outside the pod.
+        patience: How many seconds a client has to send its request, and again to read the answer.
     """
 
     def __init__(self, is_serving: Callable[[], bool], port: int, *, patience: float = 5.0) -> None:
@@ -26,15 +27,15 @@ class HealthServer:
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: The port is taken, or not ours to take.
+            OSError: The port is in use, or this process may not use it.
         """
         self._server = await asyncio.start_server(self._answer, None, self._port, limit=_MAX_SIZE)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
 

@@ -1,4 +1,4 @@
-"""Keeps hpack from writing headers down: our auth token, and the identities of requests."""
+"""Keep hpack from logging headers, which contain our auth token and the identity tokens of requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 
 def quiet_hpack() -> None:
-    """Hold hpack's loggers at INFO. One whose level somebody has set by its name is left alone."""
+    """Set hpack's loggers to INFO, except for a logger whose own level is already set."""
     for name in ("hpack.hpack", "hpack.table"):
         hpack_logger = logging.getLogger(name)
         if hpack_logger.level == logging.NOTSET:

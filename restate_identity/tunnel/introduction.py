@@ -1,4 +1,4 @@
-"""The first stream of a connection: we say who we are, and the server says what it makes of it."""
+"""Run the handshake on the first stream of a connection: we send our credentials, and the server accepts or refuses."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Introduction:
     """The handshake of one connection.
 
     Args:
-        output: The connection.
-        credentials: Who we are.
-        connection_id: The name of the connection, for the diagnostics of the server.
-        patience: Seconds for the server to open the stream and to finish it.
-        on_opened: Called when the server has opened the stream.
-        on_outcome: Called once, with what the server answers, or with what went wrong.
+        output: The sending half of the connection.
+        credentials: What to authenticate with.
+        connection_id: The connection's id, for the server's diagnostics.
+        patience: How many seconds the server has to open the handshake stream and to finish it.
+        on_opened: Called when the server has opened the handshake stream.
+        on_outcome: Called once, with the server's answer or with the error.
     """
 
     def __init__(
@@ -49,21 +49,21 @@ class Introduction:
         """Read the auth token.
 
         Raises:
-            OSError, ValueError: There is none at the moment.
+            OSError, ValueError: No token can be read at the moment.
         """
         self._token = self._credentials.read_token()
 
     def begin(self) -> None:
-        """Wait for the server to open the stream."""
+        """Start the time limit, and wait for the server to open the handshake stream."""
         self._deadline.set(self._patience, self._overdue)
 
     def end(self) -> None:
-        """Forget the token, and wait for nothing."""
+        """Forget the token, and cancel the time limit."""
         self._token = ""
         self._deadline.cancel()
 
     def took(self, event: WireEvent) -> bool:
-        """Return whether *event* was of the handshake, and nobody else's."""
+        """Handle *event* if it belongs to the handshake, and return whether it did."""
         if not self._deadline.is_set:
             return False
         if isinstance(event, RequestReceived):

@@ -1,4 +1,4 @@
-"""Keeps one connection to one server: dials again after a failure, and replaces what drains."""
+"""Keep one connection to one server: dial again after a failure, and replace a connection that drains."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.state import Ending, EndingKind
 from restate_identity.tunnel.targets import Target
 
-# A server that cannot be served is in the log as a WARNING when that begins, and then so often, in seconds.
+# While a server cannot be served, the first failure is logged as a WARNING, and then one in this many seconds.
 _WARN_EVERY = 60.0
 
 
 class Lane:
-    """One target: a connection, and those that it replaces, which serve until the server leaves them.
+    """The connections to one target: the current one, and draining ones that serve until the server closes them.
 
     Args:
-        target: What to dial.
-        outlet: What to serve, as whom, and how.
-        on_accepted: Called with what the server answered, whenever a connection begins to serve.
+        target: The server to dial.
+        outlet: The application, credentials and timings that all connections share.
+        on_accepted: Called with the server's answer whenever a connection begins to serve.
         on_fatal: Called when the whole tunnel must stop.
     """
 
@@ -46,17 +46,17 @@ class Lane:
 
     @property
     def is_serving(self) -> bool:
-        """Whether a connection takes requests."""
+        """Whether at least one connection serves."""
         return any(connection.takes_requests for connection in self._connections.values())
 
     def stop(self) -> None:
-        """Let every connection finish what is in flight and end."""
+        """Stop every connection once its requests in flight have finished."""
         self._stopping.set()
         for connection in list(self._connections.values()):
             connection.stop()
 
     async def run(self) -> None:
-        """Dial, again and again, until stopped; then let everything finish."""
+        """Keep a connection until `stop` is called, then wait until all connections have ended."""
         try:
             while not self._stopping.is_set():
                 await set_within(self._stopping, await self._serve_once())
@@ -70,7 +70,7 @@ class Lane:
                 await asyncio.wait(tasks)
 
     async def _serve_once(self) -> float:
-        """Serve until the connection has ended, or is to be replaced; return how long to wait before the next dial."""
+        """Serve until the connection ends or must be replaced. Return how many seconds to wait before the next dial."""
         loop = asyncio.get_running_loop()
         warns = self._warned_at is None or loop.time() - self._warned_at >= _WARN_EVERY
         drained = asyncio.Event()
@@ -86,7 +86,7 @@ class Lane:
         finally:
             draining.cancel()
         if drained.is_set():
-            # It goes on serving by itself until the server leaves it.
+            # The old connection keeps serving on its own until the server closes it.
             running.add_done_callback(self._drained)
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
@@ -107,7 +107,7 @@ class Lane:
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> None:
-    """Return as soon as *event* is set, or after so many seconds."""
+    """Wait until *event* is set, for at most *seconds*."""
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except asyncio.TimeoutError:

@@ -1,4 +1,4 @@
-"""Calls of the application whose connection is gone, and which have not ended yet."""
+"""Calls of the application that still run after their connection has ended."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class Leftovers:
-    """Knows them all, and cancels, once, what does not end by itself."""
+    """Tracks these calls, and cancels each one, once, if it does not end in time."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        # Of those that were not cancelled yet.
+        # Only tasks that have not been cancelled yet.
         self._timers: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
 
     def adopt(self, tasks: Iterable[asyncio.Task[None]], *, within: float) -> None:
-        """Look after *tasks*, which were told that their requests are gone: cancel them after so many seconds."""
+        """Track *tasks*, which were notified of the disconnect, and cancel them after *within* seconds."""
         loop = asyncio.get_running_loop()
         for task in tasks:
             if task.done():
@@ -29,13 +29,13 @@ class Leftovers:
             elif (timer := self._timers.pop(task, None)) is not None:
                 timer.cancel()
             else:
-                continue  # it was cancelled before
+                continue  # already cancelled
             self._timers[task] = loop.call_later(within, self._cancel, task)
 
     async def end(self, *, within: float, farewell: float) -> None:
-        """Return when all have ended: by themselves within so many seconds, or else because they were cancelled.
+        """Wait until all calls have ended, and cancel those that are still running after *within* seconds.
 
-        What goes on all the same is given up after *farewell* seconds more.
+        A call that ignores its cancellation is abandoned *farewell* seconds later.
         """
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=max(within, 0))

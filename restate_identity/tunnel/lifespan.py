@@ -1,4 +1,4 @@
-"""The lifespan of the application (ASGI): nothing is dialled before it has started up."""
+"""The application's lifespan (ASGI): its start-up, before the tunnel dials, and its shutdown."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class Lifespan:
-    """Starts an application up and shuts it down. One that knows nothing of lifespan is served all the same.
+    """Runs an application's start-up and shutdown. An application without lifespan support is served too.
 
     Args:
         app: Any ASGI application.
-        limit: Seconds for either of the two.
+        limit: The time limit in seconds, for the start-up and for the shutdown.
     """
 
     def __init__(self, app: ASGIApp, *, limit: float) -> None:
@@ -32,10 +32,10 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return when the application is ready for requests.
+        """Wait until the application is ready for requests.
 
         Raises:
-            TunnelError: It said that it failed, or said nothing in time.
+            TunnelError: The application reported a failure, or did not answer within the limit.
         """
         self._to_app.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.ensure_future(self._run())
@@ -55,7 +55,7 @@ class Lifespan:
             raise TunnelError(f"the application failed to start up: {self._failure or 'see its own log'}")
 
     async def stop(self, *, within: float | None = None) -> None:
-        """Let the application shut down, within so many seconds or else the limit. What comes of it is only logged."""
+        """Let the application shut down, for at most *within* seconds or the limit. A failure is only logged."""
         limit = self._limit if within is None else min(within, self._limit)
         if self._task is None:
             return
@@ -69,7 +69,7 @@ class Lifespan:
             await self._cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application (ASGI), with the state that its start-up left."""
+        """Call the application for one request (ASGI), with a copy of the state from its start-up."""
         scope["state"] = self._state.copy()
         await self._app(scope, receive, send)
 
@@ -79,7 +79,7 @@ class Lifespan:
             await self._app(scope, self._to_app.get, self._from_app)
         except Exception as error:
             if not self._started.is_set():
-                # The specification's way to say "I know no lifespan".
+                # By the specification, this means that the application does not support lifespan.
                 logger.info("tunnel: the application knows no lifespan (%s)", type(error).__name__)
             elif not self._stopped.is_set():
                 logger.exception("tunnel: the lifespan of the application failed")
@@ -104,7 +104,7 @@ class Lifespan:
     async def _cancel(self) -> None:
         assert self._task is not None
         if not self._task.done():
-            # What it does after its last message is its own affair, for a moment.
+            # The application may still do something after its last message, for a moment.
             await asyncio.wait({self._task}, timeout=min(1.0, self._limit) if self._stopped.is_set() else 0)
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1.0)

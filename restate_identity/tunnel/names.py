@@ -1,8 +1,8 @@
-"""The addresses of a host, asked for in a thread of its own.
+"""Look up the addresses of a host, in a dedicated thread.
 
-The loop's default executor belongs to the application. A name server that does not answer keeps a thread for minutes,
-and a dial that was given up cannot end it: a few such dials would take all threads of the executor, and keep the
-process from ending. So each host has one thread at most, and the process does not wait for it.
+The event loop's default executor belongs to the application. If a name server does not answer, a lookup can block its
+thread for minutes, and cancelling the dial does not end it. A few such lookups would use up the executor's threads and
+keep the process from exiting. So there is at most one thread per host, and it is a daemon thread.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import socket
 import threading
 from concurrent.futures import Future
 
-# The questions that are not answered yet, of all loops.
+# The pending lookups of all event loops.
 _asked: dict[str, Future[list[str]]] = {}
 _lock = threading.Lock()
 
 
 async def addresses(host: str) -> list[str]:
-    """Return the addresses of *host* in the order in which they are to be tried; at least one.
+    """Return the addresses of *host* in the order in which to try them; at least one.
 
     Raises:
-        OSError: It has none, or that is not known.
+        OSError: The host has no address, or the lookup failed.
     """
     try:
         ipaddress.ip_address(host)
@@ -36,7 +36,7 @@ def _question(host: str) -> Future[list[str]]:
         question = _asked.get(host)
         if question is None:
             question = Future()
-            # Whoever waits for it may stop waiting; others go on.
+            # A waiter that is cancelled must not cancel the lookup for the others.
             question.set_running_or_notify_cancel()
             threading.Thread(target=_ask, args=(host, question), name="tunnel-names", daemon=True).start()
             _asked[host] = question
@@ -47,7 +47,7 @@ def _ask(host: str, question: Future[list[str]]) -> None:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         answer, error = list(dict.fromkeys(str(address[0]) for *_, address in found)), None
-    except Exception as raised:  # noqa: BLE001 (it is raised where the answer is awaited)
+    except Exception as raised:  # noqa: BLE001 (raised again where the lookup is awaited)
         answer, error = [], raised
     with _lock:
         del _asked[host]

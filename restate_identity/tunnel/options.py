@@ -1,6 +1,6 @@
-"""What a tunnel is configured with: an argument, else an environment variable, else an error that names both.
+"""Complete and check the configuration: an argument, else an environment variable, else an error that names both.
 
-Nothing here does I/O: the environment is an argument, and the token's file is not opened.
+Nothing here does I/O: the environment is an argument, and the token file is not opened.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _is_tunnel_name = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 
 @dataclass(frozen=True)
 class TunnelOptions:
-    """A complete configuration, checked.
+    """A complete and checked configuration.
 
     Attributes:
-        tunnel_name: Under which the deployment is registered.
+        tunnel_name: The name of the deployment.
         environment_id: ``env_…``.
-        signing_public_keys: What every forwarded request must be signed with; at least one.
-        auth_token: What the tunnel introduces itself with.
-        worker_id: Of this process, for the diagnostics of the server.
+        signing_public_keys: The keys to trust; every forwarded request must be signed with one. At least one.
+        auth_token: What the tunnel authenticates with.
+        worker_id: The name of this process, for the server's diagnostics.
         servers: The servers to dial; empty if *servers_srv* names them.
         servers_srv: The SRV record with the servers; None if *servers* are given.
         tls: Whether to speak TLS with the servers of the SRV record.
@@ -60,16 +60,16 @@ class TunnelOptions:
 
 
 def tunnel_options(environ: Mapping[str, str], settings: TunnelSettings) -> TunnelOptions:
-    """Return the configuration that *settings* make, completed from *environ*.
+    """Return the configuration in *settings*, completed from *environ*.
 
     Raises:
-        ValueError: Something is missing, contradictory, or not of its form; names the argument and the variable.
-        InvalidKeyError: A signing key cannot be used; a ValueError too.
+        ValueError: A setting is missing, contradictory or malformed. The message names the argument and the variable.
+        InvalidKeyError: A signing key cannot be used. This is a ValueError too.
     """
     targets, record = _servers(environ, settings.servers, settings.servers_srv, settings.region)
     tls = bool(settings.tls)
     if not tls and (record is None or record.lower().rstrip(".").endswith(".restate.cloud")):
-        # Whoever listens on the way would have the auth token.
+        # Anyone who listens on the network would get the auth token.
         raise ValueError("tls=False is for a servers_srv of your own; servers are http://... for cleartext")
     name, environment_id = settings.tunnel_name, settings.environment_id
     return TunnelOptions(
@@ -95,7 +95,7 @@ def _environment_id_fits(text: str) -> bool:
 
 
 def _given(environ: Mapping[str, str], option: str, variable: str, value: str | None) -> tuple[str, str]:
-    """Return where a setting comes from, and its text."""
+    """Return the name of the argument or variable that has the setting, and its text."""
     if value is not None:
         if not isinstance(value, str):
             raise TypeError(f"{option} is text, not a {type(value).__name__}")
@@ -201,5 +201,5 @@ def _worker_id(environ: Mapping[str, str], value: str | None) -> str:
     if value is not None or WORKER_ID_VARIABLE in environ:
         form = "printable ASCII without spaces"
         return _checked(environ, "worker_id", WORKER_ID_VARIABLE, value, is_header_safe, form)
-    # Nothing depends on it but what people read: it is never a reason not to start.
+    # Only people read it, so a missing or unusual HOSTNAME must not prevent the start.
     return re.sub(r"[^!-~]", "-", environ.get("HOSTNAME", "").strip()) or new_ulid()

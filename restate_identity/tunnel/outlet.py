@@ -1,4 +1,4 @@
-"""What all connections of a tunnel have in common."""
+"""What all connections of a tunnel share: the application, the credentials and the timings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from restate_identity.tunnel.timings import TunnelTimings
 
 @dataclass(frozen=True)
 class Outlet:
-    """What is served, as whom, and how.
+    """The values that all connections of a tunnel share.
 
     Attributes:
-        app: It must verify every request by itself.
-        credentials: What a connection introduces itself with.
-        timings: How long things may take, and how much may be in flight.
-        tls: A context to use in place of the system's certificate authorities.
+        app: The application with its guard: it must verify every request itself.
+        credentials: What a connection authenticates with.
+        timings: Time limits, and limits on what may be in flight.
+        tls: A context to use instead of the system's certificate authorities.
         leftovers: Takes over the calls of the application that outlive their connection.
     """
 

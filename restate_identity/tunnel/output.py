@@ -1,4 +1,4 @@
-"""What a connection sends: responses within the windows, in batches, and no more than the other side reads."""
+"""The sending half of a connection: respects flow-control windows, batches writes, and bounds the backlog."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from restate_identity.tunnel.floods import MAX_FRAME_SIZE
 from restate_identity.tunnel.frames import GoAway
 from restate_identity.tunnel.turns import Turns
 
-# So much may wait in the socket's buffer before nothing more is added to it.
+# How many bytes may wait in the socket's buffer before responses are held back.
 SOCKET_BUFFER = 256 * 1024
-# What is not held back by that, answers to pings for instance, ends the connection when it comes to this.
+# Other frames, such as answers to pings, are not held back; if more than this waits, the connection ends.
 MAX_UNREAD = 4 * 1024 * 1024
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Output:
-    """The sending half of one connection; it does nothing before `attach` and after `shut`.
+    """The sending half of one connection. It sends nothing before `attach` and after `shut`.
 
     Args:
-        connection: Keeps the states of the streams, and the windows.
-        on_unread: Called when the other side reads nothing of what it has asked for.
+        connection: Tracks the state of each stream and the flow-control windows.
+        on_unread: Called when more than `MAX_UNREAD` bytes wait because the other side does not read.
     """
 
     def __init__(self, connection: h2.connection.H2Connection, *, on_unread: Callable[[], None]) -> None:
@@ -39,23 +39,23 @@ class Output:
         self.turns: Turns = Turns(connection, lambda: self._paused)
 
     def attach(self, transport: asyncio.Transport) -> None:
-        """Send on *transport* from now on."""
+        """Start sending on *transport*."""
         transport.set_write_buffer_limits(high=SOCKET_BUFFER)
         self._transport = transport
 
     def shut(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         self._transport = None
         self.turns.release_all()
 
     @property
     def open(self) -> bool:
-        """Whether anything can be sent."""
+        """Whether frames can be sent: after `attach` and before `shut`."""
         return self._transport is not None
 
     @property
     def paused(self) -> bool:
-        """Whether the socket takes no more at the moment."""
+        """Whether the socket's buffer is full at the moment."""
         return self._paused
 
     @paused.setter
@@ -66,13 +66,13 @@ class Output:
 
     @property
     def unsent(self) -> int:
-        """How many bytes the socket has not taken yet."""
+        """The number of bytes that wait in the socket's buffer."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
-    # Of one stream. Nothing happens to one that is gone.
+    # One stream. These do nothing if the stream has ended.
 
     def headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> None:
-        """Send response headers, which must be valid ones."""
+        """Send response headers. The caller must have validated them."""
         if not self.open:
             return
         try:
@@ -82,10 +82,10 @@ class Output:
         self.flush_soon()
 
     def write(self, stream_id: int, data: memoryview, *, end: bool) -> int:
-        """Send as much of *data* as there is room for, and the end of the stream after the last of it.
+        """Send as much of *data* as the windows and the socket allow. With *end*, the last byte ends the stream.
 
         Returns:
-            How many bytes were sent; on a stream that is gone, all.
+            The number of bytes sent; the size of *data* if the stream has ended.
         """
         if not self.open:
             return len(data)
@@ -111,7 +111,7 @@ class Output:
             return size
 
     async def room(self, stream_id: int) -> None:
-        """Wait until there may be room to write, or the stream is gone."""
+        """Wait until the stream may have room to write, or has ended."""
         if self.open:
             try:
                 await self.turns.wait(stream_id)
@@ -119,13 +119,13 @@ class Output:
                 return
 
     def credit(self, stream_id: int, size: int) -> None:
-        """Let the client send so many bytes more: those that it had sent were taken."""
+        """Return *size* bytes to the flow-control window, because the application has consumed them."""
         if size and self.open:
             self._h2.acknowledge_received_data(size, stream_id)
             self.flush_soon()
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
-        """End a stream early."""
+        """Send RST_STREAM with *code*."""
         if not self.open:
             return
         try:
@@ -134,28 +134,28 @@ class Output:
             return
         self.flush_soon()
 
-    # Of the connection.
+    # The connection.
 
     def ping(self, data: bytes) -> None:
-        """Send eight bytes, which are to come back."""
+        """Send a PING with eight bytes of *data*, which the answer repeats."""
         if self.open:
             self._h2.ping(data)
             self.flush()
 
     def goaway(self, goaway: GoAway) -> None:
-        """Announce that this connection takes no more streams."""
+        """Send a GOAWAY frame."""
         self.flush()
         if self._transport is not None:
             self._transport.write(goaway.encoded())
 
     def flush_soon(self) -> None:
-        """Send what is ready, with what else becomes ready until then."""
+        """Send pending frames in the next iteration of the event loop, so that several are sent together."""
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what is ready."""
+        """Send pending frames now."""
         self._flushing = False
         self._unflushed = 0
         if self._transport is None:

@@ -1,4 +1,4 @@
-"""What a wire reports of the streams that the other side opens, beside the events of h2."""
+"""The events of a wire that replace or complement those of h2."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from restate_identity.tunnel.header_blocks import HeaderList
 
 
 class RequestReceived(NamedTuple):
-    """A stream was opened."""
+    """The client opened a stream with a request."""
 
     stream_id: int
     headers: HeaderList
     ended: bool
-    """There is no body."""
+    """Whether the request has no body."""
 
 
 class TrailersReceived(NamedTuple):
-    """The last that the client sends on a stream; h2's StreamEnded follows."""
+    """The client sent trailers, which end the stream; h2's StreamEnded follows."""
 
     stream_id: int
     headers: HeaderList
 
 
 class StreamFault(NamedTuple):
-    """What the client sent on a stream must cost it the stream, and no other one."""
+    """The client made an error on a stream: reset this stream, and no other."""
 
     stream_id: int
     code: ErrorCodes
-    """To reset it with."""
+    """The error code for RST_STREAM."""
     reason: str
     """Safe to log."""
 
