@@ -1,4 +1,4 @@
-"""The head of a request as it came, and as the application is to see it."""
+"""Check the headers of a request, and make the ASGI scope from them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
 
 
 class Request(NamedTuple):
-    """The head of a request."""
+    """The head of a request: its method, target and headers."""
 
     method: str
     target: bytes
-    """Its ``:path``."""
+    """The value of ``:path``."""
     headers: list[tuple[bytes, bytes]]
-    """Without those of the protocol; the authority is ``host``."""
+    """Without pseudo-headers; ``:authority`` is here as ``host``."""
     size: int
-    """Of the header list, as RFC 9113, 6.5.2 counts it."""
+    """The size of the header list in bytes, counted as in RFC 9113, 6.5.2."""
     length: int | None
-    """What the body must come to (content-length); None if that is not said."""
+    """The length that the body must have (content-length); None if the request does not say."""
     ended: bool
-    """There is no body."""
+    """Whether the request has no body."""
     malformed: bool
-    """It must not be served (RFC 9113, 8.1.1)."""
+    """Whether the request is malformed, so that it must not be served (RFC 9113, 8.1.1)."""
 
 
 def request_head(received: HeaderList, *, ended: bool) -> Request:
-    """Return the request with the header fields that were *received*.
+    """Return the head of the request with the header fields in *received*.
 
-    They are checked here and not by h2, which ends the whole connection over a field that it does not like, a ``host``
-    beside another ``:authority`` for instance, as a proxy in between may well send it.
+    The fields are checked here and not by h2, which ends the whole connection if one is invalid: for instance if
+    ``host`` and ``:authority`` differ, which a proxy in between may well send.
     """
     pseudo: dict[bytes, bytes] = {}
     headers: list[tuple[bytes, bytes]] = []
@@ -56,7 +56,7 @@ def request_head(received: HeaderList, *, ended: bool) -> Request:
             cookies.append(value)
             continue
         if name == b"content-length":
-            # The same once more is left out (RFC 9110, 8.6).
+            # Ignore a repetition with the same value (RFC 9110, 8.6).
             if value in lengths:
                 continue
             lengths.add(value)
@@ -66,7 +66,7 @@ def request_head(received: HeaderList, *, ended: bool) -> Request:
     if not has_host and (authority := pseudo.get(b":authority")):
         headers.insert(0, (b"host", authority))
     if cookies:
-        # HTTP/2 may cut it into pieces, which nobody else expects (RFC 9113, 8.2.3).
+        # HTTP/2 may split the header into several fields, which applications do not expect (RFC 9113, 8.2.3).
         headers.append((b"cookie", b"; ".join(cookies)))
     length: int | None = None
     if lengths:
@@ -78,12 +78,12 @@ def request_head(received: HeaderList, *, ended: bool) -> Request:
 
 
 def trailers_are_malformed(received: HeaderList) -> bool:
-    """Return whether the trailers of a request are such as no client may send (RFC 9113, 8.1)."""
+    """Return whether the trailers of a request contain a field that no client may send (RFC 9113, 8.1)."""
     return not all(is_field(name, value) for name, value in received.fields)
 
 
 def asgi_scope(request: Request, forwarded: ForwardedPath) -> Scope:
-    """Return what the application is told about *request*: it routes on the path without the tunnel's segments."""
+    """Return the ASGI scope of *request*, whose path lacks the tunnel's prefix."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

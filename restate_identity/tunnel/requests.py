@@ -1,4 +1,4 @@
-"""The requests of one connection: which of them reach the application, and what becomes of each."""
+"""The requests of one connection: hold, refuse, answer or pass each to the application, and track it until its end."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from restate_identity.tunnel.request import asgi_scope, request_head, trailers_a
 from restate_identity.tunnel.stream import ForwardedStream
 
 Log = Callable[..., None]
-"""Takes a level, a message and its arguments."""
+"""A function that takes a log level, a message and its arguments."""
 
 
 class Mode(Enum):
-    """What becomes of new requests."""
+    """What to do with new requests."""
 
     REFUSE = "refuse"
-    """The server may send them again, elsewhere."""
+    """Answer them with a 503 that lets the server send them elsewhere."""
     HOLD = "hold"
-    """They wait for the outcome of the handshake."""
+    """Hold them until the handshake is over."""
     SERVE = "serve"
 
 
 class Requests:
-    """All streams of a connection but that of the handshake.
+    """All streams of a connection except the handshake stream.
 
     Args:
-        output: The connection.
-        app: What to serve.
-        max_streams: So many may the server have open.
-        on_drain: Called when the server asks for another connection.
+        output: The sending half of the connection.
+        app: The application to serve.
+        max_streams: The maximum number of streams that the server may have open.
+        on_drain: Called when the server asks for this connection to be replaced.
         on_idle: Called whenever a request has ended and none is in flight.
-        log: Where to say what became of requests.
+        log: Logs refused and failed requests.
     """
 
     def __init__(
@@ -61,37 +61,37 @@ class Requests:
         self._on_drain = on_drain
         self._on_idle = on_idle
         self._log = log
-        # Those that the application has not finished with, or that wait for the outcome of the handshake.
+        # Streams that the application has not finished, or that are held until the handshake is over.
         self._streams: dict[int, ForwardedStream] = {}
         self._mode = Mode.REFUSE
         self._overloaded = False
 
     @property
     def in_flight(self) -> int:
-        """How many the application has not finished with."""
+        """The number of requests that the application has not finished, or that are held."""
         return len(self._streams)
 
     def switch(self, mode: Mode) -> None:
-        """Do something else with what comes from now on."""
+        """Set what to do with new requests from now on."""
         self._mode = mode
 
     def release(self) -> None:
-        """Do the same with what was held."""
+        """Treat the held requests as the current mode says."""
         held, self._streams = self._streams, {}
         for stream in held.values():
             self._take(stream)
 
     def end(self) -> set[asyncio.Task[None]]:
-        """Tell all that their connection is gone; return the calls of the application that were not done yet."""
+        """Disconnect all streams, and return the tasks of the application's calls that are not done."""
         streams = list(self._streams.values())
         for stream in streams:
             stream.disconnected()
         return {stream.task for stream in streams if stream.task is not None}
 
-    # What comes.
+    # Incoming events.
 
     def received(self, event: WireEvent) -> None:
-        """Something has come on a stream."""
+        """Handle an event of a stream."""
         if isinstance(event, h2.events.DataReceived):
             self._data(event)
         elif isinstance(event, RequestReceived):
@@ -122,14 +122,14 @@ class Requests:
             self._check_length(stream)
 
     def _break_off(self, stream_id: int, code: ErrorCodes, reason: str) -> None:
-        """End a stream because of what came on it; the others go on (RFC 9113, 5.4.2)."""
+        """Reset a stream because of an error in it; the others continue (RFC 9113, 5.4.2)."""
         self._output.reset(stream_id, code)
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.is_gone:
             self._log(logging.INFO, "resets a request: %s", reason)
             self._drop(stream)
 
-    # What becomes of it.
+    # Routing.
 
     def _take(self, stream: ForwardedStream) -> None:
         if self._mode is Mode.REFUSE:
@@ -161,7 +161,7 @@ class Requests:
             self._log(logging.WARNING, "answers 400: %s", error)
             stream.answer(400)
             return
-        # As many as the server may have open, and as many again that it gave up and that the application goes on with.
+        # The server may have max_streams open. As many again may be reset, while the application still works on them.
         if self.in_flight >= 2 * self._max_streams:
             if not self._overloaded:
                 self._log(logging.WARNING, "refuses requests: the application goes on with %d", self.in_flight)
@@ -180,7 +180,7 @@ class Requests:
     def _drop(self, stream: ForwardedStream) -> None:
         stream.disconnected()
         if not stream.started:
-            # Nobody has to be told, and nothing is left of it.
+            # The application was never called, so nothing has to be disconnected.
             if stream.task is not None:
                 stream.task.cancel()
             self._forget(stream)

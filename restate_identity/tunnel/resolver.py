@@ -1,8 +1,8 @@
-"""The servers behind an SRV record: one target for each address of each of its hosts.
+"""Look up the servers of an SRV record: one target for each address of each of its hosts.
 
-There are two questions, with two rules. The record says that there are servers at all: an answer that names none, be it
-NXDOMAIN, empty, or the target ``.``, is more likely a mistake in DNS than the end of the service, and changes nothing.
-The addresses of a host come and go: a definite "there is none" removes them.
+The two kinds of lookup have different rules. If the SRV record names no server (NXDOMAIN, an empty answer, or the
+target ``.``), that is more likely a mistake in DNS than the end of the service, so nothing changes. The addresses of a
+host come and go, so a definite negative answer removes them.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from restate_identity.tunnel.targets import Target
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
-# For one question, with its repetitions, in seconds.
+# The time limit of one query in seconds, retries included.
 _PATIENCE = 5.0
 
 
 class ResolutionError(Exception):
-    """The record names no server, or the question was not answered: what was known before stays."""
+    """The record names no server, or DNS did not answer. The targets known so far stay in use."""
 
 
 class _NoneError(Exception):
-    """The definite answer is that there is none."""
+    """DNS definitely has no such record."""
 
 
 class SrvResolver:
-    """Asks DNS which servers there are.
+    """Looks up the current servers in DNS.
 
     Args:
-        name: The name of the SRV record; certificates are verified against it.
-        tls: Whether its servers speak TLS.
-        nameservers: The addresses of name servers to ask instead of the system's.
-        port: Where those listen.
-        patience: Seconds for one question, with its repetitions.
+        name: The name of the SRV record. The servers' certificates are verified against it.
+        tls: Whether the servers speak TLS.
+        nameservers: The addresses of the name servers to use instead of the system's.
+        port: The port of these name servers.
+        patience: The time limit of one query in seconds, retries included.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class SrvResolver:
         self._nameservers = list(nameservers)
         self._port = port
         self._patience = patience
-        # What each host was last known to have, for the time when DNS does not answer.
+        # The last known addresses of each host and record type, used while DNS does not answer.
         self._known: dict[tuple[str, str], frozenset[str]] = {}
 
     async def resolve(self) -> frozenset[Target]:
-        """Return all targets that there are now; none, if every host is definitely without an address.
+        """Return all current targets; none if every host definitely has no address.
 
-        Addresses of a host whose question is not answered stay what they were.
+        If DNS does not answer for a host, its last known addresses are used.
 
         Raises:
-            ResolutionError: The record itself was not answered, or names no server.
+            ResolutionError: DNS did not answer for the SRV record, or the record names no server.
         """
         resolver = self._resolver()
         targets: set[Target] = set()
@@ -80,7 +80,7 @@ class SrvResolver:
                     known[host, kind] = await self._addresses(resolver, host, kind)
                 targets.update(Target(address, record.port, self._tls, self.name) for address in known[host, kind])
         if not targets:
-            # The zone may have gone between the two questions; then the record is gone too, and this raises.
+            # The zone may have disappeared between the two lookups. Then the record is gone too, and this raises.
             await self._records(resolver)
         self._known = known
         return frozenset(targets)
@@ -108,7 +108,7 @@ class SrvResolver:
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         try:
-            # A new one each time: the system's configuration may have changed.
+            # Create it anew each time, because the system's configuration may have changed.
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
         except dns.resolver.NoResolverConfiguration as error:
             raise ResolutionError(f"this machine names no name server: {error}") from None

@@ -1,4 +1,4 @@
-"""The head of a response as the application gives it, and as it may be sent."""
+"""Check the headers of a response that the application starts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break, is
 
 
 def response_fields(status: int, headers: Any) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of a response.
+    """Return the header fields to send for a response with *status* and *headers*.
 
     Raises:
-        ValueError, TypeError: One of them is invalid; nothing was sent, and something else still can be.
+        ValueError, TypeError: The status or a header is invalid. Nothing was sent, so another response is possible.
     """
     status = operator.index(status)
     if not 200 <= status <= 999:
-        # A lower one does not end a request (RFC 9110, 15), and HTTP/2 has no other form.
+        # A lower status is not final (RFC 9110, 15), and HTTP/2 allows only three digits.
         raise ValueError(f"the status of the response is between 200 and 999, and not {status}")
     fields = [(b":status", b"%d" % status)]
     for name, value in headers:

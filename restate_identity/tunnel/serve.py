@@ -1,4 +1,4 @@
-"""`serve_tunnel`: a tunnel for the time until a signal, as a whole process."""
+"""`serve_tunnel`: runs a tunnel until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 @takes(ServeSettings)
 async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
-    """Do what `connect_tunnel` does, until SIGTERM or SIGINT: then return when what is in flight has finished.
+    """Serve *app* as `connect_tunnel` does, until SIGTERM or SIGINT; then finish the requests in flight and return.
 
-    A second signal ends it at once. To be called in the main thread.
+    A second signal ends the tunnel at once. Call it in the main thread.
 
     Args:
-        app: Any ASGI application, guarded by itself or not.
+        app: Any ASGI application; it need not have a guard of its own, but may.
         settings: The fields of `TunnelSettings`, and ``health_port``, as keyword arguments.
 
     Raises:
         ValueError, InvalidKeyError, TypeError: As for `connect_tunnel`.
-        TunnelError: The application did not start up, or dialling again cannot help; the message names the remedy.
-        OSError: The health port is taken.
+        TunnelError: The application did not start up, or dialling again would not help. The message says what to do.
+        OSError: The health port is in use, or this process may not use it.
         RuntimeError: This is not the main thread.
     """
     check_application(app)
@@ -37,7 +37,7 @@ async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
     forced = False
 
     async def kept(scope: Scope, receive: Receive, send: Send) -> None:
-        # What takes the signals away does so when it is called, or when it returns.
+        # The application may replace our signal handlers when it is called or when it returns.
         loop.call_soon(signals.hold)
         try:
             await app(scope, receive, send)

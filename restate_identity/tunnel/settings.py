@@ -1,4 +1,4 @@
-"""What users may say about a tunnel; `restate_identity.tunnel.options` completes and checks it."""
+"""The settings of a tunnel, as users pass them; `restate_identity.tunnel.options` completes and checks them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, kw_only=True)
 class TunnelSettings:
-    """What `connect_tunnel` and `serve_tunnel` take beside the application.
+    """The keyword arguments of `connect_tunnel` and `serve_tunnel`.
 
-    What is left out comes from the environment.
+    A setting that is left out comes from its environment variable.
 
     Raises:
-        TypeError: *timings* are no `TunnelTimings`.
-        ValueError: *tls* would not verify the servers.
+        TypeError: *timings* is not a `TunnelTimings`.
+        ValueError: *tls* does not verify the servers.
     """
 
     tunnel_name: str | None = None
@@ -36,15 +36,15 @@ class TunnelSettings:
     environment_id: str | None = None
     """``env_…``; else ``RESTATE_INPROC_ENVIRONMENT_ID``."""
     region: str | None = None
-    """Of Restate Cloud, such as ``eu``: DNS labels in lower case; else ``RESTATE_INPROC_CLOUD_REGION``. Its servers are
-    those of the SRV record ``tunnel.<region>.restate.cloud``. Not with *servers* or *servers_srv*."""
+    """The region of Restate Cloud, such as ``eu``: DNS labels in lower case; else ``RESTATE_INPROC_CLOUD_REGION``. The
+    servers are those of the SRV record ``tunnel.<region>.restate.cloud``. Not with *servers* or *servers_srv*."""
     signing_public_key: str | PublicKey | None = None
-    """``publickeyv1_…`` of the environment, or several, separated by commas or white space, while it is rotated; else
+    """The environment's ``publickeyv1_…``, or several during a rotation, separated by commas or white space; else
     ``RESTATE_INPROC_SIGNING_PUBLIC_KEY``."""
     auth_token: str | None = field(default=None, repr=False)
     """The API key of the environment; else ``RESTATE_AUTH_TOKEN``."""
     auth_token_file: str | os.PathLike[str] | None = field(default=None, repr=False)
-    """Or a file that holds it, read again at each dial: a regular file of at most 64 KiB; else
+    """Alternatively a file with the API key, read again at each dial: a regular file of at most 64 KiB; else
     ``RESTATE_INPROC_AUTH_TOKEN_FILE``."""
     servers: Iterable[str] | None = None
     """The servers to dial: ``host:port``, ``https://…``, or ``http://…`` for cleartext."""
@@ -54,10 +54,10 @@ class TunnelSettings:
     """A name for this process in the server's diagnostics; else ``RESTATE_TUNNEL_WORKER_ID``, else made from
     ``HOSTNAME``."""
     timings: TunnelTimings | None = None
-    """How long things may take, and how much may be in flight, in place of the protocol's defaults."""
+    """Time limits, and limits on what may be in flight; else the protocol's defaults."""
     tls: ssl.SSLContext | bool = True
-    """A context with the authorities to trust, in place of the system's; it must verify certificates and host names.
-    False is cleartext, for a test with a *servers_srv* of your own."""
+    """A context with the certificate authorities to trust instead of the system's. It must verify certificates and host
+    names. False means cleartext, for a test with a *servers_srv* of your own."""
     observer: Observer | None = None
     """Receives the outcome of every verified request, see `restate_identity.telemetry`."""
 
@@ -73,16 +73,16 @@ class TunnelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings(TunnelSettings):
-    """The same for `serve_tunnel`."""
+    """The keyword arguments of `serve_tunnel`: those of `connect_tunnel`, and *health_port*."""
 
     health_port: int | None = None
-    """Answer ``GET /health`` there, on all addresses: 200 while a connection serves, else 503."""
+    """The port that answers ``GET /health``, on all addresses: 200 while a connection serves, else 503."""
 
 
 def takes(
     settings: Callable[_P, _S],
 ) -> Callable[[Callable[[ASGIApp, _S], _R]], Callable[Concatenate[ASGIApp, _P], _R]]:
-    """Let a function of an application and *settings* take the fields of the settings as keyword arguments."""
+    """Return a decorator: the function then takes the fields of *settings* as keyword arguments after its *app*."""
 
     def decorate(function: Callable[[ASGIApp, _S], _R]) -> Callable[Concatenate[ASGIApp, _P], _R]:
         @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks for a stop, the next one for an end."""
+"""Handle SIGTERM and SIGINT in the event loop."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """Calls *on_stop* for each of the signals, in the event loop, for the time of a ``with`` block.
+    """Inside a ``with`` block, calls *on_stop* in the event loop for each SIGTERM and SIGINT.
 
-    The handler is one of Python's, not of the loop: the Restate SDK takes the loop's handler for SIGTERM when the first
-    request comes in. With this one both are called. `hold` puts it back.
+    The handler is set with `signal.signal`, not in the event loop, because the Restate SDK replaces the loop's handler
+    for SIGTERM when the first request arrives. This way both are called. `hold` sets the handler again.
 
-    Several may be held at the same time, as by several tunnels in one process: a signal reaches all of them. The
-    handlers that were there before the first are put back after the last.
+    Several instances may be active, for instance for several tunnels in one process: a signal reaches all of them. The
+    previous handlers are restored when the last one exits.
 
     Raises:
-        RuntimeError: This is not the main thread, which alone may handle signals.
+        RuntimeError: This is not the main thread; only that may handle signals.
     """
 
     def __init__(self, on_stop: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class StopSignals:
                 signal.signal(number, signal.SIG_DFL if before is None else before)
 
     def hold(self) -> None:
-        """Be the handler again, if somebody else became it; after the block nothing happens."""
+        """Set our handler again if other code replaced it. Does nothing outside the block."""
         if self not in _held:
             return
         for number in _SIGNALS:
@@ -58,13 +58,13 @@ class StopSignals:
                 signal.signal(number, _handle)
 
     def notify(self) -> None:
-        """Have *on_stop* called."""
-        # A loop that is closed has nothing left to stop.
+        """Schedule a call of *on_stop* in the event loop. Safe in a signal handler."""
+        # RuntimeError: the loop is closed, so there is nothing to stop.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._on_stop)
 
 
-# A process has one handler for each signal, so there is one such state for all of it, too.
+# A process has one handler for each signal, so this state is global too.
 _held: list[StopSignals] = []
 _before: dict[signal.Signals, Any] = {}
 

@@ -1,6 +1,6 @@
-"""The life of a connection as a table: where it is, what happens, and where it is then.
+"""The state machine of a connection, as a table of transitions.
 
-Nothing here does anything. `restate_identity.tunnel.connection` acts on what the table says.
+Nothing here does I/O. `restate_identity.tunnel.connection` acts on the transitions.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ from typing import NamedTuple
 
 
 class ConnectionState(Enum):
-    """Where a connection is in its life; it only ever moves down this list."""
+    """The states of a connection. A connection only moves down this list."""
 
     DIALLING = "dialling"
     HANDSHAKE = "handshake"
     SERVING = "serving"
     DRAINING = "draining"
-    """The server wants another connection. It goes on using this one until it has that, and we go on serving."""
+    """The server asked for a replacement. It uses this connection until it has one, and we keep serving."""
     LEAVING = "leaving"
-    """The server opens no more streams. The connection ends as soon as nothing is in flight."""
+    """The server opens no more streams. The connection ends as soon as no request is in flight."""
     STOPPING = "stopping"
-    """We stop: the same, and new requests are refused."""
+    """We are stopping: new requests are refused. The connection ends as soon as no request is in flight."""
     CLOSED = "closed"
 
 
 class EndingKind(Enum):
-    """What the end of a connection asks for."""
+    """Why a connection ended, and so what to do next."""
 
     FATAL = "fatal"
-    """The whole tunnel must stop: dialling again cannot help."""
+    """The whole tunnel must stop, because dialling again would not help."""
     RETRY = "retry"
+    """The connection failed: dial again."""
     DRAINED = "drained"
-    """The server asked for it, and has left, or the grace was over."""
+    """The server asked for it; then it closed the connection, or the grace period was over."""
     STOPPED = "stopped"
-    """We asked for it."""
+    """We stopped it."""
 
 
 class Ending(NamedTuple):
@@ -42,26 +43,26 @@ class Ending(NamedTuple):
 
     kind: EndingKind
     reason: str
-    """Safe to log; names the remedy when it is fatal."""
+    """Safe to log. For a fatal end it says what to do."""
     served_for: float
-    """Seconds in SERVING; 0.0 if it never served."""
+    """How many seconds the connection was in SERVING; 0.0 if it never was."""
 
 
 class Event(Enum):
-    """What happens to a connection."""
+    """The events of a connection."""
 
-    CONNECTED = "TCP, TLS and HTTP/2 are agreed upon"
+    CONNECTED = "the connection is established: TCP, TLS and HTTP/2"
     ACCEPTED = "the server accepts us"
     REFUSED = "the server refuses us for good"
-    DRAIN = "the server wants another connection"
+    DRAIN = "the server asks for a replacement"
     GOAWAY = "the server opens no more streams (GOAWAY without an error)"
     STOP = "we stop"
-    SETTLED = "nothing is in flight, and the server knows that nothing more comes"
-    GRACE_OVER = "the grace is over, with requests in flight"
-    GRACE_OVER_IDLE = "the grace is over, and nothing is in flight"
-    FAILED = "what another dial may mend: no connection, no outcome, no answer to pings"
-    LOST = "the other side has hung up, or broken the rules"
-    CANCELLED = "somebody wants an end at once"
+    SETTLED = "no request is in flight, and the server answered the last PING, or did not answer in time"
+    GRACE_OVER = "the grace period is over, with requests in flight"
+    GRACE_OVER_IDLE = "the grace period is over, with no request in flight"
+    FAILED = "a failure that another dial may fix: no connection, no outcome of the handshake, no answer to PINGs"
+    LOST = "the server closed the connection, or violated the protocol"
+    CANCELLED = "the connection's task was cancelled: end at once"
 
 
 _S, _E, _K = ConnectionState, Event, EndingKind
@@ -96,7 +97,7 @@ TABLE: Mapping[ConnectionState, Mapping[Event, ConnectionState | EndingKind]] = 
         _E.GOAWAY: _S.LEAVING,
         _E.STOP: _S.STOPPING,
         _E.GRACE_OVER: _K.DRAINED,
-        # What the server has on its way is still served.
+        # Requests that are on their way are still served.
         _E.GRACE_OVER_IDLE: _S.LEAVING,
         _E.LOST: _K.DRAINED,
     },
@@ -119,15 +120,15 @@ TABLE: Mapping[ConnectionState, Mapping[Event, ConnectionState | EndingKind]] = 
         _E.GRACE_OVER_IDLE: _K.STOPPED,
         _E.LOST: _K.STOPPED,
     },
-    # After the end nothing matters any more.
+    # After the end, every event is ignored.
     _S.CLOSED: dict.fromkeys(_E, _S.CLOSED),
 }
 
 
 def next_state(state: ConnectionState, event: Event) -> ConnectionState | EndingKind:
-    """Return the state of a connection after *event*, or how it ends.
+    """Return the next state after *event* in *state*, or how the connection ends.
 
     Raises:
-        KeyError: That cannot happen in this state: a mistake in the tunnel.
+        KeyError: The event is impossible in this state, so there is a bug in the tunnel.
     """
     return TABLE[state][event]

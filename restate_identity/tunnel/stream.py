@@ -1,4 +1,4 @@
-"""One forwarded request as one ASGI call: both bodies flow at the same time, and either side waits for the other."""
+"""Run one forwarded request as one ASGI call. Both bodies flow at the same time, each with back-pressure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _WITHOUT_BODY = frozenset((204, 304))
 
 
 class ForwardedStream:
-    """One stream that the other side opened.
+    """One stream that the tunnel server opened.
 
-    What it has sent waits here, up to the window of a stream; the window is opened again as the application takes it.
+    The request's body is buffered up to the stream's flow-control window, which reopens as the application reads.
     """
 
     __slots__ = (
@@ -51,10 +51,10 @@ class ForwardedStream:
         self.task: asyncio.Task[None] | None = None
         self.started: bool = False
         """Whether the application has been called."""
-        # One buffer: as a list of chunks, single bytes would take a hundred times their size.
+        # A single buffer, because a list of chunks of one byte each would take a hundred times their size.
         self._body = bytearray()
-        self._owed = 0  # of the window, for what is in the buffer
-        self._length = 0  # of all that came
+        self._owed = 0  # bytes in the buffer, to be credited to the window when they are read
+        self._length = 0  # bytes received so far
         self._news = asyncio.Event()
         self._ended = request.ended
         self._last_taken = False
@@ -62,13 +62,13 @@ class ForwardedStream:
         self._answered = False
         self._has_body = True
         self._finished = False
-        # An application may send from several tasks: one message is whole before the next begins.
+        # An application may send from several tasks; each message is sent completely before the next.
         self._sending = asyncio.Lock()
 
-    # What the connection reports.
+    # Incoming events.
 
     def received(self, data: bytes, flow_controlled: int) -> None:
-        """Keep a part of the request's body."""
+        """Buffer a part of the request's body. *flow_controlled* is its size in the window, padding included."""
         self._length += len(data)
         if self._gone or self._finished:
             self._output.credit(self.stream_id, flow_controlled)
@@ -80,47 +80,47 @@ class ForwardedStream:
         self._news.set()
 
     def ended(self) -> None:
-        """The request is complete."""
+        """Handle the end of the request's body."""
         self._ended = True
         self._news.set()
 
     @property
     def is_gone(self) -> bool:
-        """Whether the stream was reset, or the connection is gone."""
+        """Whether the stream was reset, or the connection has ended."""
         return self._gone
 
     @property
     def has_another_length(self) -> bool:
-        """Whether the body is longer than the request said, or has ended and is shorter."""
+        """Whether the body is longer than the request's content-length, or has ended and is shorter."""
         said = self.request.length
         return said is not None and (self._length > said or (self._ended and self._length < said))
 
     def refuse(self) -> None:
-        """Turn the request down: it may be sent again (RFC 9113, 8.7)."""
+        """Reset the stream with REFUSED_STREAM, so that the server may send the request again (RFC 9113, 8.7)."""
         self._gone = True
         self._discard()
         self._output.reset(self.stream_id, ErrorCodes.REFUSED_STREAM)
 
     def disconnected(self) -> None:
-        """The stream is no more: it was reset, or the connection is gone."""
+        """Handle the loss of the stream: it was reset, or the connection has ended."""
         self._gone = True
         self._output.turns.release(self.stream_id)
         self._news.set()
         self._discard()
 
-    # What is answered without the application.
+    # Responses without the application.
 
     def answer(self, status: int, *headers: tuple[bytes, bytes]) -> None:
-        """Answer without a body, whatever the request's body may be."""
+        """Send a response without a body, and discard the request's body."""
         self._discard()
         self._answered = True
         self._output.headers(self.stream_id, [(b":status", b"%d" % status), *headers], end=True)
         self._finish()
 
-    # What the application does.
+    # The application's call.
 
     async def run(self, app: ASGIApp, scope: Scope, done: Callable[[ForwardedStream], None]) -> None:
-        """Call the application, and see to it that the stream ends, however that goes."""
+        """Call the application, and make sure that the stream ends afterwards, then call *done*."""
         self.started = True
         try:
             await app(scope, self.receive, self.send)
@@ -133,7 +133,7 @@ class ForwardedStream:
             done(self)
 
     async def receive(self) -> Message:
-        """Return the next part of the request (ASGI)."""
+        """Wait for the next part of the request, and return it (ASGI)."""
         while True:
             if self._gone or self._finished:
                 return {"type": "http.disconnect"}
@@ -146,7 +146,7 @@ class ForwardedStream:
             await self._news.wait()
 
     async def send(self, message: Message) -> None:
-        """Send the next part of the response, as soon as there is room for all of it (ASGI)."""
+        """Send the next part of the response; return when the windows and the socket have taken all of it (ASGI)."""
         async with self._sending:
             await self._send(message)
 
@@ -190,11 +190,11 @@ class ForwardedStream:
         self._news.set()
         self._discard()
         if not self._ended and not self._gone:
-            # The rest of the request is not wanted (RFC 9113, 8.1).
+            # The response is complete, so the rest of the request is not needed (RFC 9113, 8.1).
             self._output.reset(self.stream_id, ErrorCodes.NO_ERROR)
 
     def _close(self) -> None:
-        """End the stream if the application did not."""
+        """End the stream if the application did not: with a 500, or with a reset if the response was started."""
         if self._finished or self._gone:
             return
         if self._answered:

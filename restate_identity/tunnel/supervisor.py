@@ -1,4 +1,4 @@
-"""Keeps one connection to each target: dials again, replaces what drains, follows DNS, and stops everything at once."""
+"""Keep one lane to each target: follow changes in DNS, and stop all lanes together."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class TargetSource(Protocol):
-    """Where the targets come from, when they may change."""
+    """A source of targets that may change."""
 
     async def resolve(self) -> frozenset[Target]:
-        """Return all targets that there are now, or raise ResolutionError if that is not known."""
+        """Return all current targets, or raise ResolutionError if they are not known."""
 
 
 class Supervisor:
     """All connections of one tunnel.
 
     Args:
-        outlet: What they have in common.
-        targets: The targets, if they are always the same.
-        source: Or where to ask for them, every ``timings.resolve_every`` seconds.
-        on_accepted: Called with what the server answered, whenever a connection begins to serve.
+        outlet: The application, credentials and timings that all connections share.
+        targets: The targets, if they never change.
+        source: Alternatively, what to ask for the targets every ``timings.resolve_every`` seconds.
+        on_accepted: Called with the server's answer whenever a connection begins to serve.
     """
 
     def __init__(
@@ -51,24 +51,24 @@ class Supervisor:
         self._stopped_at = 0.0
         self._failure: BaseException | None = None
         self._lanes: dict[Target, Lane] = {}
-        # Also of lanes whose target has gone, and which finish what is in flight.
+        # Includes lanes whose target has gone and which still have requests in flight.
         self._tasks: dict[asyncio.Task[None], Lane] = {}
 
     @property
     def is_serving(self) -> bool:
-        """Whether a connection takes requests, and nobody has asked us to stop."""
+        """Whether a connection serves, and the tunnel is not stopping."""
         return not self._stopping.is_set() and any(lane.is_serving for lane in self._tasks.values())
 
     @property
     def failure(self) -> BaseException | None:
-        """What stopped all of it, if nobody asked for that."""
+        """The error that stopped the tunnel, if `stop` was not called."""
         return self._failure
 
     async def run(self) -> None:
-        """Keep the connections, until `stop` has been called, or something fatal happened, and all have ended.
+        """Keep the connections until `stop` is called or a fatal error occurs. Return when all have ended.
 
         Raises:
-            TunnelError: Dialling again cannot help.
+            TunnelError: Dialling again would not help.
         """
         try:
             try:
@@ -78,7 +78,7 @@ class Supervisor:
                 else:
                     await self._follow(self._source)
             except Exception as error:  # noqa: BLE001 (`wait_closed` raises it)
-                # A mistake of ours: what is in flight may finish all the same.
+                # This is a bug of ours; requests in flight may still finish.
                 self._fail(error)
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
@@ -91,14 +91,14 @@ class Supervisor:
             raise self._failure
 
     def stop(self) -> None:
-        """Let every connection finish what is in flight and end, for up to ``timings.grace`` seconds."""
+        """Stop every connection, after up to ``timings.grace`` seconds for its requests in flight."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._stopped_at = asyncio.get_running_loop().time()
         for lane in self._tasks.values():
             lane.stop()
 
-    # Which targets.
+    # Targets.
 
     async def _follow(self, source: TargetSource) -> None:
         backoff = Backoff(self._outlet.timings)
@@ -109,14 +109,14 @@ class Supervisor:
             if targets is not None:
                 self._reconcile(targets)
             if not self._lanes:
-                # There is nothing to lose by asking sooner.
+                # No connection depends on the answer, so ask again sooner.
                 wait = min(every, backoff.after_failure())
             else:
                 backoff = Backoff(self._outlet.timings)
             await set_within(self._stopping, wait)
 
     async def _unless_stopped(self, source: TargetSource) -> frozenset[Target] | None:
-        """Return the targets; None if they are not known, or if it no longer matters."""
+        """Return the targets; None if they are not known, or if the tunnel is stopping."""
         asking = asyncio.ensure_future(source.resolve())
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -161,7 +161,7 @@ class Supervisor:
         self.stop()
 
     async def _abandon(self) -> None:
-        """End what is left when we are cancelled."""
+        """Cancel all tasks that remain, if `run` was cancelled."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a connection dials, and how users write it."""
+"""The address of a tunnel server, and its text form."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from restate_identity._redaction import shown
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _LABELS = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE).fullmatch
 _LOWER_CASE_LABELS = re.compile(rf"{_LABEL}(\.{_LABEL})*").fullmatch
-# The names of services have labels like _tunnel (RFC 2782).
+# The name of an SRV record may have labels like _tunnel (RFC 2782).
 _RECORD = re.compile(rf"(_?{_LABEL})(\._?{_LABEL})*\.?", re.IGNORECASE).fullmatch
 MAX_NAME_LENGTH = 253
 _PORTS = {"https": 443, "http": 80}
 
 
 class Target(NamedTuple):
-    """One tunnel server.
+    """The address of one tunnel server.
 
     Attributes:
-        host, port: Where to dial.
-        tls: Whether to speak TLS; without it, HTTP/2 with prior knowledge.
-        server_name: The name to ask for (SNI) and to verify the certificate against.
+        host, port: The address to dial.
+        tls: Whether to use TLS; otherwise cleartext HTTP/2 with prior knowledge.
+        server_name: The name for SNI, which the certificate is verified against.
     """
 
     host: str
@@ -37,10 +37,10 @@ class Target(NamedTuple):
 
 
 def parse_target(text: str) -> Target:
-    """Return the server that *text* names: ``host:port`` or ``https://host[:port]``, or ``http://…`` for cleartext.
+    """Parse *text*: ``host:port`` or ``https://host[:port]``, or ``http://…`` for cleartext.
 
     Raises:
-        ValueError: It is none of them; says what is wrong.
+        ValueError: *text* has none of these forms. The message says what is expected.
     """
     scheme, separator, _ = text.partition("://")
     try:
@@ -63,7 +63,7 @@ def is_region(text: str) -> bool:
 
 
 def is_record_name(text: str) -> bool:
-    """Return whether *text* is a name that an SRV record can have."""
+    """Return whether *text* can be the name of an SRV record."""
     return len(text) <= MAX_NAME_LENGTH and _RECORD(text) is not None
 
 

@@ -1,11 +1,11 @@
-"""Every duration of the protocol, in one place, and how much may be in flight."""
+"""`TunnelTimings`: all durations of the protocol, and the limits on what may be in flight."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
 
-# What a window begins with, and cannot be less than for a connection (RFC 9113, 6.9.2); and the most of everything.
+# The initial window of a connection, which cannot be reduced (RFC 9113, 6.9.2).
 _FIRST_WINDOW = 65_535
 _MOST = 2**31 - 1
 _MAY_BE_ZERO = frozenset(("grace", "drain_grace", "steady"))
@@ -13,47 +13,47 @@ _MAY_BE_ZERO = frozenset(("grace", "drain_grace", "steady"))
 
 @dataclass(frozen=True)
 class TunnelTimings:
-    """How long things may take and how often they happen, in seconds; and how much may be in flight on a connection.
+    """Time limits and intervals, in seconds, and limits on what may be in flight on a connection.
 
     The defaults are those of the protocol.
 
     Raises:
-        ValueError: A number is out of its range; names it.
-        TypeError: Something is no number.
+        ValueError: A number is out of range. The message names the field.
+        TypeError: A value is not a number. The message names the field.
     """
 
     connect: float = 5.0
-    """To open a connection, TLS included."""
+    """The time limit for opening a connection, TLS included."""
     handshake: float = 5.0
-    """For the server to open its first stream and to finish it with the outcome."""
+    """The time limit for the server to open its first stream and to finish it with the outcome."""
     ping_every: float = 75.0
-    """Between two PINGs that look after the server."""
+    """The interval between two PINGs that check whether the server is alive."""
     ping_answer: float = 10.0
-    """For the answer to a PING."""
+    """The time limit for the answer to a PING."""
     missed_pings: int = 2
-    """So many unanswered PINGs in a row end a connection."""
+    """How many unanswered PINGs in a row end a connection."""
     grace: float = 120.0
-    """For what is in flight to finish, when the tunnel stops."""
+    """The time limit for requests in flight when the tunnel stops."""
     drain_grace: float = 120.0
-    """For a connection to go on serving, when the server wants another one in its place."""
+    """How long a connection keeps serving after the server asked for a replacement."""
     farewell: float = 1.0
-    """For the last frames to reach a server that may be gone, and for a cancelled call to end."""
+    """The time limit for the last frames to reach a server that may be gone, and for a cancelled call to end."""
     steady: float = 5.0
-    """A connection that served for so long was a good one: the next dial need not wait."""
+    """How long a connection must serve to reset the back-off."""
     backoff_first: float = 0.01
-    """Before a server is dialled again; it doubles from one failure to the next."""
+    """The first delay before a server is dialled again; it doubles with each failure."""
     backoff_limit: float = 120.0
-    """What the wait before a dial grows to."""
+    """The longest delay before a dial, not counting the random factor."""
     resolve_every: float = 30.0
-    """Between two looks at the SRV record."""
+    """The interval between two lookups of the SRV record."""
     start_limit: float = 60.0
-    """For the application's lifespan to start up; and, after the grace, to shut down."""
+    """The time limit for the application's lifespan to start up; and, after the grace period, to shut down."""
     max_streams: int = 4096
-    """So many requests a server may have open on a connection."""
+    """How many requests a server may have open on a connection."""
     stream_window: int = 1024 * 1024
-    """So many bytes of a request may wait to be taken by the application."""
+    """How many bytes of one request may wait to be read by the application."""
     connection_window: int = 16 * 1024 * 1024
-    """So many bytes of all requests of a connection; 65,535 at least."""
+    """How many bytes of all requests of a connection may wait; at least 65,535."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

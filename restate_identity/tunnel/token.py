@@ -1,4 +1,4 @@
-"""The auth token: given as text, or read from a file anew at each dial, so that it can be rotated without a restart."""
+"""The auth token: given as text, or read from a file at each dial, so that it can be rotated without a restart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PRINTABLE = re.compile(r"[!-~]+")
 
 
 class AuthToken:
-    """The API key of the environment. Its text is in no representation and in no error.
+    """The API key of the environment. Neither its repr nor any error contains the token.
 
     Args:
         text: The token itself.
-        file: Or the file that holds it.
+        file: Alternatively, the file that holds it.
 
     Raises:
-        ValueError: *text* cannot be a token. A file is not looked at before it is read.
+        ValueError: *text* cannot be a token. A file is not checked before `read`.
     """
 
     __slots__ = ("_file", "_text")
@@ -28,15 +28,15 @@ class AuthToken:
     def __init__(self, text: str | None = None, *, file: str | os.PathLike[str] | None = None) -> None:
         if (text is None) == (file is None):
             raise ValueError("an auth token is either a text or a file")
-        # The working directory may be another one at the next dial.
+        # The working directory may change before the next dial.
         self._file = None if file is None else Path(file).absolute()
         self._text = "" if text is None else _checked(text, "the auth token")
 
     def read(self) -> str:
-        """Return the token as it is now.
+        """Return the current token.
 
         Raises:
-            OSError, ValueError: The file cannot be read, or holds no token. It may be there again in a moment.
+            OSError, ValueError: The file cannot be read, or holds no token. During a rotation this can be temporary.
         """
         return self._text if self._file is None else _read(self._file)
 
@@ -59,5 +59,5 @@ def _checked(text: str, what: str) -> str:
 
 
 def is_header_safe(text: str) -> bool:
-    """Return whether *text* is printable ASCII without spaces, which travels as a header in one piece and as it is."""
+    """Return whether *text* is printable ASCII without spaces, so that it can be a header value unchanged."""
     return _PRINTABLE.fullmatch(text) is not None

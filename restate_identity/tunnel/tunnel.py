@@ -1,4 +1,4 @@
-"""What users hold: a tunnel that serves their application, from its first dial to its last request."""
+"""`Tunnel`: the object that users hold while a tunnel serves their application."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
 
 class Tunnel:
-    """A running tunnel; `connect_tunnel` makes it.
+    """A running tunnel. Use `connect_tunnel` to create one.
 
     Args:
-        app: The application, not guarded: that is done here.
+        app: The application without a guard; the tunnel adds the guard.
         options: The configuration.
-        timings: How long things may take, and how much may be in flight.
-        source: For tests: where the targets come from.
-        tls: Which authorities to trust, in place of the system's.
-        observer: Is told of every request that is judged.
+        timings: Time limits, and limits on what may be in flight.
+        source: For tests: a source of targets that replaces the configured ones.
+        tls: A context to use instead of the system's certificate authorities.
+        observer: Receives the outcome of every verified request.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Tunnel:
         """The URL to register with Restate, ``https://…:9080/<environment>/<tunnel name>/http/in-process/9080/``.
 
         Raises:
-            RuntimeError: It is not known before the tunnel has been `ready`.
+            RuntimeError: The URL is not known before the tunnel is `ready`.
         """
         if self._deployment_url is None:
             raise _too_early("the deployment URL")
@@ -87,44 +87,44 @@ class Tunnel:
 
     @property
     def proxy_url(self) -> str:
-        """The public URL of the tunnel, as the server said it last; `deployment_url` is what to register.
+        """The public URL of the tunnel, as the server last sent it. Register `deployment_url` instead.
 
         Raises:
-            RuntimeError: It is not known before the tunnel has been `ready`.
+            RuntimeError: The URL is not known before the tunnel is `ready`.
         """
         return self._accepted_with("the proxy URL").proxy_url
 
     @property
     def tunnel_url(self) -> str:
-        """The URL of the tunnel server, as it said it last.
+        """The URL of the tunnel server, as the server last sent it.
 
         Raises:
-            RuntimeError: It is not known before the tunnel has been `ready`.
+            RuntimeError: The URL is not known before the tunnel is `ready`.
         """
         return self._accepted_with("the tunnel URL").tunnel_url
 
     @property
     def connection_count(self) -> int:
-        """How many connections the servers have accepted since the tunnel began; it never goes down."""
+        """How many connections the servers have accepted since the tunnel started. It never decreases."""
         return self._connection_count
 
     @property
     def error(self) -> BaseException | None:
-        """What ended the tunnel, if it ended by itself: a `TunnelError`; what `wait_closed` raises."""
+        """The error that ended the tunnel, usually a `TunnelError`; None if there was none. `wait_closed` raises it."""
         return self._supervisor.failure
 
     @property
     def is_serving(self) -> bool:
-        """Whether a connection takes requests now; False before, between connections, and while the tunnel stops."""
+        """Whether a connection serves now. False before the first, between connections, and while the tunnel stops."""
         return self._supervisor.is_serving
 
     async def ready(self) -> None:
-        """Wait until the first connection serves. It returns at once ever after.
+        """Wait until the first connection serves. Later calls return at once.
 
-        It waits for as long as it takes: limit it with ``asyncio.wait_for`` if you like.
+        There is no time limit; use ``asyncio.wait_for`` to set one.
 
         Raises:
-            TunnelError: The tunnel has ended, and the message says why.
+            TunnelError: The tunnel has ended. The message says why.
         """
         assert self._running is not None
         waiting = asyncio.ensure_future(self._was_ready.wait())
@@ -137,30 +137,31 @@ class Tunnel:
             raise TunnelError("the tunnel was closed before a connection served")
 
     async def wait_closed(self) -> None:
-        """Wait until the tunnel has ended: after `aclose`, or by itself when dialling again cannot help.
+        """Wait until the tunnel has ended: after `stop` or `aclose`, or because dialling again would not help.
 
         Raises:
-            TunnelError: It ended by itself; the message names the remedy.
+            TunnelError: Dialling again would not help. The message says what to do.
         """
         assert self._running is not None
         await asyncio.wait({self._running})
         self._raise_failure()
 
     def stop(self) -> None:
-        """Begin to stop: refuse new requests, and let those in flight finish. `wait_closed` waits for the end.
+        """Stop without waiting: refuse new requests, and let those in flight finish. `wait_closed` waits for the end.
 
-        It may be called from a signal handler and from another thread, too.
+        It may also be called from a signal handler or another thread.
         """
         if self._running is not None and not self._running.done():
             self._running.get_loop().call_soon_threadsafe(self._supervisor.stop)
 
     async def aclose(self) -> None:
-        """Stop, wait for what is in flight to finish, for up to ``timings.grace``, then shut the application down.
+        """Stop the tunnel, and wait until it has ended.
 
-        The shutdown has ``timings.start_limit`` seconds. A call of the application whose connection was lost is waited
-        for, too; what has not ended when the grace is over is cancelled.
+        Requests in flight have up to ``timings.grace`` seconds to finish, including those whose connection was lost;
+        then they are cancelled. After that the application has ``timings.start_limit`` seconds to shut down.
 
-        Cancelling it ends what is in flight at once. It raises nothing of the tunnel's own; see `wait_closed`.
+        Cancelling this method ends the requests in flight at once. It does not raise the error that ended the tunnel;
+        see `wait_closed`.
         """
         if self._running is None:
             return
@@ -173,10 +174,10 @@ class Tunnel:
             raise
 
     async def start(self) -> None:
-        """Start the application, then begin to dial.
+        """Start the application, then start to dial.
 
         Raises:
-            ValueError: The file of the auth token cannot be read, or holds none; nothing was started.
+            ValueError: The auth token file cannot be read, or holds no token; nothing was started.
             TunnelError: The application did not start up; nothing was dialled.
         """
         self._check_token()
@@ -185,7 +186,7 @@ class Tunnel:
         self._running = asyncio.ensure_future(self._run())
 
     def _check_token(self) -> None:
-        """Find a mistake in the configuration at the start. Later the same is a rotation, and tried again."""
+        """Read the token once, to report a wrong configuration at the start. Later failures are retried."""
         origin = f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}"
         try:
             self.options.auth_token.read()
@@ -196,11 +197,11 @@ class Tunnel:
 
     async def _run(self) -> None:
         try:
-            # The supervisor has logged what it was, and keeps it: `ready` and `wait_closed` raise it.
+            # The supervisor has logged the error and keeps it; `ready` and `wait_closed` raise it.
             with suppress(Exception):
                 await self._supervisor.run()
         except asyncio.CancelledError:
-            # Somebody wants an end at once.
+            # Cancelled: end at once.
             await self._lifespan.stop(within=self._timings.farewell)
             raise
         await self._lifespan.stop()

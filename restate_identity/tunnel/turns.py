@@ -1,4 +1,4 @@
-"""Who waits for room to write, and whose turn it is."""
+"""Wake the streams that wait for the flow-control window or the socket, in a fair order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _Waiting = dict[int, "asyncio.Future[None]"]
 
 
 class Turns:
-    """The streams of one connection that wait: for their own window, or in order, for that of the connection.
+    """The streams of one connection that wait to send: each for its own window, or in a queue for the connection's.
 
     Args:
-        connection: Knows the windows.
-        is_paused: Returns whether the socket takes nothing at the moment; then nobody's turn comes.
+        connection: Has the flow-control windows.
+        is_paused: Returns whether the socket's buffer is full; then no stream is woken.
     """
 
     def __init__(self, connection: h2.connection.H2Connection, is_paused: Callable[[], bool]) -> None:
@@ -25,7 +25,7 @@ class Turns:
         self._for_connection: _Waiting = {}
 
     async def wait(self, stream_id: int) -> None:
-        """Return when there may be room for the stream, or when it is gone."""
+        """Wait until the stream may have room to send, or has ended."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         blocked = self._h2.local_flow_control_window(stream_id) <= 0 < self._h2.outbound_flow_control_window
@@ -38,33 +38,33 @@ class Turns:
                 del waiting[stream_id]
 
     def stream_opened(self, stream_id: int) -> None:
-        """The window of a stream is larger now."""
+        """Handle a larger window of one stream."""
         _wake(self._for_stream.pop(stream_id, None))
 
     def connection_opened(self) -> None:
-        """The window of the connection is larger now, or the socket takes something again."""
-        # In order, and no more than can write: the others would only queue again, behind those who came later.
+        """Handle a larger window of the connection, or room in the socket's buffer."""
+        # Wake streams in order, and only as many as can send: others would queue again, behind later ones.
         room = self._h2.outbound_flow_control_window
         while self._for_connection and room > 0 and not self._is_paused():
             stream_id = next(iter(self._for_connection))
             _wake(self._for_connection.pop(stream_id))
             room -= self._h2.max_outbound_frame_size
             if room <= 0 and self._for_connection:
-                # Some need less than that; whoever is left has a turn when they have written.
+                # Some streams send less than a full frame; once they have, wake the next ones.
                 asyncio.get_running_loop().call_soon(self.connection_opened)
 
     def all_opened(self) -> None:
-        """The settings have changed the windows of all streams."""
+        """Handle new settings, which may have enlarged the windows of all streams."""
         _wake_all(self._for_stream)
         self.connection_opened()
 
     def release(self, stream_id: int) -> None:
-        """The stream is gone."""
+        """Wake a stream that has ended."""
         for waiting in (self._for_stream, self._for_connection):
             _wake(waiting.pop(stream_id, None))
 
     def release_all(self) -> None:
-        """The connection is gone."""
+        """Wake all streams, because the connection has ended."""
         _wake_all(self._for_stream)
         _wake_all(self._for_connection)
 

@@ -1,4 +1,4 @@
-"""Finds a server that has vanished without a word: it does not answer pings."""
+"""Detect a server that has vanished without closing the connection, because it does not answer PINGs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PING = b"alive?.."
 
 
 class Watchdog:
-    """Pings the server of one connection every ``timings.ping_every`` seconds, from `start` to `stop`.
+    """Sends a PING to the server every ``timings.ping_every`` seconds, from `start` to `stop`.
 
     Args:
         timings: ``ping_every``, ``ping_answer`` and ``missed_pings``.
-        ping: Sends a ping with these eight bytes.
-        on_silence: Called with the number of pings in a row that were not answered, when they are too many.
+        ping: Sends a PING with the given eight bytes.
+        on_silence: Called when ``missed_pings`` PINGs in a row were not answered, with their number.
     """
 
     def __init__(
@@ -30,15 +30,15 @@ class Watchdog:
         self._missed = 0
 
     def start(self) -> None:
-        """Begin to look after the server."""
+        """Schedule the next PING."""
         self._deadline.set(self._timings.ping_every, self._send)
 
     def stop(self) -> None:
-        """Ping no more."""
+        """Send no more PINGs."""
         self._deadline.cancel()
 
     def answered(self) -> None:
-        """The server has answered a ping."""
+        """Handle the answer to a PING."""
         if self._waits_for_answer:
             self._waits_for_answer = False
             self._missed = 0

@@ -1,10 +1,10 @@
-"""HTTP/2 on a socket that we dialled, where we are the server: what comes, and the end.
+"""HTTP/2 on a socket that we dialled, with us as the server: the receiving half, and the end of the connection.
 
-What the streams mean is not known here. Both directions are bounded: what arrives by the windows, which are opened
-again only when somebody takes the data (`Output.credit`); what leaves by `Output.write`, which takes only as much as
-the other side's windows and the socket have room for.
+This module does not interpret the streams. Both directions are bounded. Flow-control windows bound incoming data; they
+reopen only when the application has read it (`Output.credit`). `Output.write` bounds outgoing data: it takes no more
+than the other side's windows and the socket have room for.
 
-h2 keeps the states of the streams and the windows. Header blocks are decoded here, see
+h2 tracks the state of each stream and the windows. Header blocks are decoded here; see
 `restate_identity.tunnel.header_blocks`.
 """
 
@@ -32,19 +32,19 @@ from restate_identity.tunnel.timings import TunnelTimings
 
 
 class Wire(asyncio.Protocol):
-    """The protocol of one connection.
+    """The asyncio protocol of one connection.
 
     Args:
-        on_made: Is told when the connection stands, TLS and HTTP/2 agreed upon.
-        on_event: Is given what h2 reports, except for windows and settings, which are seen to here. Headers come as
-            `RequestReceived` and `TrailersReceived`.
-        on_goaway: Is given each GOAWAY of the other side.
-        on_lost: Is told, once, why nothing more can be sent or received. Safe to log.
+        on_made: Called when the connection is established, with TLS and HTTP/2.
+        on_event: Called with each event of h2, except for changes of windows and settings, which are handled here.
+            Headers arrive as `RequestReceived` and `TrailersReceived`.
+        on_goaway: Called with each GOAWAY from the other side.
+        on_lost: Called once, with the reason, when nothing more can be sent or received. The reason is safe to log.
         timings: ``max_streams`` and the windows.
 
     Attributes:
         output: The sending half.
-        heard_at: When, by the loop's clock, something came last.
+        heard_at: When data last arrived, in the event loop's time.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Wire(asyncio.Protocol):
         self.output: Output = Output(self._h2, on_unread=self._unread)
         self.heard_at: float = 0.0
 
-    # What asyncio calls.
+    # Callbacks of asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
@@ -106,12 +106,12 @@ class Wire(asyncio.Protocol):
         except FrameError as error:
             self.end(ErrorCodes.PROTOCOL_ERROR, f"the server broke the rules of HTTP/2: {error}")
         except h2.exceptions.ProtocolError as error:
-            # h2 has prepared the GOAWAY that says so.
+            # h2 has already prepared a GOAWAY with the error.
             self.output.flush()
             self._lose(f"the server broke the rules of HTTP/2: {quoted(str(error))}")
             self._close()
-        except Exception as error:  # noqa: BLE001 (whatever the bytes were, only this connection pays)
-            # Its text may quote anything, the auth token too.
+        except Exception as error:  # noqa: BLE001 (unexpected input may end this connection, but nothing else)
+            # The error's text may quote anything, even the auth token.
             reason = f"what the server sent could not be handled ({type(error).__name__})"
             self.end(ErrorCodes.INTERNAL_ERROR, reason)
         self.output.flush_soon()
@@ -126,7 +126,7 @@ class Wire(asyncio.Protocol):
         self._lose(f"the connection broke: {error}" if error else "the server closed the connection")
         self._closed.set()
 
-    # What comes.
+    # Incoming frames.
 
     def _part_received(self, part: bytes | GoAway | HeaderBlock | StreamFlood) -> None:
         if isinstance(part, GoAway):
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
             self.output.turns.connection_opened()
 
     def _headers_received(self, block: HeaderBlock) -> None:
-        # Each block is decoded, whatever becomes of it: those that follow refer to it.
+        # Decode every block, even if its stream is ignored, because later blocks refer to it.
         headers = self._header_decoder.decode(block.data)
         stream_id = block.stream_id
         opens = stream_id > self._h2.highest_inbound_stream_id
@@ -168,7 +168,7 @@ class Wire(asyncio.Protocol):
     # The end.
 
     def end(self, code: ErrorCodes, reason: str) -> None:
-        """Say goodbye for good, and why; send what is left, and close the socket."""
+        """Send a GOAWAY with *code*, report *reason* to *on_lost*, and close the socket after the pending frames."""
         self.output.goaway(GoAway(self._h2.highest_inbound_stream_id, code))
         self._lose(reason)
         self._close()
@@ -182,7 +182,7 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     async def gone(self, *, within: float) -> None:
-        """Wait until the socket is closed, for so many seconds; then close it by force."""
+        """Wait until the socket is closed, for at most *within* seconds; abort it after half of that time."""
         closed = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait({closed}, timeout=within / 2)
@@ -209,7 +209,7 @@ class Wire(asyncio.Protocol):
 
 
 def _server_side(timings: TunnelTimings) -> h2.connection.H2Connection:
-    # What comes is checked in `restate_identity.tunnel.request`, and what the application sends in `response`.
+    # `restate_identity.tunnel.request` checks incoming headers, and `response` those that the application sends.
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(
             client_side=False,
