@@ -48,7 +48,7 @@ def tunnel_of(app: ASGIApp, settings: TunnelSettings) -> AbstractAsyncContextMan
 def check_application(app: object) -> None:
     """Raise TypeError if *app* cannot be an ASGI application."""
     if not callable(app):
-        raise TypeError(f"app is an ASGI application, and not a {type(app).__name__}")
+        raise TypeError(f"app is an ASGI application, not a {type(app).__name__}")
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):
@@ -57,7 +57,7 @@ def check_application(app: object) -> None:
         signature.bind("scope", "receive", "send")
     except TypeError:
         raise TypeError(
-            "app does not take (scope, receive, send): pass the ASGI application itself, and not a function or class "
+            "app does not take (scope, receive, send): pass the ASGI application itself, not a function or class "
             "that makes it"
         ) from None
 

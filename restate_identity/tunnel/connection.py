@@ -33,7 +33,7 @@ from restate_identity.tunnel.wire import Wire
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 
-_IDLE = "nothing is in flight any more"
+_IDLE = "no request is in flight any more"
 
 
 class Connection:
@@ -79,7 +79,7 @@ class Connection:
             self._wire.output,
             outlet.app,
             max_streams=outlet.timings.max_streams,
-            on_drain=lambda: self._happened(Event.DRAIN, "the server wants another connection"),
+            on_drain=lambda: self._happened(Event.DRAIN, "the server asked for a replacement"),
             on_idle=self._idle,
             log=self._log,
         )
@@ -184,7 +184,7 @@ class Connection:
         self._grace.set(seconds, lambda: self._grace_over(seconds))
 
     def _grace_over(self, seconds: float) -> None:
-        reason = f"the grace of {seconds:g} s was over, with {self.in_flight} requests in flight"
+        reason = f"the grace period of {seconds:g} s is over, with {self.in_flight} requests in flight"
         self._happened(Event.GRACE_OVER if self.in_flight else Event.GRACE_OVER_IDLE, reason)
 
     def _idle(self) -> None:

@@ -23,6 +23,6 @@ def deployment_url(proxy_url: str) -> str:
     except ValueError:
         port, url = None, urlsplit("")
     if not is_header_safe(proxy_url) or url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
-        raise ValueError("the tunnel server sent a proxy URL that is none, or that has a user in it")
+        raise ValueError("the tunnel server sent a proxy URL that is not an HTTP URL, or that contains a user")
     netloc = url.netloc.rstrip(":") if port is not None else f"{url.netloc.rstrip(':')}:{_DEFAULT_PORT}"
     return f"{url.scheme}://{netloc}{url.path.rstrip('/')}{SEGMENTS}"

@@ -48,7 +48,7 @@ async def dial(
 
 def _check(target: Target, failure: BaseException | None) -> None:
     if isinstance(failure, ssl.SSLCertVerificationError):
-        raise DialError(f"the server is not {quoted(target.server_name)}: {failure.verify_message}")
+        raise DialError(f"the server cannot prove that it is {quoted(target.server_name)}: {failure.verify_message}")
     if failure is not None:
         raise DialError(f"cannot connect: {str(failure) or type(failure).__name__}: {_REMEDY}")
 

@@ -163,7 +163,7 @@ class FrameReader:
         if block is not None and (kind != FrameType.CONTINUATION or head.stream_id != block.stream_id):
             raise FrameError("another frame before the end of a header block")
         if block is None and kind == FrameType.CONTINUATION:
-            raise FrameError("a CONTINUATION frame of no header block")
+            raise FrameError("a CONTINUATION frame outside a header block")
         self._verdict = self._judge(head)
         self._left = head.length
         if kind in _NOT_FOR_H2 or self._verdict is not Verdict.PASS:
@@ -197,5 +197,5 @@ def _fragment(flags: int, payload: bytes) -> bytes:
         begin += _PRIORITY_SIZE
     end = len(payload) - padding
     if end < begin:
-        raise FrameError("a HEADERS frame that has less in it than it says")
+        raise FrameError("a HEADERS frame that is shorter than its padding and priority")
     return payload[begin:end]

@@ -111,14 +111,14 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
     if status == "too-many-tunnels":
         return Refusal(False, "the environment has too many tunnels (too-many-tunnels): stop some, or raise the quota")
     if status != "ok":
-        return Refusal(False, f"the tunnel server answered with a status of {len(status)} characters that is not known")
+        return Refusal(False, f"the tunnel server answered with an unknown status of {len(status)} characters")
     for name in ("tunnel-name", "proxy-url", "tunnel-url"):
         if not values.get(name):
-            return Refusal(False, f"the tunnel server said ok, but not which {name}")
+            return Refusal(False, f"the tunnel server said ok, but sent no {name}")
     if values["tunnel-name"] != tunnel_name:
         return Refusal(
             True,
-            f"the tunnel server opened another tunnel than {tunnel_name!r}: "
+            f"the tunnel server opened a tunnel other than {tunnel_name!r}: "
             "the auth token belongs to another tunnel or environment",
         )
     return Acceptance(tunnel_name, values["proxy-url"], values["tunnel-url"])

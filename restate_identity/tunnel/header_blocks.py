@@ -120,7 +120,7 @@ def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
         number += (byte & 0x7F) << shift
         if byte < 0x80:
             return number, position
-    raise HPACKDecodingError("a number that is too long")
+    raise HPACKDecodingError("an integer that is too long")
 
 
 def stand_in(stream_id: int, *, ends_stream: bool) -> bytes:

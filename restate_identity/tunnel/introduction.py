@@ -75,9 +75,9 @@ class Introduction:
         elif isinstance(event, h2.events.StreamEnded):
             self._finish(outcome((), self._credentials.tunnel_name))
         elif isinstance(event, h2.events.StreamReset):
-            self._finish(Refusal(False, "the server reset the stream of the handshake"))
+            self._finish(Refusal(False, "the server reset the handshake stream"))
         elif isinstance(event, StreamFault):
-            self._finish(Refusal(False, f"the stream of the handshake is malformed: {event.reason}"))
+            self._finish(Refusal(False, f"the handshake stream is malformed: {event.reason}"))
         else:
             return False
         return True
@@ -93,7 +93,7 @@ class Introduction:
         return True
 
     def _overdue(self) -> None:
-        missing = "open the stream of the handshake" if self._stream_id is None else "say whether it accepts us"
+        missing = "open the handshake stream" if self._stream_id is None else "say whether it accepts us"
         self._finish(
             Refusal(False, f"the server did not {missing} within {self._patience:g} s: is it a tunnel server?")
         )

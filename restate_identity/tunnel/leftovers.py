@@ -44,7 +44,7 @@ class Leftovers:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=farewell)
         if self._tasks:
-            logger.warning("tunnel: calls of the application go on although they were cancelled: %d", len(self._tasks))
+            logger.warning("tunnel: calls of the application still run after their cancellation: %d", len(self._tasks))
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
         self._timers.pop(task).cancel()

@@ -80,7 +80,7 @@ class Lifespan:
         except Exception as error:
             if not self._started.is_set():
                 # By the specification, this means that the application does not support lifespan.
-                logger.info("tunnel: the application knows no lifespan (%s)", type(error).__name__)
+                logger.info("tunnel: the application does not support lifespan (%s)", type(error).__name__)
             elif not self._stopped.is_set():
                 logger.exception("tunnel: the lifespan of the application failed")
         finally:

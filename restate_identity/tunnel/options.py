@@ -70,7 +70,7 @@ def tunnel_options(environ: Mapping[str, str], settings: TunnelSettings) -> Tunn
     tls = bool(settings.tls)
     if not tls and (record is None or record.lower().rstrip(".").endswith(".restate.cloud")):
         # Anyone who listens on the network would get the auth token.
-        raise ValueError("tls=False is for a servers_srv of your own; servers are http://... for cleartext")
+        raise ValueError("tls=False is only for a servers_srv of your own; for servers in cleartext, write http://...")
     name, environment_id = settings.tunnel_name, settings.environment_id
     return TunnelOptions(
         tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, name, _tunnel_name_fits, _NAME_FORM),
@@ -114,9 +114,9 @@ def _checked(
 ) -> str:
     origin, text = _given(environ, option, variable, value)
     if not fits(text):
-        raise ValueError(f"{origin} is of the form {form}, and not {shown(text)!r} ({option}, {variable})")
+        raise ValueError(f"{origin} must be {form}, not {shown(text)!r} ({option}, {variable})")
     if has_mark_of_secret(text):
-        raise ValueError(f"{origin} would stand in the log, and looks like a secret ({option}, {variable})")
+        raise ValueError(f"{origin} looks like a secret, and would appear in the log ({option}, {variable})")
     return text
 
 
@@ -141,7 +141,7 @@ def _auth_token(environ: Mapping[str, str], text: str | None, file: str | os.Pat
         if AUTH_TOKEN_VARIABLE in environ:
             if AUTH_TOKEN_FILE_VARIABLE in environ:
                 logger.warning(
-                    "tunnel: %s and %s are both set. The first has the auth token, and the file is not read: unset one",
+                    "tunnel: %s and %s are both set. The first is used, and the file is not read: unset one",
                     AUTH_TOKEN_VARIABLE,
                     AUTH_TOKEN_FILE_VARIABLE,
                 )
@@ -156,7 +156,7 @@ def _auth_token(environ: Mapping[str, str], text: str | None, file: str | os.Pat
         return _token_of("auth_token", text)
     assert file is not None
     if not os.fspath(file):
-        raise ValueError(f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}, is the path of a file, and it is empty")
+        raise ValueError(f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}, must be the path of a file, but is empty")
     return AuthToken(file=file)
 
 
@@ -173,15 +173,15 @@ def _servers(
     environ: Mapping[str, str], servers: Iterable[str] | None, record: str | None, region: str | None
 ) -> tuple[tuple[Target, ...], str | None]:
     if isinstance(servers, str):
-        raise TypeError("servers is a list of texts: put the single one into a list, servers=[...]")
+        raise TypeError("servers is a list of strings, not a single string: pass servers=[...]")
     given = {"region": region, "servers": servers, "servers_srv": record}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise ValueError(f"pass {' or '.join(names)}, only one of them: each says which servers to dial")
+        raise ValueError(f"pass {' or '.join(names)}, but only one: each says which servers to dial")
     if servers is not None:
         targets = tuple(dict.fromkeys(parse_target(text) for text in servers))
         if not targets:
-            raise ValueError("servers is empty: name a server, or leave it out for those of the region")
+            raise ValueError("servers is empty: name a server, or omit it to use those of the region")
         return targets, None
     if record is not None or (SERVERS_SRV_VARIABLE in environ and region is None):
         form = "the name of an SRV record"
@@ -190,9 +190,7 @@ def _servers(
         form = "DNS labels in lower case, such as eu"
         name = _checked(environ, "region", REGION_VARIABLE, region, is_region, form)
         if name.endswith("restate.cloud"):
-            raise ValueError(
-                f"the region is a name such as eu, and not that of a host, {name} (region, {REGION_VARIABLE})"
-            )
+            raise ValueError(f"the region is a name such as eu, not the host name {name} (region, {REGION_VARIABLE})")
         record = f"tunnel.{name}.restate.cloud"
     return (), record
 

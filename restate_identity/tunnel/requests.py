@@ -164,7 +164,7 @@ class Requests:
         # The server may have max_streams open. As many again may be reset, while the application still works on them.
         if self.in_flight >= 2 * self._max_streams:
             if not self._overloaded:
-                self._log(logging.WARNING, "refuses requests: the application goes on with %d", self.in_flight)
+                self._log(logging.WARNING, "refuses new requests: the application works on %d", self.in_flight)
             self._overloaded = True
             stream.refuse()
             return
@@ -174,7 +174,7 @@ class Requests:
 
     def _check_length(self, stream: ForwardedStream) -> None:
         if stream.has_another_length:
-            reason = "its body has another length than its content-length"
+            reason = "the length of its body differs from its content-length"
             self._break_off(stream.stream_id, ErrorCodes.PROTOCOL_ERROR, reason)
 
     def _drop(self, stream: ForwardedStream) -> None:

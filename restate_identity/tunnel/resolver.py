@@ -89,11 +89,11 @@ class SrvResolver:
         try:
             records = await self._ask(resolver, self.name, "SRV")
         except _NoneError as error:
-            raise ResolutionError(f"DNS knows no SRV {self.name}: {error}; is {self._said_by} right?") from None
+            raise ResolutionError(f"DNS has no SRV record {self.name} ({error}): is {self._said_by} right?") from None
         # The root means "the service is decidedly not available at this domain" (RFC 2782).
         records = [record for record in records if record.target != dns.name.root]
         if not records:
-            raise ResolutionError(f"SRV {self.name} names no server")
+            raise ResolutionError(f"the SRV record {self.name} names no server")
         return records
 
     async def _addresses(self, resolver: dns.asyncresolver.Resolver, host: str, kind: str) -> frozenset[str]:
@@ -103,7 +103,7 @@ class SrvResolver:
             return frozenset()
         except ResolutionError as error:
             known = self._known.get((host, kind), frozenset())
-            logger.warning("tunnel: %s; %d addresses that were known stay", error, len(known))
+            logger.warning("tunnel: %s; keeping %d known addresses", error, len(known))
             return known
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
@@ -111,7 +111,7 @@ class SrvResolver:
             # Create it anew each time, because the system's configuration may have changed.
             resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
         except dns.resolver.NoResolverConfiguration as error:
-            raise ResolutionError(f"this machine names no name server: {error}") from None
+            raise ResolutionError(f"this machine has no name server configured: {error}") from None
         if self._nameservers:
             resolver.nameservers = list(self._nameservers)
             resolver.port = self._port

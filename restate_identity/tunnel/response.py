@@ -18,13 +18,13 @@ def response_fields(status: int, headers: Any) -> list[tuple[bytes, bytes]]:
     status = operator.index(status)
     if not 200 <= status <= 999:
         # A lower status is not final (RFC 9110, 15), and HTTP/2 allows only three digits.
-        raise ValueError(f"the status of the response is between 200 and 999, and not {status}")
+        raise ValueError(f"the status of a response must be between 200 and 999, not {status}")
     fields = [(b":status", b"%d" % status)]
     for name, value in headers:
         lower = bytes(name).lower()
         stripped = bytes(value).strip(b" \t")
         if not is_name(lower) or has_line_break(stripped):
-            raise ValueError(f"the response header {quoted(lower.decode('latin-1'))} is not a valid one")
+            raise ValueError(f"the response header {quoted(lower.decode('latin-1'))} is not valid")
         if lower not in OF_THE_CONNECTION:
             fields.append((lower, stripped))
     return fields

@@ -47,7 +47,7 @@ async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
     def on_stop() -> None:
         nonlocal forced
         if not stopping.is_set():
-            logger.info("tunnel: stops; what is in flight may finish, a second signal ends it at once")
+            logger.info("tunnel: stopping; requests in flight may finish, and a second signal ends them at once")
             stopping.set()
         else:
             forced = True

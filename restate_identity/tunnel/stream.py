@@ -154,7 +154,7 @@ class ForwardedStream:
         kind = message["type"]
         if kind == "http.response.start":
             if self._answered:
-                raise RuntimeError("the response was started before")
+                raise RuntimeError("the response has already been started")
             headers = response_fields(message["status"], message.get("headers") or ())
             while self._output.paused and not self._gone:
                 await self._output.room(self.stream_id)
@@ -164,12 +164,12 @@ class ForwardedStream:
                 self._output.headers(self.stream_id, headers)
         elif kind == "http.response.body":
             if not self._answered:
-                raise RuntimeError("the response was not started")
+                raise RuntimeError("the response has not been started")
             if self._finished:
-                raise RuntimeError("the response was complete before")
+                raise RuntimeError("the response is already complete")
             await self._send_body(message.get("body") or b"", end=not message.get("more_body", False))
         else:
-            raise RuntimeError(f"a message of type {kind!r} is not expected")
+            raise RuntimeError(f"unexpected message type {kind!r}")
 
     async def _send_body(self, data: bytes, *, end: bool) -> None:
         rest = memoryview(data if self._has_body else b"")

@@ -125,7 +125,7 @@ class Supervisor:
                 return None
             return asking.result()
         except ResolutionError as error:
-            self._log(logging.WARNING, "%s; %d targets stay", error, len(self._lanes))
+            self._log(logging.WARNING, "%s; keeping %d targets", error, len(self._lanes))
             return None
         finally:
             for task in (asking, stopped):

@@ -69,6 +69,6 @@ def is_record_name(text: str) -> bool:
 
 def _complaint(text: str) -> str:
     return (
-        f"{shown(text)!r} is no tunnel server: write host:port, https://host:port, or http://host:port for cleartext, "
-        "without user, password and path"
+        f"{shown(text)!r} is not a tunnel server: write host:port, https://host:port, or http://host:port for "
+        "cleartext, without user, password and path"
     )

@@ -65,14 +65,14 @@ class TunnelTimings:
         if self.backoff_first > self.backoff_limit:
             raise ValueError(f"backoff_first, {self.backoff_first:g} s, is more than backoff_limit")
         if self.connection_window < _FIRST_WINDOW:
-            raise ValueError(f"connection_window is {_FIRST_WINDOW} bytes or more, and not {self.connection_window}")
+            raise ValueError(f"connection_window must be at least {_FIRST_WINDOW} bytes, not {self.connection_window}")
 
 
 def _check_integer(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is a whole number, not a {type(value).__name__}")
     if not 1 <= value <= _MOST:
-        raise ValueError(f"{name} is between 1 and {_MOST}, and not {value}")
+        raise ValueError(f"{name} must be between 1 and {_MOST}, not {value}")
 
 
 def _check_seconds(name: str, value: object) -> None:
@@ -80,4 +80,4 @@ def _check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} is a number of seconds, not a {type(value).__name__}")
     if not math.isfinite(value) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
         least = "0 or more" if name in _MAY_BE_ZERO else "more than 0"
-        raise ValueError(f"{name} is a finite number of seconds, {least}, and not {value}")
+        raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value}")

@@ -54,7 +54,7 @@ def _checked(text: str, what: str) -> str:
     if not token:
         raise ValueError(f"{what} is empty")
     if not is_header_safe(token):
-        raise ValueError(f"{what} is no token: it has characters other than printable ASCII, or spaces within")
+        raise ValueError(f"{what} is not a token: it contains spaces, or characters other than printable ASCII")
     return token
 
 

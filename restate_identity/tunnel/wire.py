@@ -79,8 +79,8 @@ class Wire(asyncio.Protocol):
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and (protocol := tls.selected_alpn_protocol()) != "h2":
             self._lose(
-                f"the server does not agree to speak HTTP/2 (ALPN 'h2', it chose {quoted(protocol or 'nothing')}): "
-                "it is not a tunnel server, or a proxy that inspects TLS stands in between"
+                f"the server did not select HTTP/2 (ALPN 'h2', it chose {quoted(protocol or 'nothing')}): "
+                "it is not a tunnel server, or a proxy in between inspects TLS"
             )
             transport.abort()
             return
@@ -104,11 +104,11 @@ class Wire(asyncio.Protocol):
         except HPACKError:
             self.end(ErrorCodes.COMPRESSION_ERROR, "the server sent a header block that cannot be read")
         except FrameError as error:
-            self.end(ErrorCodes.PROTOCOL_ERROR, f"the server broke the rules of HTTP/2: {error}")
+            self.end(ErrorCodes.PROTOCOL_ERROR, f"the server violated HTTP/2: {error}")
         except h2.exceptions.ProtocolError as error:
             # h2 has already prepared a GOAWAY with the error.
             self.output.flush()
-            self._lose(f"the server broke the rules of HTTP/2: {quoted(str(error))}")
+            self._lose(f"the server violated HTTP/2: {quoted(str(error))}")
             self._close()
         except Exception as error:  # noqa: BLE001 (unexpected input may end this connection, but nothing else)
             # The error's text may quote anything, even the auth token.
@@ -163,7 +163,7 @@ class Wire(asyncio.Protocol):
             elif block.ends_stream:
                 self._on_event(TrailersReceived(stream_id, headers))
             else:
-                self._on_event(StreamFault(stream_id, ErrorCodes.PROTOCOL_ERROR, "its trailers are not its end"))
+                self._on_event(StreamFault(stream_id, ErrorCodes.PROTOCOL_ERROR, "its trailers do not end the stream"))
 
     # The end.
 

@@ -153,16 +153,16 @@ async def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) 
         await here.until_printed("in flight")
         here.process.terminate()
         assert await here.process.wait() == 0
-        assert "the grace of 0.2 s was over, with 1 requests in flight" in here.printed()
+        assert "the grace period of 0.2 s is over, with 1 requests in flight" in here.printed()
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--servers-srv", "a b"), "--servers-srv is of the form the name of an SRV record"),
+        (("--servers-srv", "a b"), "--servers-srv must be the name of an SRV record"),
         (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass --server or --servers-srv"),
         (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass --region or --server"),
-        (("--server", "http://127.0.0.1:1", "--grace", "inf"), "--grace is a finite number of seconds"),
+        (("--server", "http://127.0.0.1:1", "--grace", "inf"), "--grace must be a finite number of seconds"),
     ],
 )
 def test_what_contradicts_itself_is_said(arguments: tuple[str, ...], complaint: str) -> None:
@@ -269,7 +269,7 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
 def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python() -> None:
     arguments = ["--tunnel-name", "a b", "--server", "http://127.0.0.1:1", "tests.tunnel.served_app:app"]
     done = command(*complete("--tunnel-name"), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
-    assert "--tunnel-name is of the form " in done.stderr
+    assert "--tunnel-name must be " in done.stderr
     assert "(--tunnel-name, RESTATE_INPROC_TUNNEL_NAME)" in done.stderr
     assert "tunnel_name" not in done.stderr
 

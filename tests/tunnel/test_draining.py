@@ -120,7 +120,7 @@ async def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
         await line.drain()
         ending = await here.ending()
         assert ending.kind is EndingKind.DRAINED
-        assert "the grace of 0.3 s was over, with 1 requests in flight" in ending.reason
+        assert "the grace period of 0.3 s is over, with 1 requests in flight" in ending.reason
         with pytest.raises(StreamResetError):
             await exchange.whole()
         # It is told at once, and ended when it does not listen.
@@ -291,7 +291,7 @@ async def test_what_the_server_has_not_read_yet_is_in_flight_too() -> None:
         assert not here.task.done()
         line.transport.resume_reading()
         ending = await here.ending()
-        assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "nothing is in flight any more")
+        assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "no request is in flight any more")
         assert exchange.total >= sent > 0
 
 
@@ -306,7 +306,7 @@ async def test_a_server_that_is_slow_to_answer_but_still_sends_is_waited_for() -
         line.transport.resume_reading()
         assert (await crossing.response())[":status"] == "503"
         ending = await here.ending()
-        assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "nothing is in flight any more")
+        assert (ending.kind, ending.reason) == (EndingKind.STOPPED, "no request is in flight any more")
 
 
 async def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_cancelled() -> None:
@@ -317,7 +317,7 @@ async def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_
         here.connection.stop()
         ending = await here.ending()
         assert ending.kind is EndingKind.STOPPED
-        assert "the grace of 0.3 s was over, with 1 requests in flight" in ending.reason
+        assert "the grace period of 0.3 s is over, with 1 requests in flight" in ending.reason
         await until(lambda: app.cancelled == 1)
         with pytest.raises(StreamResetError):
             await exchange.whole()

@@ -76,7 +76,7 @@ def test_a_tunnel_with_another_name_than_ours_is_fatal() -> None:
     refusal = outcome({**OK, b"tunnel-name": b"other"}.items(), "greeter")
     assert isinstance(refusal, Refusal)
     assert refusal.fatal
-    assert "opened another tunnel than 'greeter'" in refusal.reason
+    assert "opened a tunnel other than 'greeter'" in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ async def _with_another_stream(line: Line) -> None:
 @pytest.mark.parametrize(
     ("script", "missing"),
     [
-        (_never, "open the stream of the handshake"),
-        (_with_another_stream, "open the stream of the handshake"),
+        (_never, "open the handshake stream"),
+        (_with_another_stream, "open the handshake stream"),
         (_without_trailers, "say whether it accepts us"),
     ],
 )
@@ -318,7 +318,7 @@ def test_a_token_that_is_sent_back_in_a_url_is_not_believed(token: str) -> None:
 
 @pytest.mark.parametrize("odd", ["\x1b[2J", "\x85forged", "\xff", " b"])
 def test_a_url_with_characters_that_no_url_has_is_in_no_log(odd: str) -> None:
-    with pytest.raises(ValueError, match=r"^the tunnel server sent a proxy URL that is none"):
+    with pytest.raises(ValueError, match=r"^the tunnel server sent a proxy URL that is not an HTTP URL"):
         deployment_url(f"https://tunnel.test:9080/a{odd}")
 
 

@@ -94,7 +94,7 @@ async def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_nam
             assert app.events == ["cancelled", "shuts down while 1 run"]
             app.let_go.set()
             await until(lambda: app.running == 0)
-    assert "calls of the application go on although they were cancelled: 1" in caplog.text
+    assert "calls of the application still run after their cancellation: 1" in caplog.text
 
 
 async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:

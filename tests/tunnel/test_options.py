@@ -154,7 +154,7 @@ def test_cleartext_is_for_an_srv_record_of_ones_own() -> None:
     assert not options({**OPERATOR, "RESTATE_TUNNEL_SERVERS_SRV": "tunnel.test"}, tls=False).tls
     contradictions: list[dict[str, Any]] = [{}, {"region": "us"}, {"servers": ["a:1"]}]
     for given in (*contradictions, {"servers_srv": "Tunnel.eu.Restate.cloud."}):
-        with pytest.raises(ValueError, match="tls=False is for a servers_srv of your own"):
+        with pytest.raises(ValueError, match="tls=False is only for a servers_srv of your own"):
             options(tls=False, **given)
 
 
@@ -195,7 +195,7 @@ def test_a_server_is_an_address_or_a_url(text: str, target: Target) -> None:
     ],
 )
 def test_what_is_no_server_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no tunnel server: write host:port"):
+    with pytest.raises(ValueError, match="is not a tunnel server: write host:port"):
         parse_target(text)
 
 

@@ -69,7 +69,7 @@ async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_wha
     [
         (script("unauthorized"), "does not accept the auth token"),
         (script("bad-tunnel-name"), "does not accept the tunnel name"),
-        (renamed("another"), "opened another tunnel than 'greeter'"),
+        (renamed("another"), "opened a tunnel other than 'greeter'"),
     ],
 )
 async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(

@@ -21,7 +21,7 @@ SECONDS = [field.name for field in fields(TunnelTimings) if field.name not in IN
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [-1, -0.1, float("inf"), float("nan")])
 def test_a_duration_is_positive_and_finite(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{name} is a finite number of seconds, .*, and not "):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number of seconds, .*, not "):
         replace(TunnelTimings(), **{name: value})
 
 
@@ -29,17 +29,17 @@ def test_a_duration_is_positive_and_finite(name: str, value: Any) -> None:
 def test_only_some_durations_may_be_zero(name: str) -> None:
     if name in ("grace", "drain_grace", "steady"):
         assert getattr(replace(TunnelTimings(), **{name: 0}), name) == 0
-        with pytest.raises(ValueError, match=f"{name} is a finite number of seconds, 0 or more, and not -1"):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number of seconds, 0 or more, not -1"):
             replace(TunnelTimings(), **{name: -1})
     else:
-        with pytest.raises(ValueError, match=f"{name} is a finite number of seconds, more than 0, and not 0"):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number of seconds, more than 0, not 0"):
             replace(TunnelTimings(), **{name: 0})
 
 
 @pytest.mark.parametrize("name", INTEGERS)
 @pytest.mark.parametrize("value", [0, -1, 2**31])
 def test_a_number_is_in_its_range(name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"^{name} is between 1 and 2147483647, and not {value}"):
+    with pytest.raises(ValueError, match=f"^{name} must be between 1 and 2147483647, not {value}"):
         replace(TunnelTimings(), **{name: value})
 
 
@@ -58,7 +58,7 @@ def test_a_whole_number_of_things_has_no_fraction() -> None:
 def test_what_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValueError, match="backoff_first, 200 s, is more than backoff_limit"):
         TunnelTimings(backoff_first=200)
-    with pytest.raises(ValueError, match="connection_window is 65535 bytes or more, and not 65534"):
+    with pytest.raises(ValueError, match="connection_window must be at least 65535 bytes, not 65534"):
         TunnelTimings(connection_window=65_534)
     assert TunnelTimings(connection_window=65_535).connection_window == 65_535
 
