@@ -1,4 +1,4 @@
-"""How far the clock of this machine is from that of a Restate server."""
+"""Compare the clock of this machine with that of a Restate server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from restate_identity._http_server import UNUSABLE, is_near, origin, seconds_ahe
 from restate_identity.cli.complaints import fail
 
 TIMEOUT = 10.0
-# The header that the SDKs put on every answer of a service, and the challenge of this library's guards.
+# How to recognise a service: the SDKs add this header to every response, and this library's guards this challenge.
 _SDK_HEADER = "x-restate-server"
 _CHALLENGE = "RestateRequestIdentity"
 
@@ -18,13 +18,13 @@ _CHALLENGE = "RestateRequestIdentity"
 def seconds_ahead_of(url: str) -> float:
     """Return how many seconds the clock of this machine is ahead of that of the Restate server at *url*.
 
-    The command fails if there is no answer, if it has no date, or if it comes from a service.
+    The command fails if there is no response, or if the response has no date or comes from a service.
     """
     server = origin(url)
     try:
         with httpx.Client(timeout=TIMEOUT, headers={"accept-encoding": "identity"}, trust_env=not is_near(url)) as http:
             before = time.time()
-            # Its body can be anything, and is not read.
+            # The body can be anything, so it is not read.
             with http.stream("GET", url) as response:
                 now = (before + time.time()) / 2
                 headers = response.headers
@@ -33,8 +33,8 @@ def seconds_ahead_of(url: str) -> float:
     except UNUSABLE:
         fail(unusable(url))
     if _SDK_HEADER in headers or _CHALLENGE in headers.get("www-authenticate", ""):
-        fail(f"{server} is a service: pass a URL of the Restate server, whose clock counts, as http://127.0.0.1:9070")
+        fail(f"{server} is a service: pass a URL of the Restate server, for instance http://127.0.0.1:9070")
     ahead = seconds_ahead(now, headers.get("date", ""))
     if ahead is None:
-        fail(f"{server} does not tell its time: it sends no Date that can be read")
+        fail(f"{server} does not tell its time: its response has no readable Date header")
     return ahead

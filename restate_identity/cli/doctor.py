@@ -1,4 +1,4 @@
-"""`doctor`: which keys a service would trust in this environment, and whether its clock is right."""
+"""`doctor`: shows which keys a service trusts in this environment, and whether its clock is right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from restate_identity.errors import Reason
 from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
 from restate_identity.signing import DEFAULT_LEEWAY
 
-# Easily taken for the first variable. Only code that names it reads it.
+# Easily confused with RESTATE_IDENTITY_KEYS. Only code that names it reads it.
 NEVER_READ = ("RESTATE_IDENTITY_KEY",)
 
 
@@ -39,7 +39,7 @@ def doctor(url: str | None, as_json: bool) -> int:
     if url is not None:
         path_of(url, "--url is a URL of your Restate server")
     keys = _keys()
-    # Before the clock is asked for, which may fail.
+    # Read the keys first, because asking for the clock may fail.
     if not as_json:
         _show_keys(keys)
     clock = None if url is None else _clock(seconds_ahead_of(url))

@@ -7,7 +7,7 @@ YES = 0
 NO = 1
 """Refused, or findings."""
 FAILED = 2
-"""Could not be done."""
+"""An error: the command could not do what was asked."""
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-"""Nobody read the output."""
+"""The reader of the output closed the pipe."""

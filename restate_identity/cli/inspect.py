@@ -1,4 +1,4 @@
-"""`inspect`: what a token says, proven or not."""
+"""`inspect`: shows the content of a token, whether its signature is checked or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from restate_identity.identity import Identity
 from restate_identity.keys import PublicKey
 from restate_identity.tokens import TokenAuthenticator
 
-# What the nbf and the exp of a token mean now, as machines and as people read it.
+# The state of a token's validity window: the value in JSON, and the text for people.
 _WINDOWS = {
     "none": "none: nbf and exp are not both times in whole seconds",
     "not_yet_valid": "not yet valid by this machine's clock",
@@ -35,9 +35,9 @@ _WINDOWS = {
 @json_option
 @click.argument("token", metavar="TOKEN|-")
 def inspect(token: str, identity_keys: tuple[PublicKey, ...], as_json: bool) -> int:
-    """Show what a token says: JOSE header, claims, times. "-" reads it from standard input. Header lines are fine, too.
+    """Show the content of a token: JOSE header, claims, times. "-" reads standard input. Header lines are accepted too.
 
-    Without --identity-key nothing of it is proven: anybody can write a token. With it, the exit status is 1 if none of
+    Without --identity-key, none of it is proven: anybody can write a token. With it, the exit status is 1 if none of
     the keys signed the token.
 
     \b
@@ -59,7 +59,7 @@ def inspect(token: str, identity_keys: tuple[PublicKey, ...], as_json: bool) -> 
 
 
 def _members(part: str, what: str) -> dict[str, Any]:
-    """Return the members of a part of a token, also of one that no verifier would take."""
+    """Return the members of a part of a token, even of a token that every verifier refuses."""
     try:
         members = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _members(part: str, what: str) -> dict[str, Any]:
 
 
 def _verdict(text: str, identity_keys: tuple[PublicKey, ...]) -> Identity | VerificationError | None:
-    """Return what the keys prove; None if there are none."""
+    """Return the identity or the error from checking the signature; None if there are no keys."""
     if not identity_keys:
         return None
     try:
@@ -87,7 +87,7 @@ def _print_json(header: dict[str, Any], claims: dict[str, Any], verdict: Identit
     try:
         click.echo(json.dumps(told, allow_nan=False))
     except ValueError:
-        fail("the token has a number in it that JSON does not know: leave out --json")
+        fail("the token contains a number that JSON cannot express: omit --json")
 
 
 def _show(header: dict[str, Any], claims: dict[str, Any], verdict: Identity | VerificationError | None) -> None:

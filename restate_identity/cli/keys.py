@@ -1,4 +1,4 @@
-"""`keygen` and `public-key`: a new private key in a file of its own, and the identity key that belongs to one."""
+"""`keygen` and `public-key`: make a private key, and print the identity key of a private key."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from restate_identity.signing import RequestSigner
 def keygen(out: str | None, name: str | None) -> None:
     """Make a private key for the Restate server, and print the identity key for the service.
 
-    The file is readable by its owner only. Tell the server of it with
-    RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE, and the service of the key that is printed.
+    Only the owner can read the file. Set RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE to it for the
+    server, and configure the service with the printed key.
 
-    With --kubernetes no file is made: the Secret has the private key, as private.pem, for the server, and the ConfigMap
-    the identity key, in a file called keys, for the services.
+    With --kubernetes, no file is made. The Secret has the private key for the server, as private.pem; the ConfigMap has
+    the identity key for the services, in a file called keys.
 
     \b
     Examples:
@@ -37,7 +37,7 @@ def keygen(out: str | None, name: str | None) -> None:
     """
     if name is not None:
         if out is not None:
-            raise click.UsageError("--out and --kubernetes are two places for the key: choose one.")
+            raise click.UsageError("--out and --kubernetes exclude each other: choose one.")
         _print_manifests(name)
         return
     out = "private.pem" if out is None else out
@@ -52,7 +52,7 @@ def keygen(out: str | None, name: str | None) -> None:
 @click.command("public-key", short_help="Print the identity key of a private key.")
 @click.argument("pem", type=FILE, metavar="private.pem")
 def public_key(pem: str) -> None:
-    """Print the identity key, publickeyv1_..., that belongs to a private key. "-" reads the PEM from standard input.
+    """Print the identity key, publickeyv1_..., of a private key. "-" reads the PEM from standard input.
 
     \b
     Examples:
@@ -64,9 +64,9 @@ def public_key(pem: str) -> None:
 
 def _print_manifests(name: str) -> None:
     if not is_object_name(name):
-        fail(f"{shown(name)!r} is no name for a Secret: it has small letters, digits, '-' and '.'")
+        fail(f"{shown(name)!r} cannot be the name of a Secret: use lower-case letters, digits, '-' and '.'")
     if sys.stdout is not None and sys.stdout.isatty():
-        fail("a private key is not for the screen: pipe it, for instance into kubectl apply --filename -")
+        fail("a private key is not printed on a terminal: pipe it, for instance into kubectl apply --filename -")
     click.echo(manifests(name, RequestSigner.generate()), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""The group of all commands, and how the process runs one of them: its streams and its exit status."""
+"""The group of all commands, and the entry point: it sets up the streams and returns the exit status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run() -> int:
     """Run the command on the arguments of this process and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a narrow encoding is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # do not fail if the encoding lacks a character
     try:
         status: int | None = cli.main(prog_name=NAME, standalone_mode=False)
         if sys.stdout is not None:
@@ -50,7 +50,7 @@ def _complain(error: click.ClickException) -> int:
 
 
 def _pipe_closed() -> int:
-    # What is left in the buffers goes nowhere, instead of failing again while Python shuts down.
+    # Discard what is left in the buffers; flushing it while Python shuts down would fail again.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):
         os.dup2(nowhere, number)
@@ -78,11 +78,11 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 yes or done, 1 refused or findings, 2 could not be done.",
+    epilog="Exit status: 0 yes or done, 1 refused or findings, 2 error.",
 )
 @click.version_option(restate_identity.__version__, "-V", "--version", prog_name=NAME)
 def cli() -> None:
-    """Make identity keys for Restate, and see why a request is let in or refused.
+    """Make identity keys for Restate, and find out why a request is accepted or refused.
 
     \b
     Examples:

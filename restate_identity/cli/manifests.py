@@ -1,4 +1,4 @@
-"""A new key as manifests for Kubernetes: a Secret for the Restate server, and a ConfigMap for the services."""
+"""Kubernetes manifests with a new key: a Secret for the Restate server, and a ConfigMap for the services."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LONGEST_NAME = 253
 
 
 def is_object_name(text: str) -> bool:
-    """Return whether a Secret can have this name: one or more DNS labels in lower case, separated by dots."""
+    """Return whether *text* can be the name of a Secret: one or more DNS labels in lower case, separated by dots."""
     return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def manifests(name: str, signer: RequestSigner) -> str:
     """Return a Secret with the private key, and a ConfigMap with the key file of its public key, both called *name*."""
     pem = "".join(f"    {line}\n" for line in signer.to_pem().decode().splitlines())
-    # In quotes, since a name may look like a number.
+    # Quoted, because a name may look like a number.
     return f"""\
 apiVersion: v1
 kind: Secret

@@ -17,7 +17,7 @@ FILE = click.Path()
 
 
 def identity_key_option(command: _Command) -> _Command:
-    """Give *command* the option for the keys to trust."""
+    """Add the option for the keys to trust to *command*."""
     option = click.option(
         "--identity-key",
         "identity_keys",
@@ -30,7 +30,7 @@ def identity_key_option(command: _Command) -> _Command:
 
 
 def private_key_option(command: _Command) -> _Command:
-    """Give *command* the option for the private key to sign with."""
+    """Add the option for the private key to sign with to *command*."""
     option = click.option(
         "--key",
         "pem",
@@ -43,7 +43,7 @@ def private_key_option(command: _Command) -> _Command:
 
 
 def json_option(command: _Command) -> _Command:
-    """Give *command* the option to print JSON."""
+    """Add the option to print JSON to *command*."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
 
 

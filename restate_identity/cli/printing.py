@@ -1,4 +1,4 @@
-"""Lines for a terminal or a program: colours for the one, no control characters of strangers for either."""
+"""Print lines: with colours on a terminal, plain for programs, and without control characters from untrusted text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 
 def show(*lines: str | Text | Table) -> None:
-    """Print *lines*, in colours if somebody sees them."""
+    """Print *lines*, with colours if standard output is a terminal."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     console = Console(
         file=io.StringIO(),
@@ -31,17 +31,20 @@ def show(*lines: str | Text | Table) -> None:
 
 
 def printable(text: str) -> str:
-    """Return untrusted *text* without what could steer a terminal: control, bidirectional and half characters."""
+    """Return untrusted *text* with control characters, bidirectional marks and lone surrogates escaped.
+
+    Otherwise they could change what the terminal shows.
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown_value(value: Any) -> str:
-    """Return a *value* of a token as one printable line."""
+    """Return *value*, from a token, as one printable line."""
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def words(seconds: float) -> str:
-    """Return a length of time as people say it, rounded."""
+    """Return a duration in words, rounded to one unit."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if round(seconds) >= 2 * size:
             return f"{round(seconds / size)} {unit}"

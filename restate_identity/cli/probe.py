@@ -1,4 +1,4 @@
-"""`probe`: runs the audit of `restate_identity.probe`, and prints its report."""
+"""`probe`: runs the audit in `restate_identity.probe`, and prints its report."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from restate_identity.probe import ProbeError, probe
 
 @click.command("probe", short_help="Audit a running endpoint, in any language.")
 @click.option(
-    "--key", "pem", type=FILE, metavar="private.pem", help="The private key that the endpoint trusts: more is tried."
+    "--key", "pem", type=FILE, metavar="private.pem", help="The private key that the endpoint trusts, for more tests."
 )
 @click.option("--services", default="", metavar="A,B", help="Services to try; by default one that does not exist.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for an answer.")
 @json_option
 @click.argument("url", metavar="URL")
 def probe_command(url: str, pem: str | None, services: str, timeout: float, as_json: bool) -> int:
-    """Audit a running endpoint, in any language: send it what a sound verifier refuses, and see.
+    """Audit a running endpoint, in any language: send requests that a sound verifier refuses, and report the answers.
 
     It is harmless: it sends 15 requests without a body for discovery, and 15 to a handler that does not exist in each
     service, and one request whose body stays open. The exit status is 0 if the endpoint is sound and answers while a

@@ -1,4 +1,4 @@
-"""What a command is given: a token, a private key, a path, a URL; from the arguments, a file or standard input."""
+"""Read the input of a command (a token, a private key, a path, a URL) from arguments, a file or standard input."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from restate_identity.errors import InvalidKeyError
 from restate_identity.paths import mismatch, signed_path
 from restate_identity.signing import RequestSigner
 
-# Four times what a verifier reads of a token, and far more than a PEM has.
+# Four times the largest token that a verifier reads, and far more than a PEM needs.
 MAX_INPUT = 64 * 1024
 
 
 def require_path(path: str) -> None:
     """Fail if *path* cannot be the path of a request."""
     if not path.startswith("/"):
-        fail("--path is the path of the request and begins with /, for instance /invoke/Greeter/greet")
+        fail("--path is the path of the request and must begin with /, for instance /invoke/Greeter/greet")
 
 
 def warn_of_unusable(path: str) -> None:
@@ -35,12 +35,12 @@ def warn_of_unusable(path: str) -> None:
     if problem is None:
         return
     if "?" in path:
-        problem = "a query is never signed, leave it out of --path"
+        problem = "a query is never signed; omit it from --path"
     warn(f"every guard refuses this token: {problem}")
 
 
 def path_of(url: str, what: str) -> str:
-    """Return the decoded path of *url*, or fail and say *what* it is to be. It has no user and no password."""
+    """Return the decoded path of *url*. Fail with *what* if it is not an HTTP URL, or contains a user or password."""
     try:
         address = urlsplit(url)
         is_valid = address.username is None
@@ -53,10 +53,10 @@ def path_of(url: str, what: str) -> str:
 
 
 def read_token(argument: str) -> Pasted:
-    """Return the token in *argument*, and the signature scheme if it stands beside it; "-" is standard input."""
+    """Return the token in *argument*, and the signature scheme if it is there too; "-" reads standard input."""
     text = _read_stdin().decode("ascii", "replace") if argument == "-" else argument
     if len(text) > MAX_INPUT:
-        fail(f"this is no token: it has more than {MAX_INPUT} characters, Restate's have a few hundred")
+        fail(f"this is not a token: it has more than {MAX_INPUT} characters, but Restate's have a few hundred")
     text = text.strip()
     if not text:
         fail(f"there is no token: pass the value of the header {TOKEN_HEADER}")
@@ -73,12 +73,12 @@ def _read_stdin() -> bytes:
 
 
 def read_signer(pem: str) -> RequestSigner:
-    """Return the signer with the private key in the file *pem*; "-" stands for standard input."""
+    """Return a signer with the private key in the file *pem*; "-" reads standard input."""
     name = "standard input" if pem == "-" else shown_path(pem)
     try:
         content, may_others_use_it = (_read_stdin(), False) if pem == "-" else _read_file(pem)
         if len(content) > MAX_INPUT:
-            fail(f"{name} is no PEM file: it has more than {MAX_INPUT} bytes")
+            fail(f"{name} is not a PEM file: it has more than {MAX_INPUT} bytes")
         signer = RequestSigner.from_pem(content)
     except OSError as error:
         fail(f"cannot read {name}: {error.strerror}; pass the private key's PEM file")
@@ -91,7 +91,7 @@ def read_signer(pem: str) -> RequestSigner:
 
 
 def _read_file(path: str) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether others than its owner may use it."""
+    """Return the first bytes of a file, and whether others than its owner have access to it."""
     with Path(path).open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         return file.read(MAX_INPUT + 1), os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077 != 0

@@ -1,4 +1,4 @@
-"""The report of `probe`, as a table for people and as JSON for machines."""
+"""Print the report of `probe`: a table for people, or JSON for machines."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from restate_identity.probe import Finding, Report
 from restate_identity.signing import DEFAULT_LEEWAY
 
 FINDINGS = {
-    Finding.OPEN: "somebody gets in who did not get a token for this request from your Restate",
-    Finding.LENIENT: "only the owner of the key can have made it, but others read it differently",
-    Finding.CLOSED: "your own requests are kept out",
-    Finding.UNCLEAR: "neither let in nor refused: look into the log of the endpoint",
+    Finding.OPEN: "a request gets in without a token from your Restate for this request",
+    Finding.LENIENT: "only the owner of the key can have made the token, but other verifiers read it differently",
+    Finding.CLOSED: "your own requests are refused",
+    Finding.UNCLEAR: "neither let in nor refused: see the log of the endpoint",
 }
 
 
@@ -48,14 +48,14 @@ def show_report(report: Report) -> None:
         show(Text(WAITS, style="red"))
     if report.left_out:
         left_out = ", ".join(case.name for case in report.left_out)
-        show(Text(f"Left out, for want of --key: {left_out}. An endpoint that is shut to all looks sound."))
+        show(Text(f"Not sent without --key: {left_out}. An endpoint that refuses every request looks sound."))
     found = len(report.findings)
     summary = f"{found} finding{'' if found == 1 else 's'} in {len(report.results)} requests"
     show(Text(summary, style="red" if found else "green"))
 
 
 def report_as_json(report: Report) -> dict[str, Any]:
-    """Return *report* for machines."""
+    """Return *report* as a JSON object."""
     return {
         "url": origin(report.url),
         "http_version": report.http_version,
@@ -81,11 +81,11 @@ def _target(path: str) -> str:
 
 
 def _cause_of_closed(report: Report) -> str:
-    """Return why genuine requests are kept out, as far as it can be seen from outside."""
+    """Return why genuine requests are refused, as far as this is visible from outside."""
     ahead = report.seconds_ahead
     if ahead is not None and abs(ahead) >= DEFAULT_LEEWAY:
         side, reason = ("behind", Reason.NOT_YET_VALID) if ahead > 0 else ("ahead of", Reason.EXPIRED)
-        return f"its clock is {words(abs(ahead))} {side} this machine's, so what is signed here is {reason} there"
+        return f"its clock is {words(abs(ahead))} {side} this machine's, so a token signed here is {reason} there"
     genuine = [result for result in report.results if result.case.accepted]
     let_in = ", ".join(_target(result.path) for result in genuine if result.finding is None)
     if let_in:
@@ -98,7 +98,7 @@ def _cause_of_closed(report: Report) -> str:
     odd = oddity(f"{unquote(prefix)}/discover", f"{prefix}/discover".encode())
     if odd is not None:
         return f"with the path of the URL, a request's path {odd}, and a guard of this library refuses that"
-    in_front = " The URL has a path, which not every verifier leaves out of what is signed." if prefix else ""
+    in_front = " The URL has a path, which not every verifier strips before comparing." if prefix else ""
     return (
         "it trusts another key, or something in front drops or changes headers; the clocks agree."
         if ahead is not None

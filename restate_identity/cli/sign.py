@@ -1,4 +1,4 @@
-"""`sign`: the headers that Restate would send with a request, on their own, in a curl command or as JSON."""
+"""`sign`: prints the headers that Restate would send with a request, as lines, as a curl command or as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sign(pem: str, path: str, subject: str | None, url: str | None, only_token: 
       restate-identity sign --key private.pem --path /discover | curl -H @- http://127.0.0.1:9080/discover
     """
     if (url is not None) + only_token + as_json > 1:
-        raise click.UsageError("--curl, --token and --json are three forms: choose one.")
+        raise click.UsageError("--curl, --token and --json exclude each other: choose one.")
     require_path(path)
     try:
         headers = read_signer(pem).headers(path, subject=subject)

@@ -1,4 +1,4 @@
-"""`tunnel`: serves an ASGI application, named as for uvicorn, to Restate Cloud."""
+"""`tunnel`: serves an ASGI application, named MODULE:APP as for uvicorn, to Restate Cloud."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from restate_identity.cli.options import FILE
 @click.command("tunnel", short_help="Serve an ASGI application to Restate Cloud.")
 @click.option("--tunnel-name", metavar="NAME", help="The name of the deployment.  [RESTATE_INPROC_TUNNEL_NAME]")
 @click.option("--environment-id", metavar="env_...", help="[RESTATE_INPROC_ENVIRONMENT_ID]")
-@click.option("--region", help="Of Restate Cloud, for instance eu.  [RESTATE_INPROC_CLOUD_REGION]")
+@click.option("--region", help="The region of Restate Cloud, for instance eu.  [RESTATE_INPROC_CLOUD_REGION]")
 @click.option(
     "--signing-public-key",
     metavar="publickeyv1_...",
-    help="What requests must be signed with.  [RESTATE_INPROC_SIGNING_PUBLIC_KEY]",
+    help="The key that must sign requests.  [RESTATE_INPROC_SIGNING_PUBLIC_KEY]",
 )
 @click.option(
     "--auth-token-file",
     type=FILE,
     metavar="FILE",
-    help="Holds the API key; read again at each dial.  [RESTATE_AUTH_TOKEN, RESTATE_INPROC_AUTH_TOKEN_FILE]",
+    help="The file with the API key, read at each dial.  [RESTATE_AUTH_TOKEN, RESTATE_INPROC_AUTH_TOKEN_FILE]",
 )
 @click.option(
     "--server",
     "servers",
     multiple=True,
     metavar="host:port|URL",
-    help="Dial this one, not those of the region; repeat it for several. http:// is cleartext.",
+    help="A server to dial instead of the region's; may be repeated. http:// is cleartext.",
 )
-@click.option("--servers-srv", metavar="NAME", help="Or those of this SRV record.  [RESTATE_TUNNEL_SERVERS_SRV]")
+@click.option(
+    "--servers-srv", metavar="NAME", help="An SRV record with the servers instead.  [RESTATE_TUNNEL_SERVERS_SRV]"
+)
 @click.option(
     "--worker-id",
     metavar="NAME",
-    help="Of this process, for the server's diagnostics.  [RESTATE_TUNNEL_WORKER_ID, else made from HOSTNAME]",
+    help="A name for this process in the server's diagnostics.  [RESTATE_TUNNEL_WORKER_ID, else made from HOSTNAME]",
 )
 @click.option(
     "--grace",
@@ -49,18 +51,20 @@ from restate_identity.cli.options import FILE
     default=120,
     show_default=True,
     metavar="SECONDS",
-    help="For what is in flight to finish, after a signal.",
+    help="Seconds for requests in flight to finish after a signal.",
 )
-@click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
+@click.option(
+    "--health-port", type=click.IntRange(1, 65535), help="Answer GET /health on this port: 200 while the tunnel serves."
+)
 @click.argument("app", metavar="MODULE:APP")
 def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: Any) -> None:
-    """Serve the ASGI application APP of MODULE to Restate Cloud over connections that are dialled from here.
+    """Serve the ASGI application APP of MODULE to Restate Cloud over connections that this process opens.
 
-    No port is open to the world, and every request is verified. What is not given comes from the environment variable
-    in brackets. The API key is never an argument, which other processes could read.
+    No public port is open, and every request is verified. An option that is not given comes from the environment
+    variable in brackets. The API key is never an argument, because other processes could read it.
 
-    It runs until SIGTERM or SIGINT; what is in flight then finishes, for up to --grace seconds. A second signal ends it
-    at once. Exit status 2: the configuration is incomplete, or the server refuses it for good.
+    The command runs until SIGTERM or SIGINT. Requests in flight then have up to --grace seconds to finish; a second
+    signal ends them at once. Exit status 2: the configuration is incomplete, or the server refuses it for good.
 
     \b
     Examples:
@@ -83,7 +87,7 @@ def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: 
         fail(f"cannot listen on --health-port {options['health_port']}: {error.strerror}")
 
 
-# What has no default: the option, and the variables that stand for it.
+# The settings without a default: for each its option, and the variables that replace it.
 _REQUIRED = {
     "tunnel_name": ("--tunnel-name", "RESTATE_INPROC_TUNNEL_NAME"),
     "environment_id": ("--environment-id", "RESTATE_INPROC_ENVIRONMENT_ID"),
@@ -94,7 +98,7 @@ _REQUIRED = {
 
 
 def _require(options: dict[str, Any], servers: tuple[str, ...]) -> None:
-    """Fail if something is neither an option nor a variable, and name all of it."""
+    """Fail if required settings are neither options nor variables, and name all of them."""
     given = {name for name, value in options.items() if value is not None}
     if servers or "servers_srv" in given:
         given.add("region")
@@ -108,8 +112,8 @@ def _require(options: dict[str, Any], servers: tuple[str, ...]) -> None:
 
 
 def _as_options(message: str) -> str:
-    """Return a *message* about arguments with the options in their place, `tunnel_name=...` as `--tunnel-name`."""
+    """Return *message* with the names of arguments replaced by options: `tunnel_name=...` by `--tunnel-name`."""
     names = {str(param.name): param.opts[0] for param in tunnel_command.params if isinstance(param, click.Option)}
-    # Some arguments are ordinary words as well: then only their place tells.
+    # Some arguments are also ordinary words, so match only where a message names an argument.
     spoken = re.compile(rf"(?:(?<=^)|(?<=pass )|(?<= or )|(?<=\())({'|'.join(names)})\b(?:=\.\.\.)?")
     return spoken.sub(lambda found: names[found[1]], message)

@@ -1,4 +1,4 @@
-"""`verify`: would a service accept this token now?"""
+"""`verify`: says whether a service would accept a token now, and why not."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from restate_identity.verifier import IdentityVerifier
 @json_option
 @click.argument("token", metavar="TOKEN|-")
 def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: str | None, as_json: bool) -> int:
-    """Judge a token as a service would, now.
+    """Verify a token as a service would now.
 
-    TOKEN is the token, or the header lines with it; "-" reads it from standard input. Without --identity-key, the keys
-    are those that the environment names for a service, in RESTATE_IDENTITY_KEYS for instance. The exit status is 0 if
-    the token is accepted, 1 if it is refused.
+    TOKEN is the token, or header lines that contain it; "-" reads standard input. Without --identity-key, the keys come
+    from the environment, as for a service: from RESTATE_IDENTITY_KEYS, for instance. The exit status is 0 if the token
+    is accepted, 1 if it is refused.
 
     \b
     Examples:

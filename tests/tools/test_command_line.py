@@ -135,12 +135,12 @@ class TestKeygen:
             printed = run("keygen", "--kubernetes", name).stdout
             assert [manifest["metadata"]["name"] for manifest in yaml.safe_load_all(printed)] == [name, name]
         for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, 'a"\nb: c'):
-            assert "is no name for a Secret" in complaint(run("keygen", "--kubernetes", name))
+            assert "cannot be the name of a Secret" in complaint(run("keygen", "--kubernetes", name))
         assert "choose one" in complaint(run("keygen", "--kubernetes", "a", "--out", "b"))
 
     def test_a_manifest_with_a_private_key_is_not_printed_on_a_screen(self) -> None:
         shown = in_a_terminal("keygen", "--kubernetes", "a", stderr=True)
-        assert "a private key is not for the screen: pipe it" in shown
+        assert "a private key is not printed on a terminal: pipe it" in shown
         assert "PRIVATE" not in shown
 
 
@@ -199,7 +199,7 @@ class TestPublicKey:
     def test_a_pem_that_is_taken_for_an_option_is_not_repeated(self) -> None:
         told = complaint(run("public-key", SIGNER.to_pem().decode()))
         assert told == (
-            "restate-identity public-key: this is a PEM, which a command reads from a file: "
+            "restate-identity public-key: this is a PEM, which must be in a file: "
             "pass the name of the file, or - for standard input. Try: restate-identity public-key --help"
         )
 
@@ -248,7 +248,7 @@ class TestSign:
         ("path", "problem"),
         [
             ("/foo", "no path that a Restate server calls"),
-            ("/discover?x", "a query is never signed, leave it out of --path"),
+            ("/discover?x", "a query is never signed; omit it from --path"),
             ("/a//invoke/A/b", "has an empty segment"),
             ("/a%20b/discover", "contains '%'"),
         ],
@@ -285,7 +285,7 @@ class TestSign:
             assert "choose one" in complaint(run("sign", "--key", pem, "--path", PATH, *forms))
 
     def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
-        assert "begins with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
+        assert "must begin with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
         for url in ("a.example", "http://["):
             assert "http:// or https://" in complaint(run("sign", "--key", pem, "--path", PATH, "--curl", url))
         assert "UTF-8" in complaint(run("sign", "--key", pem, "--path", PATH, "--subject", os.fsdecode(b"\xff")))
@@ -339,13 +339,13 @@ class TestVerify:
         done = self.verify(form.format(SIGNER.token(PATH)))
         assert done.returncode == 0
         assert done.stderr == (
-            "restate-identity: warning: 'Bearer' is left out here, but a service refuses it: "
-            "x-restate-jwt-v1 is the token alone\n"
+            "restate-identity: warning: ignoring 'Bearer', but a service refuses it: "
+            "x-restate-jwt-v1 must be the token alone\n"
         )
 
     def test_the_headers_of_no_request_or_of_several_are_not_judged(self) -> None:
         one = f"x-restate-jwt-v1: {LASTING}\n"
-        assert "several requests, or one header is repeated" in complaint(self.verify(one * 2))
+        assert "several requests, or a header is repeated" in complaint(self.verify(one * 2))
         scheme = "x-restate-signature-scheme: v1\n"
         assert "there is no x-restate-jwt-v1 among these headers" in complaint(self.verify(scheme))
 
@@ -479,7 +479,7 @@ class TestInspect:
         claims = base64url(b'{"exp": 1e999}')
         token = f"e30.{claims}."
         assert "exp        Infinity\n" in run("inspect", token).stdout
-        assert "a number in it that JSON does not know" in complaint(run("inspect", "--json", token))
+        assert "a number that JSON cannot express" in complaint(run("inspect", "--json", token))
 
     @pytest.mark.parametrize(
         ("text", "problem"),

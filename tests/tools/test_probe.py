@@ -99,7 +99,7 @@ def test_an_endpoint_without_a_verifier_is_open_to_all(urls: Callable[[str], str
 def test_without_the_key_less_is_tried_and_that_is_said(urls: Callable[[str], str]) -> None:
     done = run(urls("this library"))
     assert done.returncode == 0
-    assert "Left out, for want of --key: forged, expired, " in done.stdout
+    assert "Not sent without --key: forged, expired, " in done.stdout
     assert "12 requests" in done.stdout
     assert run(urls("no verifier")).returncode == 1
 
@@ -295,9 +295,9 @@ def test_a_clock_that_is_the_cause_is_said_to_be(restate_signer: RequestSigner, 
         server.clock = 600.0
         done = run(server.url, "--key", pem)
         assert done.returncode == 1
-        assert "its clock is 10 minutes ahead of this machine's, so what is signed here is expired there" in done.stdout
+        assert "its clock is 10 minutes ahead of this machine's, so a token signed here is expired there" in done.stdout
         server.clock = -7200.0
-        assert "its clock is 2 hours behind this machine's, so what is signed here is not_yet_valid" in (
+        assert "its clock is 2 hours behind this machine's, so a token signed here is not_yet_valid" in (
             run(server.url, "--key", pem).stdout
         )
         report = probe(server.url, signer=restate_signer)
@@ -324,7 +324,7 @@ def test_where_only_discovery_is_let_in_that_is_said(restate_identity_keys: list
     ("path", "cause"),
     [
         ("", "it trusts another key, or something in front drops or changes headers; the clocks agree."),
-        ("/a", "The URL has a path, which not every verifier leaves out of what is signed."),
+        ("/a", "The URL has a path, which not every verifier strips before comparing."),
         ("//a", "with the path of the URL, a request's path has an empty segment"),
         ("/a%23b", "with the path of the URL, a request's path contains '#'"),
     ],

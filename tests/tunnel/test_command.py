@@ -206,7 +206,7 @@ def test_what_is_missing_is_said_and_nothing_is_started(left_out: str, variable:
 @pytest.mark.parametrize(
     ("app", "complaint"),
     [
-        ("app", "name the application as MODULE:APP"),
+        ("app", "the application must be MODULE:APP"),
         ("no_such_module:app", "there is no module 'no_such_module'"),
         ("tests.tunnel.served_app:nothing", "has no ASGI application 'nothing'"),
     ],
