@@ -128,7 +128,7 @@ def _objects(axes: Axes, measured: Measured) -> None:
     _line(axes, counts, [native] * len(counts), NATIVE, PEER_COLOUR, "-")
     for count, name in zip(counts, names, strict=True):
         hits = f"{measured['facts'][name]['hit rate']:.0%} seen"
-        axes.annotate(hits, (count, measured["summaries"][name]["median"] / 1e3), (0, -12), textcoords="offset points")
+        _above(axes, hits, count, measured["summaries"][name]["median"] / 1e3)
     axes.set(xlabel="virtual objects (logarithmic)", ylabel="µs a call", xscale="log")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
@@ -141,7 +141,7 @@ def _cache(axes: Axes, measured: Measured) -> None:
     _line(axes, sizes, [measured["summaries"][name] for name in names], "this project", OURS_COLOUR, "-")
     for size, name in zip(sizes, names, strict=True):
         hits = f"{measured['facts'][name]['hit rate']:.0%} seen"
-        axes.annotate(hits, (size, measured["summaries"][name]["median"] / 1e3), (0, -12), textcoords="offset points")
+        _above(axes, hits, size, measured["summaries"][name]["median"] / 1e3)
     axes.set(xlabel="cache_size (logarithmic)", ylabel="µs a call", xscale="log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.set_ylim(bottom=0)
@@ -174,6 +174,12 @@ def _memory(axes: Axes, measured: Measured) -> None:
     axes.set(xlabel="distinct valid tokens verified", ylabel="resident memory, MiB")
     axes.set_ylim(bottom=0)
     axes.set_title("Memory under a flood of valid tokens")
+
+
+def _above(axes: Axes, words: str, x: int, y: float) -> None:
+    """Label a point where neither the line nor an axis runs through the words."""
+    axes.annotate(words, (x, y), (0, 6), textcoords="offset points", ha="center")
+    axes.margins(x=0.08, y=0.15)
 
 
 def _line(

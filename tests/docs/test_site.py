@@ -31,6 +31,21 @@ OVERFLOWING = """
         .map(table => "a table: " + table.innerText.slice(0, 80)),
 )
 """
+# In a drawing: the texts that cover another text, or cross the edge of a box.
+COVERED = """
+(() => {
+    const inner = box => ({left: box.left + 1, right: box.right - 1, top: box.top + 2, bottom: box.bottom - 2});
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const holds = (a, b) => a.left <= b.left && b.right <= a.right && a.top <= b.top && b.bottom <= a.bottom;
+    const texts = [...document.querySelectorAll("text")]
+        .map(text => [text.textContent.trim(), inner(text.getBoundingClientRect())]);
+    const boxes = [...document.querySelectorAll("rect")].map(box => box.getBoundingClientRect());
+    return texts.filter(([, text], index) =>
+        texts.slice(index + 1).some(([, other]) => meet(text, other))
+        || boxes.some(box => meet(box, text) && !holds(box, text))
+    ).map(([words]) => words);
+})()
+"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the site is not looked at")
 
@@ -111,6 +126,17 @@ def test_nothing_on_any_page_is_wider_than_the_window(site: Path, browser: Brows
             if found:
                 wide[f"{page.relative_to(site)} at {width} px"] = found
     assert wide == {}
+
+
+def test_no_text_of_a_drawing_covers_another_or_crosses_a_box(site: Path, browser: Browser) -> None:
+    browser.resize(1280)
+    covered = {}
+    for drawing in (site / "_images").glob("*.svg"):
+        browser.open(drawing.as_uri())
+        found = browser.evaluate(COVERED)
+        if found:
+            covered[drawing.name] = found
+    assert covered == {}
 
 
 FIRST_RESULT = """
