@@ -113,7 +113,10 @@ class RequestIdentityMiddleware:
 
 
 def _refusal() -> HttpResponse:
-    return HttpResponse(REFUSAL_BODY, status=REFUSAL_STATUS, headers=dict(REFUSAL_HEADERS))
+    response = HttpResponse(REFUSAL_BODY, status=REFUSAL_STATUS, headers=dict(REFUSAL_HEADERS))
+    # The guard has logged it, with a limit. Django would log every one as a warning of its own.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def _streamed(response: HttpResponseBase, identity: Identity | None) -> HttpResponseBase:

@@ -69,6 +69,10 @@ class TokenAuthenticator:
     def _key_named_in(self, header_part: bytes) -> tuple[str, PublicKey]:
         if len(header_part) > MAX_HEADER_SIZE:
             raise _malformed(f"its JOSE header has {len(header_part)} characters, at most {MAX_HEADER_SIZE} are read")
+        if header_part[:7].lower() == b"bearer ":
+            raise _malformed(
+                "'Bearer' stands before it; Restate sends the token alone, so a gateway changed the header"
+            )
         header = _decoded(header_part)
         if header.count(b"[") + header.count(b"{") > MAX_DEPTH:
             raise _malformed("its JOSE header is nested too deeply")

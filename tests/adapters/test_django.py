@@ -179,6 +179,12 @@ def test_an_unsigned_request_gets_a_401_and_no_view_runs(kind: str, view: str) -
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_django_does_not_log_a_refusal_once_more(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    send(kind, "/invoke/Greeter/logged", {})
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["restate_identity"]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_an_exempt_request_reaches_the_view_without_an_identity(kind: str) -> None:
     assert send(kind, "/open", SIGNER.headers(PATH))[0] == 200
     assert SEEN == [(None, None)]

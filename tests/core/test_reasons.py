@@ -41,6 +41,12 @@ def test_half_a_surrogate_pair_which_no_header_can_have_is_malformed() -> None:
     assert reason_of("v1", token() + "\ud800") is Reason.MALFORMED_TOKEN
 
 
+def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
+    for scheme in ("Bearer", "bearer"):
+        with pytest.raises(VerificationError, match="'Bearer' stands before it"):
+            verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
+
+
 def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
     old, young = token(claims=claims(iat=NOW - 31)), token(claims=claims(iat=NOW - 30))
     subject = verifier(max_token_age=30)

@@ -121,6 +121,11 @@ PLATFORM_COMMANDS = {
     "gunicorn app:app": "tests/servers/integrations/test_flask.py::served",
     "waitress-serve": "tests/servers/integrations/test_flask.py::served",
     "uvicorn app:app": "tests/servers/integrations/test_fastapi.py::served",
+    "hypercorn --bind": "tests/servers/integrations/test_fastapi.py::served",
+    **dict.fromkeys(
+        ("curl ", "restate-identity sign", "  curl "), "tests/servers/integrations/serving.py::calls_of_the_readme"
+    ),
+    "restate-identity probe": "tests/servers/integrations/test_proxies.py::test_the_probe_finds_nothing",
     "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
     **dict.fromkeys(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,18 @@ def test_the_wheel_asks_for_two_packages_and_the_rest_is_in_extras(built: Built)
     assert {line.partition(">")[0] for line in runtime} == {"base58", "pynacl"}
     # Older ones accept keys of mixed order (CVE-2025-69277).
     assert "pynacl>=1.6.2" in runtime
+
+
+def test_the_description_for_the_package_index_is_the_readme_without_links_to_files(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        metadata = message_from_bytes(wheel.read(name))
+    description = metadata.get_payload()
+    assert isinstance(description, str)
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert description.startswith("# restate-identity")
+    assert "| Flask, any WSGI application | `restate_identity.wsgi.RequestIdentityMiddleware` | flask |" in description
+    assert re.findall(r"\]\((?!https:)", description) == []
 
 
 def test_the_lock_has_every_runtime_dependency_with_hashes() -> None:

@@ -4,6 +4,8 @@ SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
 ALLOWED_HOSTS = os.environ["DJANGO_ALLOWED_HOSTS"].split(",")
 ROOT_URLCONF = "shop.urls"
 USE_TZ = True
+# Django also sets the time zone of the log. Compare it with the clock of the Restate server.
+TIME_ZONE = "UTC"
 
 INSTALLED_APPS = [
     # Its system checks report mistakes in the settings below: `python manage.py check`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,32 @@ class Launcher:
             serve(*command(port), env=environment, port=port, log=log, cwd=INTEGRATIONS / folder, patience=NO_PATIENCE)
         )
         return Served(server.url, server.log)
+
+
+def calls_of_the_readme(folder: str, addresses: Mapping[str, str], pem: Path) -> list[str]:
+    """Run the commands with curl in the README of *folder*, and return the status codes that they print.
+
+    Args:
+        folder: A folder of ``integrations/``.
+        addresses: What to put in place of the addresses in the README.
+        pem: The private key that is private.pem there.
+    """
+    blocks = re.findall(r"```sh\n(.*?)```", (INTEGRATIONS / folder / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    (commands,) = [block for block in blocks if block.startswith("curl ")]
+    for address, real in {**addresses, "private.pem": str(pem)}.items():
+        assert address == "private.pem" or address in commands
+        commands = commands.replace(address, real)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands],
+        env={"PATH": path, "NO_PROXY": "127.0.0.1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # The code comes right after the body.
+    return re.findall(r"(\d{3})$", done.stdout, flags=re.MULTILINE)
 
 
 def _unsigned(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:  # noqa: ARG001

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
+from tests.servers.integrations.serving import (
+    INTEGRATIONS,
+    REFUSED,
+    Launcher,
+    Served,
+    calls_of_the_readme,
+    refused_headers,
+)
 from tests.support.wire import Http1Exchange
 
 SERVERS = {
@@ -76,3 +84,9 @@ def test_the_system_checks_report_a_key_that_cannot_be_used() -> None:
     result = _check("publickeyv1_copied-badly")
     assert result.returncode != 0
     assert "restate_identity.E001" in result.stderr
+
+
+def test_the_calls_of_the_readme_are_refused_without_a_signature_and_accepted_with_it(
+    served: Served, identity_pem: Path
+) -> None:
+    assert calls_of_the_readme("django", {"http://localhost:8000": served.url}, identity_pem) == ["401", "200"]

@@ -21,6 +21,7 @@ from tests.servers.integrations.serving import (
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
+    calls_of_the_readme,
 )
 from tests.support.restate_server import RestateServer
 
@@ -118,3 +119,11 @@ def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
     (user,) = instructions("USER")
     # A number: Kubernetes cannot tell that a name is not root's.
     assert int(user.split(":")[0]) > 0
+
+
+def test_the_calls_of_the_readme_are_accepted_through_restate_and_refused_past_it(
+    served: Served, restate_server: RestateServer, identity_pem: Path
+) -> None:
+    assert restate_server.register(served.url).is_success
+    addresses = {"http://localhost:9080": served.url, "http://localhost:8080": restate_server.ingress_url}
+    assert calls_of_the_readme("docker", addresses, identity_pem) == ["200", "401"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import REFUSED, Launcher, Served, refused_headers
+from tests.servers.integrations.serving import REFUSED, Launcher, Served, calls_of_the_readme, refused_headers
 
 TAKE = "/invoke/Stock/take"
 SERVERS = {
@@ -53,3 +54,9 @@ def test_the_decoded_path_is_what_is_signed(served: Served, signer: RequestSigne
 def test_the_exempt_path_stays_open_and_nothing_beside_it(served: Served) -> None:
     assert served.get("/alive").json() == {"status": "ok"}
     assert served.get("/alive/").status_code == 401
+
+
+def test_the_calls_of_the_readme_are_refused_without_a_signature_and_accepted_with_it(
+    served: Served, identity_pem: Path
+) -> None:
+    assert calls_of_the_readme("flask", {"http://localhost:8000": served.url}, identity_pem) == ["401", "200"]

@@ -110,7 +110,12 @@ def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: R
 
 def test_the_service_judges_a_request_whose_body_is_still_open(proxy: Served) -> None:
     assert is_judged_while_its_body_is_open(proxy)
-    assert probe(proxy.url).waits_for_the_end is False
+
+
+def test_the_probe_finds_nothing(proxy: Served, signer: RequestSigner) -> None:
+    report = probe(proxy.url, signer=signer)
+    assert report.waits_for_the_end is False
+    assert report.findings == ()
 
 
 def test_nginx_with_its_defaults_holds_a_request_back_until_its_body_ends_and_the_probe_says_so(

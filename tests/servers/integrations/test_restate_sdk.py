@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import HTTP, REFUSED, Launcher, Served, assert_only_the_signed_one_is_greeted
+from tests.servers.integrations.serving import (
+    HTTP,
+    REFUSED,
+    Launcher,
+    Served,
+    assert_only_the_signed_one_is_greeted,
+    calls_of_the_readme,
+)
 from tests.support.restate_server import RestateServer
 
 GREET = "/invoke/Greeter/greet"
@@ -62,3 +71,11 @@ def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not
 def test_the_health_check_stays_open(served: Served) -> None:
     assert served.get("/health").json() == {"status": "ok"}
     assert served.get("/discover").status_code == 401
+
+
+def test_the_calls_of_the_readme_are_accepted_through_restate_and_refused_past_it(
+    served: Served, restate_server: RestateServer, identity_pem: Path
+) -> None:
+    assert restate_server.register(served.url).is_success
+    addresses = {"http://localhost:9080": served.url, "http://localhost:8080": restate_server.ingress_url}
+    assert calls_of_the_readme("restate_sdk", addresses, identity_pem) == ["200", "401"]

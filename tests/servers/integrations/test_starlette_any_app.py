@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import HTTP, INTEGRATIONS, REFUSED, Launcher, Served, refused_headers
+from tests.servers.integrations.serving import (
+    INTEGRATIONS,
+    REFUSED,
+    Launcher,
+    Served,
+    calls_of_the_readme,
+    refused_headers,
+)
 
 TAKE, WATCH = "/invoke/Stock/take", "/invoke/Stock/watch"
 
@@ -76,13 +82,20 @@ def test_the_caller_of_the_readme_signs_its_request(
     (snippet,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     (tmp_path / "private.pem").write_bytes(identity_pem.read_bytes())
     monkeypatch.chdir(tmp_path)
-    posted = []
+    # The proxy in the environment is for remote hosts.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    names: dict[str, Any] = {}
 
-    def post(url: str, **options: Any) -> None:
-        posted.append(HTTP.post(url, **options))
+    exec(snippet.replace("http://your-host:8000", served.url), names)
 
-    exec(snippet.replace("http://your-host:8000", served.url), {"httpx": SimpleNamespace(post=post)})
+    assert names["response"].status_code == 200
+    assert "left" in names["response"].json()
 
-    (answer,) = posted
-    assert answer.status_code == 200
-    assert "left" in answer.json()
+
+def test_the_calls_of_the_readme_are_refused_without_a_signature_and_accepted_with_it(
+    served: Served, identity_pem: Path
+) -> None:
+    assert calls_of_the_readme("starlette_any_app", {"http://localhost:8000": served.url}, identity_pem) == [
+        "401",
+        "200",
+    ]
