@@ -92,8 +92,8 @@ class Traffic:
 
 def judge_forged(tally: Tally, name: str, what: str, status: int) -> None:
     """Count a forgery that *name* refused; anything else is a violation."""
-    # Some servers refuse 17 KiB themselves.
-    if status == 401 or (status in (400, 431) and "KiB" in what):
+    # Some servers refuse so long a header themselves.
+    if status == 401 or (status in (400, 431) and "17,000 characters" in what):
         tally.count(f"{name}: hostile, refused")
     else:
         tally.violation(f"{name}: answered with {status}: {what}")

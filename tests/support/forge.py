@@ -6,7 +6,6 @@ from typing import Any
 
 from restate_identity import IdentityVerifier
 from tests.vectors.forge import FOREIGN, OWN, PATH, TIME, Forge, compact_json
-from tests.vectors.forge import signed as signed_by
 
 __all__ = [
     "FOREIGN_KEY",
@@ -42,7 +41,7 @@ def token(
 
 def signed(header_part: str, payload_part: str, *, foreign: bool = False) -> str:
     """Sign two parts as they are."""
-    return signed_by(f"{header_part}.{payload_part}", FOREIGN if foreign else OWN)
+    return _forge.signed(f"{header_part}.{payload_part}", FOREIGN if foreign else OWN)
 
 
 def verifier(*keys: str, now: float = NOW, **options: Any) -> IdentityVerifier:

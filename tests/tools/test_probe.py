@@ -23,9 +23,29 @@ from tests.support import ROOT
 from tests.support.probed.endpoints import ENDPOINTS, served
 from tests.support.processes import free_port
 from tests.support.servers import uvicorn
+from tests.vectors.forge import PATH
+from tests.vectors.generate import suite
 
 COMMAND = [sys.executable, "-m", "restate_identity", "probe"]
 PAGE = ROOT / "docs" / "command-line.md"
+# Each case of the probe, and the test vector that it makes for the endpoint's own paths.
+VECTORS = {
+    "no-headers": ("headers", "no headers at all"),
+    "unsigned": ("headers", "a server without a key"),
+    "no-token": ("headers", "the scheme alone"),
+    "garbage": ("encoding", "one part"),
+    "alg-none": ("jose_header", "alg is 'none' and there is no signature"),
+    "foreign-key": ("jose_header", "another's name and signature"),
+    "forged": ("signature", "another's"),
+    "expired": ("time", "expired an hour ago"),
+    "not-yet-valid": ("time", "valid in an hour"),
+    "wrong-path": ("paths", "the token is for discovery"),
+    "no-kid": ("jose_header", "no kid"),
+    "repeated-header": ("headers", "two good tokens"),
+    "repeated-header-last": ("headers", "two good tokens"),
+    "array-audience": ("claims", "aud is an array of one"),
+    "genuine": ("genuine", "a service handler"),
+}
 LENIENCE_OF_PYTHON = {"no-kid", "repeated-header", "array-audience"}
 LENIENCE_OF_TYPESCRIPT = {"no-kid", "array-audience"}
 
@@ -58,6 +78,19 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def found(report: Report, finding: Finding) -> set[str]:
     return {result.case.name for result in report.findings if result.finding is finding}
+
+
+def test_each_case_is_refused_for_the_same_reason_as_its_test_vector(restate_signer: RequestSigner) -> None:
+    reasons: dict[str, str | None] = {}
+    for case in cases(restate_signer):
+        try:
+            IdentityVerifier([str(restate_signer.public_key)]).verify(PATH, case.headers(PATH))
+        except VerificationError as error:
+            reasons[case.name] = error.reason.value
+        else:
+            reasons[case.name] = None
+    expected = {(group, case["comment"]): case["reason"] for group, file in suite().items() for case in file["cases"]}
+    assert reasons == {name: expected[vector] for name, vector in VECTORS.items()}
 
 
 def test_this_library_is_sound(urls: Callable[[str], str], pem: str) -> None:

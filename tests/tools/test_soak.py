@@ -33,7 +33,7 @@ def test_planted_bugs_are_noticed(restate_program: Path) -> None:
     done = soak(restate_program, 6, "--plant=unguarded", "--plant=deaf", "--plant=error", "--plant=leak")
 
     assert done.returncode == 1, done.stderr
-    assert "gunicorn: answered with 200: scheme 'unsigned'" in done.stdout
+    assert "gunicorn: answered with 200: headers: a server without a key" in done.stdout
     assert "uvicorn: a genuine request was answered with 401" in done.stdout
     assert "gunicorn printed: ERROR planted: planted" in done.stdout
     assert "tunnel: memory grew" in done.stdout

@@ -68,14 +68,15 @@ def with_token(token: str, scheme: str = "v1") -> Headers:
 
 
 class Forge:
-    """Makes tokens as the server does at the second *now*, or with one difference."""
+    """Makes tokens as a server with the key *own* does at the second *now*, or with one difference."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, own: KeyPair = OWN) -> None:
         self.now = now
+        self.own = own
 
     def header(self, **changes: Any) -> dict[str, Any]:
         """The server's JOSE header with *changes*; None drops a member."""
-        return _changed({"typ": "JWT", "alg": "EdDSA", "kid": OWN.text}, changes)
+        return _changed({"typ": "JWT", "alg": "EdDSA", "kid": self.own.text}, changes)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """The server's claims with *changes*; None drops a claim."""
@@ -98,17 +99,18 @@ class Forge:
         self,
         header: dict[str, Any] | bytes | None = None,
         claims: dict[str, Any] | bytes | None = None,
-        key: KeyPair = OWN,
+        key: KeyPair | None = None,
     ) -> str:
-        return signed(self.parts(header, claims), key)
+        return self.signed(self.parts(header, claims), key)
 
-    def genuine(self, key: KeyPair = OWN, /, **changes: Any) -> str:
+    def signed(self, parts: str, key: KeyPair | None = None) -> str:
+        """Sign two parts as they are."""
+        return f"{parts}.{base64url((key or self.own).sign(parts.encode()))}"
+
+    def genuine(self, key: KeyPair | None = None, /, **changes: Any) -> str:
         """What the server with *key* sends, with *changes* to the claims."""
+        key = key or self.own
         return self.token(self.header(kid=key.text), self.claims(**changes), key)
-
-
-def signed(parts: str, key: KeyPair = OWN) -> str:
-    return f"{parts}.{base64url(key.sign(parts.encode()))}"
 
 
 def _changed(members: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

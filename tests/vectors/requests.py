@@ -21,7 +21,6 @@ from tests.vectors.ed25519 import (
 )
 from tests.vectors.forge import (
     FOREIGN,
-    OWN,
     PATH,
     SCHEME_HEADER,
     SECOND,
@@ -73,35 +72,35 @@ def _window(forge: Forge, start: int, end: int) -> str:
 
 def keys(forge: Forge) -> Iterator[Case]:
     headers = with_token(forge.genuine())
-    yield Case("the key that signed", headers, keys=[OWN.text])
+    yield Case("the key that signed", headers, keys=[forge.own.text])
     yield Case("no key at all: verification must not be off", headers, "no_key", keys=[])
     yield Case("no key at all, and nothing signed", [], "no_key", keys=[])
     yield Case("another key", headers, "unknown_key", keys=[FOREIGN.text])
     yield Case("the sample key of the documentation", headers, "unknown_key", keys=[DOCUMENTED_KEY])
     yield Case("the key of the server's own tests", headers, "unknown_key", keys=[SERVERS_TEST_KEY])
-    yield Case("one bad key spoils the list", headers, "invalid_key", keys=[OWN.text, "oops"])
-    yield Case("the same key twice", headers, keys=[OWN.text, OWN.text])
-    body = OWN.text.removeprefix("publickeyv1_")
+    yield Case("one bad key spoils the list", headers, "invalid_key", keys=[forge.own.text, "oops"])
+    yield Case("the same key twice", headers, keys=[forge.own.text, forge.own.text])
+    body = forge.own.text.removeprefix("publickeyv1_")
     unreadable = {
         "an empty key": "",
         "the prefix alone": "publickeyv1_",
         "no prefix": body,
         "another version": "publickeyv2_" + body,
         "the prefix in upper case": "PUBLICKEYV1_" + body,
-        "the prefix twice": "publickeyv1_" + OWN.text,
-        "a space before it": " " + OWN.text,
-        "a line feed after it": OWN.text + "\n",
-        "a space inside": OWN.text[:20] + " " + OWN.text[20:],
-        "a character outside the alphabet (0)": OWN.text[:-1] + "0",
-        "a character outside the alphabet (l)": OWN.text[:-1] + "l",
-        "a character beyond ASCII": OWN.text[:-1] + "é",
-        "31 bytes": restate_form(OWN.raw[:31]),
-        "33 bytes": restate_form(OWN.raw + b"\0"),
-        "33 bytes, the first a zero": restate_form(b"\0" + OWN.raw),
-        "64 bytes": restate_form(OWN.raw * 2),
+        "the prefix twice": "publickeyv1_" + forge.own.text,
+        "a space before it": " " + forge.own.text,
+        "a line feed after it": forge.own.text + "\n",
+        "a space inside": forge.own.text[:20] + " " + forge.own.text[20:],
+        "a character outside the alphabet (0)": forge.own.text[:-1] + "0",
+        "a character outside the alphabet (l)": forge.own.text[:-1] + "l",
+        "a character beyond ASCII": forge.own.text[:-1] + "é",
+        "31 bytes": restate_form(forge.own.raw[:31]),
+        "33 bytes": restate_form(forge.own.raw + b"\0"),
+        "33 bytes, the first a zero": restate_form(b"\0" + forge.own.raw),
+        "64 bytes": restate_form(forge.own.raw * 2),
         "a zero byte more than base58 asks for": "publickeyv1_1" + body,
-        "base64 in place of base58": "publickeyv1_" + base64url(OWN.raw),
-        "hex in place of base58": "publickeyv1_" + OWN.raw.hex(),
+        "base64 in place of base58": "publickeyv1_" + base64url(forge.own.raw),
+        "hex in place of base58": "publickeyv1_" + forge.own.raw.hex(),
     }
     for comment, text in unreadable.items():
         yield Case(comment, headers, "invalid_key", keys=[text])
@@ -132,16 +131,16 @@ def _weak_keys(forge: Forge) -> Iterator[Case]:
         "not on the curve": (2).to_bytes(32, "little"),
         "y is not reduced": (P + 3).to_bytes(32, "little"),
         "all bits set": b"\xff" * 32,
-        "with a component of order 8": _mixed(ORDER_8),
-        "with a component of order 2": _mixed(ORDER_2),
+        "with a component of order 8": _mixed(forge.own.raw, ORDER_8),
+        "with a component of order 2": _mixed(forge.own.raw, ORDER_2),
     }
     for comment, raw in unsound.items():
         text = restate_form(raw)
         token = forge.token(forge.header(kid=text))
         yield Case(f"unsound: {comment}", with_token(token), "invalid_key", keys=[text])
-    mixed = _mixed(ORDER_8)
+    mixed = _mixed(forge.own.raw, ORDER_8)
     parts = forge.parts(forge.header(kid=restate_form(mixed)))
-    token = f"{parts}.{base64url(sign(parts.encode(), mixed, secret_scalar(OWN.seed), nonce=2**128))}"
+    token = f"{parts}.{base64url(sign(parts.encode(), mixed, secret_scalar(forge.own.seed), nonce=2**128))}"
     comment = "unsound: with a component of order 8, and signed for it"
     yield Case(comment, with_token(token), "invalid_key", keys=[restate_form(mixed)])
 
@@ -155,8 +154,8 @@ def _forged_for(raw: bytes, forge: Forge) -> str:
     return f"{parts}.{base64url(NEUTRAL.encoded() + bytes(32))}"
 
 
-def _mixed(torsion: Point) -> bytes:
-    own = point(int.from_bytes(OWN.raw, "little") & (1 << 255) - 1, odd=bool(OWN.raw[31] & 0x80))
+def _mixed(raw: bytes, torsion: Point) -> bytes:
+    own = point(int.from_bytes(raw, "little") & (1 << 255) - 1, odd=bool(raw[31] & 0x80))
     return (own + torsion).encoded()
 
 
@@ -367,7 +366,7 @@ def time(forge: Forge) -> Iterator[Case]:
 
 def rotation(forge: Forge) -> Iterator[Case]:
     old, new, foreign = forge.genuine(), forge.genuine(SECOND), forge.genuine(FOREIGN)
-    both, reverse = [OWN.text, SECOND.text], [SECOND.text, OWN.text]
+    both, reverse = [forge.own.text, SECOND.text], [SECOND.text, forge.own.text]
     for comment, token, reason in (
         ("the old key", old, None),
         ("the new key", new, None),
@@ -375,11 +374,11 @@ def rotation(forge: Forge) -> Iterator[Case]:
     ):
         yield Case(f"while both are configured: {comment}", with_token(token), reason, keys=both)
         yield Case(f"configured the other way round: {comment}", with_token(token), reason, keys=reverse)
-    yield Case("before the new key is configured", with_token(new), "unknown_key", keys=[OWN.text])
+    yield Case("before the new key is configured", with_token(new), "unknown_key", keys=[forge.own.text])
     yield Case("after the old key was removed", with_token(old), "unknown_key", keys=[SECOND.text])
     crossed = {
-        "the old key's signature under the new key's name": forge.token(forge.header(kid=SECOND.text), key=OWN),
-        "the new key's signature under the old key's name": forge.token(forge.header(kid=OWN.text), key=SECOND),
+        "the old key's signature under the new key's name": forge.token(forge.header(kid=SECOND.text), key=forge.own),
+        "the new key's signature under the old key's name": forge.token(forge.header(kid=forge.own.text), key=SECOND),
         "a stranger's signature under the new key's name": forge.token(forge.header(kid=SECOND.text), key=FOREIGN),
     }
     for comment, token in crossed.items():
@@ -390,6 +389,6 @@ def rotation(forge: Forge) -> Iterator[Case]:
         "unknown_key",
         keys=both,
     )
-    many = [*(restate_form(BASE.times(n).encoded()) for n in range(2, 12)), OWN.text]
+    many = [*(restate_form(BASE.times(n).encoded()) for n in range(2, 12)), forge.own.text]
     yield Case("the last of eleven keys", with_token(old), keys=many)
     yield Case("none of ten keys", with_token(old), "unknown_key", keys=many[:-1])

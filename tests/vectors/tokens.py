@@ -10,13 +10,11 @@ from tests.support.base64url import base64url
 from tests.vectors.ed25519 import BASE, NEUTRAL, ORDER_2, ORDER_4, ORDER_8, L, P, challenge, secret_scalar, sign
 from tests.vectors.forge import (
     FOREIGN,
-    OWN,
     PATH,
     Case,
     Forge,
     compact_json,
     restate_form,
-    signed,
     with_token,
 )
 
@@ -58,33 +56,37 @@ def encoding(forge: Forge) -> Iterator[Case]:
         sizes[len(part) % 4] = (part, "x" * length)
     for spare, padding in ((2, "=="), (3, "=")):
         part, subject = sizes[spare]
-        yield Case(f"{spare} characters over, no padding", with_token(signed(f"{header}.{part}")), subject=subject)
-        yield case(f"the payload padded with {padding}", signed(f"{header}.{part}{padding}"))
+        yield Case(
+            f"{spare} characters over, no padding", with_token(forge.signed(f"{header}.{part}")), subject=subject
+        )
+        yield case(f"the payload padded with {padding}", forge.signed(f"{header}.{part}{padding}"))
         for bit in (1, 2) if spare == 3 else (1, 2, 4, 8):
             changed = part[:-1] + ALPHABET[ALPHABET.index(part[-1]) | bit]
-            yield case(f"{spare} characters over, spare bit {bit} set in the payload", signed(f"{header}.{changed}"))
-    yield case("the header padded", signed(f"{header}=.{payload}"))
+            yield case(
+                f"{spare} characters over, spare bit {bit} set in the payload", forge.signed(f"{header}.{changed}")
+            )
+    yield case("the header padded", forge.signed(f"{header}=.{payload}"))
     yield case("the signature padded", f"{header}.{payload}.{signature}==")
     yield case("a spare bit set in the signature", f"{header}.{payload}.{signature[:-1]}{chr(ord(signature[-1]) + 1)}")
     special = base64url(compact_json(forge.claims(sub="\u00ff\u00ff>>>???")))
     assert set("-_") <= set(special)
-    yield Case("the URL-safe alphabet", with_token(signed(f"{header}.{special}")), subject="\u00ff\u00ff>>>???")
-    yield case("the standard alphabet", signed(f"{header}.{special.translate(str.maketrans('-_', '+/'))}"))
-    yield case("the two alphabets mixed", signed(f"{header}.{special.replace('-', '+')}"))
-    yield case("a line break in the payload", signed(f"{header}.{payload[:40]}\n{payload[40:]}"))
-    yield case("a space in the payload", signed(f"{header}.{payload[:40]} {payload[40:]}"))
-    yield case("a tab in the payload", signed(f"{header}.{payload[:40]}\t{payload[40:]}"))
-    yield case("an exclamation mark in the payload", signed(f"{header}.{payload[:40]}!{payload[40:]}"))
-    yield case("an equals sign inside the payload", signed(f"{header}.{payload[:40]}={payload[40:]}"))
-    yield case("a percent-encoded payload", signed(f"{header}.%65{payload[1:]}"))
-    yield case("a payload of five characters, a length that no bytes have", signed(f"{header}.AAAAA"))
-    yield case("a payload in hex", signed(f"{header}.{compact_json(forge.claims()).hex()}"), "malformed_claims")
-    yield case("the payload encoded twice", signed(f"{header}.{base64url(payload.encode())}"), "malformed_claims")
+    yield Case("the URL-safe alphabet", with_token(forge.signed(f"{header}.{special}")), subject="\u00ff\u00ff>>>???")
+    yield case("the standard alphabet", forge.signed(f"{header}.{special.translate(str.maketrans('-_', '+/'))}"))
+    yield case("the two alphabets mixed", forge.signed(f"{header}.{special.replace('-', '+')}"))
+    yield case("a line break in the payload", forge.signed(f"{header}.{payload[:40]}\n{payload[40:]}"))
+    yield case("a space in the payload", forge.signed(f"{header}.{payload[:40]} {payload[40:]}"))
+    yield case("a tab in the payload", forge.signed(f"{header}.{payload[:40]}\t{payload[40:]}"))
+    yield case("an exclamation mark in the payload", forge.signed(f"{header}.{payload[:40]}!{payload[40:]}"))
+    yield case("an equals sign inside the payload", forge.signed(f"{header}.{payload[:40]}={payload[40:]}"))
+    yield case("a percent-encoded payload", forge.signed(f"{header}.%65{payload[1:]}"))
+    yield case("a payload of five characters, a length that no bytes have", forge.signed(f"{header}.AAAAA"))
+    yield case("a payload in hex", forge.signed(f"{header}.{compact_json(forge.claims()).hex()}"), "malformed_claims")
+    yield case("the payload encoded twice", forge.signed(f"{header}.{base64url(payload.encode())}"), "malformed_claims")
     yield case(
         "the payload not encoded (RFC 7797)",
-        signed(f"{header}.{compact_json(forge.claims()).decode()}").replace(",", ";"),
+        forge.signed(f"{header}.{compact_json(forge.claims()).decode()}").replace(",", ";"),
     )
-    yield case("NUL bytes only", signed("AAAA.AAAA"))
+    yield case("NUL bytes only", forge.signed("AAAA.AAAA"))
 
 
 def jose_header(forge: Forge) -> Iterator[Case]:
@@ -112,12 +114,12 @@ def jose_header(forge: Forge) -> Iterator[Case]:
     yield case("the members in another order", dict(reversed(forge.header().items())), None)
     yield case("a name written with an escape", genuine.replace(b'"kid"', b'"\\u006bid"'), None)
     yield case("a value written with an escape", genuine.replace(b'"EdDSA"', b'"Ed\\u0044SA"'), None)
-    yield case("kid repeated", forge.raw_header(f',"kid":"{OWN.text}"'))
+    yield case("kid repeated", forge.raw_header(f',"kid":"{forge.own.text}"'))
     yield case("kid repeated, another's first", b'{"kid":"' + FOREIGN.text.encode() + b'",' + genuine[1:])
     yield case("kid repeated, another's last", forge.raw_header(f',"kid":"{FOREIGN.text}"'))
     yield case("alg repeated, none first", b'{"alg":"none",' + genuine[1:])
     yield case("alg repeated, none last", forge.raw_header(',"alg":"none"'))
-    yield case("kid repeated, spelt with an escape", forge.raw_header(f',"\\u006bid":"{OWN.text}"'))
+    yield case("kid repeated, spelt with an escape", forge.raw_header(f',"\\u006bid":"{forge.own.text}"'))
     yield case("an unknown member repeated", forge.raw_header(',"x":1,"x":1'))
     yield case("a repetition inside an unknown member", forge.raw_header(',"x":{"a":1,"a":1}'))
     unknown = {
@@ -180,15 +182,15 @@ def jose_header(forge: Forge) -> Iterator[Case]:
 def _key_names(forge: Forge) -> Iterator[Case]:
     names: dict[str, object] = {
         "another's": FOREIGN.text,
-        "no string": [OWN.text],
+        "no string": [forge.own.text],
         "a number": 0,
         "empty": "",
-        "a prefix of the key's": OWN.text[:-1],
-        "the key's and more": OWN.text + "1",
-        "in another case": OWN.text.upper(),
-        "without publickeyv1_": OWN.text.removeprefix("publickeyv1_"),
-        "with white space": OWN.text + " ",
-        "the raw bytes in base64url": base64url(OWN.raw),
+        "a prefix of the key's": forge.own.text[:-1],
+        "the key's and more": forge.own.text + "1",
+        "in another case": forge.own.text.upper(),
+        "without publickeyv1_": forge.own.text.removeprefix("publickeyv1_"),
+        "with white space": forge.own.text + " ",
+        "the raw bytes in base64url": base64url(forge.own.raw),
         "a path": "../../dev/null",
         "SQL": "' OR 1=1 --",
         "500 characters long": "k" * 500,
@@ -196,7 +198,7 @@ def _key_names(forge: Forge) -> Iterator[Case]:
     for comment, kid in names.items():
         yield Case(f"kid is {comment}", with_token(forge.token(forge.header(kid=kid))), "unknown_key")
     yield Case("no kid", with_token(forge.token(forge.header(kid=None))), "unknown_key")
-    kid_null = compact_json(forge.header()).replace(f'"{OWN.text}"'.encode(), b"null")
+    kid_null = compact_json(forge.header()).replace(f'"{forge.own.text}"'.encode(), b"null")
     yield Case("kid is null", with_token(forge.token(kid_null)), "unknown_key")
     token = forge.token(forge.header(kid=FOREIGN.text), key=FOREIGN)
     yield Case("another's name and signature", with_token(token), "unknown_key")
@@ -309,15 +311,15 @@ def claims(forge: Forge) -> Iterator[Case]:
 
 def signature(forge: Forge) -> Iterator[Case]:
     parts = forge.parts()
-    raw = OWN.sign(parts.encode())
-    scalar = secret_scalar(OWN.seed)
+    raw = forge.own.sign(parts.encode())
+    scalar = secret_scalar(forge.own.seed)
 
     def case(comment: str, signature: bytes, reason: str | None = "bad_signature") -> Case:
         return Case(comment, with_token(f"{parts}.{base64url(signature)}"), reason)
 
     yield case("the genuine one", raw, None)
     yield case(
-        "the genuine one, made with another nonce", sign(parts.encode(), OWN.raw, scalar, nonce=2**200 + 7), None
+        "the genuine one, made with another nonce", sign(parts.encode(), forge.own.raw, scalar, nonce=2**200 + 7), None
     )
     yield case("none", b"")
     for length in (1, 32, 63):
@@ -329,7 +331,7 @@ def signature(forge: Forge) -> Iterator[Case]:
     yield case("R and S exchanged", raw[32:] + raw[:32])
     yield case("zeros", bytes(64))
     yield case("ones", b"\xff" * 64)
-    yield case("the key in place of R", OWN.raw + raw[32:])
+    yield case("the key in place of R", forge.own.raw + raw[32:])
     for position in (0, 31, 32, 63):
         for bit in (0, 7):
             changed = bytearray(raw)
@@ -343,16 +345,17 @@ def signature(forge: Forge) -> Iterator[Case]:
     yield case("S is L", raw[:32] + L.to_bytes(32, "little"))
     yield case("the sign of R flipped", raw[:31] + bytes([raw[31] ^ 0x80]) + raw[32:])
     for comment, torsion in (("2", ORDER_2), ("4", ORDER_4), ("8", ORDER_8)):
-        mixed = sign(parts.encode(), OWN.raw, scalar, nonce=2**180 + 1, torsion=torsion)
+        mixed = sign(parts.encode(), forge.own.raw, scalar, nonce=2**180 + 1, torsion=torsion)
         yield case(f"R with a component of order {comment}: only the equation with the cofactor holds", mixed)
-        small = sign(parts.encode(), OWN.raw, scalar, nonce=0, torsion=torsion)
+        small = sign(parts.encode(), forge.own.raw, scalar, nonce=0, torsion=torsion)
         yield case(f"R of order {comment}: only the equation with the cofactor holds", small)
-    neutral = sign(parts.encode(), OWN.raw, scalar, nonce=0)
+    neutral = sign(parts.encode(), forge.own.raw, scalar, nonce=0)
     yield case("R is the neutral element: both equations hold, but anyone can read the private key", neutral)
     for comment, encoding in (("y + p", P + 1), ("with a sign", 1 | 1 << 255)):
         r = encoding.to_bytes(32, "little")
         yield case(
-            f"R is the neutral element, not canonical ({comment})", sign(parts.encode(), OWN.raw, scalar, nonce=0, r=r)
+            f"R is the neutral element, not canonical ({comment})",
+            sign(parts.encode(), forge.own.raw, scalar, nonce=0, r=r),
         )
     yield from _of_something_else(forge, raw)
     yield from _forged_without_a_key(forge)
@@ -372,22 +375,24 @@ def _of_something_else(forge: Forge, genuine: bytes) -> Iterator[Case]:
         "of the same claims in another order", forge.parts(claims=dict(reversed(forge.claims().items()))), genuine
     )
     yield case("of the same header in another order", forge.parts(dict(reversed(forge.header().items()))), genuine)
-    yield case("of the payload alone", parts, OWN.sign(payload.encode()))
-    yield case("of the header alone", parts, OWN.sign(header.encode()))
-    yield case("of the decoded payload", parts, OWN.sign(compact_json(forge.claims())))
+    yield case("of the payload alone", parts, forge.own.sign(payload.encode()))
+    yield case("of the header alone", parts, forge.own.sign(header.encode()))
+    yield case("of the decoded payload", parts, forge.own.sign(compact_json(forge.claims())))
     yield case(
-        "of the decoded parts", parts, OWN.sign(compact_json(forge.header()) + b"." + compact_json(forge.claims()))
+        "of the decoded parts",
+        parts,
+        forge.own.sign(compact_json(forge.header()) + b"." + compact_json(forge.claims())),
     )
-    yield case("of the parts without the dot", parts, OWN.sign((header + payload).encode()))
-    yield case("of the parts and a dot", parts, OWN.sign((parts + ".").encode()))
-    yield case("of nothing", parts, OWN.sign(b""))
+    yield case("of the parts without the dot", parts, forge.own.sign((header + payload).encode()))
+    yield case("of the parts and a dot", parts, forge.own.sign((parts + ".").encode()))
+    yield case("of nothing", parts, forge.own.sign(b""))
     yield case("of other claims, with claims that are not JSON", forge.parts(claims=b"{"), genuine)
 
 
 def _forged_without_a_key(forge: Forge) -> Iterator[Case]:
     """What an attacker who knows the public key alone can compute."""
     parts = forge.parts()
-    k = challenge(NEUTRAL.encoded(), OWN.raw, parts.encode())
+    k = challenge(NEUTRAL.encoded(), forge.own.raw, parts.encode())
     yield Case(
         "R neutral, S the challenge",
         with_token(f"{parts}.{base64url(NEUTRAL.encoded() + k.to_bytes(32, 'little'))}"),
@@ -398,7 +403,7 @@ def _forged_without_a_key(forge: Forge) -> Iterator[Case]:
         with_token(f"{parts}.{base64url(BASE.encoded() + (1).to_bytes(32, 'little'))}"),
         "bad_signature",
     )
-    mac = hmac.digest(OWN.text.encode(), parts.encode(), "sha256")
+    mac = hmac.digest(forge.own.text.encode(), parts.encode(), "sha256")
     yield Case("an HMAC with the public key as the secret", with_token(f"{parts}.{base64url(mac)}"), "bad_signature")
     weak = restate_form(NEUTRAL.encoded())
     weak_parts = forge.parts(forge.header(kid=weak))

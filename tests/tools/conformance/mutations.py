@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tests.support.base64url import base64url, from_base64url
 from tests.tools.conformance.judges import Request
-from tests.vectors.forge import FOREIGN, OWN, PATH, SECOND, Forge, compact_json, signed
+from tests.vectors.forge import FOREIGN, OWN, PATH, SECOND, Forge, compact_json
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ class Mutator:
                 base64url(_decoded(part).decode().encode("utf-16")),
             )
         )
-        return signed(".".join(parts))
+        return self._forge.signed(".".join(parts))
 
     def _written_again(self) -> str:
         """The same JSON in another spelling."""
