@@ -26,9 +26,9 @@ from restate_identity.probe import ProbeError, probe
 def probe_command(url: str, pem: str | None, services: str, timeout: float, as_json: bool) -> int:
     """Audit a running endpoint, in any language: send requests that a sound verifier refuses, and report the answers.
 
-    It is harmless: it sends 15 requests without a body for discovery, and 15 to a handler that does not exist in each
-    service, and one request whose body stays open. The exit status is 0 if the endpoint is sound and answers while a
-    body is open, 1 if not, 2 if it could not be probed.
+    It is harmless: it sends up to 15 requests without a body for discovery, as many to a handler that does not exist in
+    each service, and one request whose body stays open. The exit status is 0 if the endpoint is sound and answers while
+    a body is open, 1 if not, 2 if it could not be probed.
 
     \b
     Examples:
