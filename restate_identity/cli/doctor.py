@@ -19,7 +19,7 @@ from restate_identity.errors import Reason
 from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
 from restate_identity.signing import DEFAULT_LEEWAY
 
-# Easily confused with RESTATE_IDENTITY_KEYS. Only code that names it reads it.
+# Easily confused with RESTATE_IDENTITY_KEYS. This library never reads its value.
 NEVER_READ = ("RESTATE_IDENTITY_KEY",)
 
 

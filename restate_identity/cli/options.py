@@ -13,7 +13,7 @@ from restate_identity.keys import PublicKey
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path()
-"""The name of a file, which shells complete. Whether there is one is seen when it is opened."""
+"""The name of a file, which shells complete. Whether the file exists is checked when it is opened."""
 
 
 def identity_key_option(command: _Command) -> _Command:

@@ -102,5 +102,5 @@ def _cause_of_closed(report: Report) -> str:
     return (
         "it trusts another key, or something in front drops or changes headers; the clocks agree."
         if ahead is not None
-        else "it trusts another key, its clock is another, or something in front drops or changes headers."
+        else "it trusts another key, its clock differs, or something in front drops or changes headers."
     ) + in_front

@@ -1,4 +1,4 @@
-"""`verify`: says whether a service would accept a token now, and why not."""
+"""`verify`: says whether a service would accept a token now, and if not, why."""
 
 from __future__ import annotations
 

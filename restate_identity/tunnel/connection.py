@@ -114,7 +114,7 @@ class Connection:
 
     @property
     def takes_requests(self) -> bool:
-        """Whether the server may still send requests here, and they are served."""
+        """Whether the server may still send requests here, and we serve them."""
         return self.state in (ConnectionState.SERVING, ConnectionState.DRAINING)
 
     @property

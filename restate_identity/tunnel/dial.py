@@ -26,7 +26,7 @@ async def dial(
         protocol: Its ``connection_made`` is called once the connection is established.
         tls: A context to use instead of the system's certificate authorities; its ALPN protocols are set to ``h2``.
         within: The time limit for the whole dial, in seconds.
-        unless: Setting this event gives the dial up; the function then returns.
+        unless: Setting this event ends the dial, and the function returns.
 
     Raises:
         DialError: There is no connection.

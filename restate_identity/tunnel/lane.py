@@ -13,7 +13,7 @@ from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.state import Ending, EndingKind
 from restate_identity.tunnel.targets import Target
 
-# While a server cannot be served, the first failure is logged as a WARNING, and then one in this many seconds.
+# While connections to a server keep failing, log the first failure as a WARNING, and then one in this many seconds.
 _WARN_EVERY = 60.0
 
 
