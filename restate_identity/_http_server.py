@@ -11,8 +11,8 @@ except ImportError as _error:
     raise ImportError("httpx is missing: pip install 'restate-identity[cli]'", name=_error.name) from _error
 
 UNUSABLE = (httpx.InvalidURL, ValueError, ImportError, OSError)
-"""Raised by httpx for a URL, a proxy or certificates that it cannot use. Their texts quote the proxy's URL, which may
-contain a password: say `unusable` in their place."""
+"""The errors of httpx for a URL, a proxy or certificates that it cannot use. Their texts quote the proxy's URL, which
+may contain a password: report `unusable` instead."""
 
 
 def origin(url: str) -> str:
@@ -23,11 +23,11 @@ def origin(url: str) -> str:
 
 def unusable(url: str) -> str:
     """Return the message for an `UNUSABLE` error of a request to *url*."""
-    return f"cannot reach {origin(url)}: look at the URL, and at the variables of proxies and certificates"
+    return f"cannot reach {origin(url)}: check the URL, and the environment variables for proxies and certificates"
 
 
 def is_near(url: str) -> bool:
-    """Return whether *url* is on this machine, so that the proxy in the environment must not be used."""
+    """Return whether *url* is on this machine. If so, do not use the proxy in the environment."""
     return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 

@@ -14,7 +14,7 @@ from restate_identity.keys import PublicKey
 if TYPE_CHECKING:
     from yaml import MappingNode, SafeLoader
 
-# More than a file of 64 KiB can have members without repeating itself.
+# Merge keys can copy members. Without them, a file of 64 KiB cannot hold this many.
 MAX_MEMBERS = 64 * 1024
 MANIFEST_KIND = "RestateCloudEnvironment"
 _MANIFEST = re.compile(
@@ -97,7 +97,7 @@ def _documents(text: str) -> list[Any]:
 
 
 def _bounded(loader: type[SafeLoader]) -> type[SafeLoader]:
-    """Return *loader* with a limit to what merge keys, ``<<``, make of a few lines: each can repeat all before it."""
+    """Return *loader* with a limit on members, because each merge key, ``<<``, can copy all members before it."""
 
     class Bounded(loader):  # type: ignore[valid-type, misc]
         members = 0
@@ -106,6 +106,6 @@ def _bounded(loader: type[SafeLoader]) -> type[SafeLoader]:
             super().flatten_mapping(node)
             self.members += len(node.value)
             if self.members > MAX_MEMBERS:
-                raise InvalidKeyError("its merge keys, <<, make too many members of it")
+                raise InvalidKeyError("its merge keys, <<, make too many members")
 
     return Bounded

@@ -1,4 +1,4 @@
-"""Find out whether an endpoint answers a request whose body has not ended, as Restate's calls over HTTP/2 need it."""
+"""Find out whether an endpoint answers a request before its body ends. Restate's calls over HTTP/2 need that."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ try:
 except ImportError as _error:
     raise ImportError("h2 is missing: pip install 'restate-identity[cli]'", name=_error.name) from _error
 
-# In seconds. An answer without buffering takes milliseconds and the time of a round trip.
+# In seconds. Unless something buffers, an answer takes a round trip and some milliseconds.
 PATIENCE = 3.0
 
 
 def waits_for_the_end(url: str) -> bool | None:
     """Return whether an unsigned request for *url* over HTTP/2 is answered only after the end of its body.
 
-    No proxy of this machine's is used. The result is None if the request is not answered at all, or not over HTTP/2.
+    It uses no proxy of this machine. The result is None if there is no answer, or none over HTTP/2.
     """
     address = urlsplit(url)
     http = H2Connection(H2Configuration(client_side=True))

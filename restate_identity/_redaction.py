@@ -1,8 +1,8 @@
 """Keep secrets out of messages: show a text that a user passed, or only its length if it may be a secret.
 
-People pass a token where its file's name belongs, and then the error "no such file" must not print the token. Secrets
-and names cannot be distinguished for sure. A text counts as a secret if it has a typical mark, or if it looks random:
-in random text, small letters, capitals and digits alternate often; in names they come in groups.
+Some people pass a token instead of the name of its file; the error "no such file" must not print it then. Secrets and
+names cannot be distinguished for sure. A text counts as a secret if it has a typical mark, or if it looks random: in
+random text, small letters, capitals and digits alternate often; in names they come in groups.
 """
 
 from __future__ import annotations

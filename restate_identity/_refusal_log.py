@@ -1,8 +1,8 @@
 """Write the guard's log lines, and limit them, so that a flood of hostile requests cannot fill a disk.
 
-For each reason, the first `BURST` refusals are logged, and then one in `INTERVAL` seconds, together with the number of
-those left out. Each reason has its own allowance, so a flood with one reason hides no other. Under attack, a guard logs
-at most 8,640 refusals a day for each reason, of less than 1 KiB each.
+For each reason, the first `BURST` refusals are logged, and then one every `INTERVAL` seconds, with the number of those
+left out. Each reason has its own allowance, so a flood of one reason does not hide the others. Under attack, a guard
+logs at most 8,640 refusals a day for each reason, of less than 1 KiB each.
 """
 
 from __future__ import annotations

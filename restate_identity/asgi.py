@@ -31,7 +31,7 @@ _HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEAD
 
 
 class RequestIdentityMiddleware:
-    """Let only requests through that your own Restate signed.
+    """Let through only requests that your own Restate signed.
 
     HTTP requests and WebSocket handshakes are verified; ``lifespan`` passes; any other scope is refused. The verified
     `Identity` is in ``scope["restate_identity"]`` and in `current_identity()`; it is None for an exempt path. A

@@ -47,7 +47,7 @@ def require_request_identity(
     exempt_paths: Iterable[str] | Callable[[str], bool] = (),
     observer: Observer | None = None,
 ) -> Handler | Callable[[Handler], Handler]:
-    """Pass only events to *handler* that your own Restate signed.
+    """Pass to *handler* only events that your own Restate signed.
 
     Use it as ``@require_request_identity(identity_keys=[…])`` or call it with the handler. It knows the events of
     Restate's own invocations, of API Gateway (REST APIs, and HTTP APIs in both payload formats), of function URLs and

@@ -18,8 +18,8 @@ Under ASGI, put `restate_identity.asgi.RequestIdentityMiddleware` around ``get_a
 the body of a request before it runs ``MIDDLEWARE``, and writes a large one to disk.
 
 Add ``restate_identity.django`` to ``INSTALLED_APPS`` as well: then Django's system checks report a mistake in these
-settings, a misspelt name, and the middleware in the last place. Without it, a mistake in a setting still keeps the
-server from starting, because the middleware cannot be built.
+settings, a misspelt name, and a middleware that is missing or in the last place. Even without the checks, a mistake in
+a setting keeps the server from starting, because the middleware cannot be built.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Response = HttpResponseBase | Awaitable[HttpResponseBase]
 
 
 class RequestIdentityMiddleware:
-    """Let only requests through that your own Restate signed, as configured by the settings of this module.
+    """Let through only requests that your own Restate signed, as configured by the settings of this module.
 
     The verified `Identity` is in ``request.restate_identity`` (None on an exempt path) and in `current_identity()`, in
     views and in the content of streaming responses, but not in that of a ``FileResponse``, which servers read
@@ -120,7 +120,7 @@ def _refusal() -> HttpResponse:
 
 
 def _streamed(response: HttpResponseBase, identity: Identity | None) -> HttpResponseBase:
-    """Set the identity for the content of a streaming response too, which is produced after the middleware."""
+    """Set the identity for the content of a streaming response too, which is produced after the middleware returns."""
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         content: Any = response.streaming_content
         response.streaming_content = _async_steps(content, identity) if response.is_async else steps(content, identity)
@@ -160,7 +160,7 @@ def _guard(about: tuple[str, ...], **options: Any) -> RequestGuard:
 
 @checks.register(checks.Tags.security)
 def check_settings(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
-    """Report unusable settings, unknown settings, and a middleware in the last place."""
+    """Report unusable settings, unknown settings, and a middleware that is missing or in the last place."""
     messages: list[checks.CheckMessage] = []
     try:
         _guard_from_settings()

@@ -49,8 +49,8 @@ class VerificationError(IdentityError):
     Attributes:
         reason: Which check failed.
         hint: What was found, and what an operator can do about it. Safe to log.
-        kid: The identity key that the token names, ``publickeyv1_…``; None if it was not read, or has another form.
-            Only for the reasons after ``bad_signature`` is it proven that this key signed the token.
+        kid: The identity key that the token names, ``publickeyv1_…``; None if no such name was read. Only the
+            reasons after ``bad_signature`` prove that this key signed the token.
     """
 
     def __init__(self, reason: Reason, hint: str, *, kid: str | None = None) -> None:

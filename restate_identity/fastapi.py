@@ -36,7 +36,7 @@ _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
 class RequestIdentity(SecurityBase):
-    """Let only requests through that your own Restate signed, and provide their `Identity` to the endpoint.
+    """Let through only requests that your own Restate signed, and provide their `Identity` to the endpoint.
 
     Use it as ``identity: Annotated[Identity, Depends(RequestIdentity(identity_keys=[…]))]``, or in the ``dependencies``
     of a route or a router. As a dependency of the whole application it leaves some paths open, see above: use the ASGI
@@ -44,9 +44,9 @@ class RequestIdentity(SecurityBase):
 
     Until the response has been sent, the identity is also in `current_identity()`, in ``def`` and ``async def``
     endpoints. On an exempt path the dependency is None. A refused request gets a 401, and the endpoint does not run.
-    But FastAPI solves earlier dependencies first, and if the endpoint takes a body, FastAPI reads and parses all of it
-    first. Any other body is not kept: over HTTP/2 it is read and discarded after the 401, over HTTP/1.1 it is left to
-    the server. A refused WebSocket handshake gets a 401 if the server can send a response to it; otherwise it is
+    But by then FastAPI has solved earlier dependencies and, if the endpoint takes a body, has read and parsed all of
+    it. Any other body is not kept: over HTTP/2 it is read and discarded after the 401, over HTTP/1.1 it is left to the
+    server. A refused WebSocket handshake gets a 401 if the server can send a response to it; otherwise it is
     closed.
 
     The verified path is the ASGI scope's ``path``.
@@ -98,7 +98,7 @@ class RequestIdentity(SecurityBase):
 class RefusedRequest(HTTPException):
     """A request that is not proven to come from the owner's Restate.
 
-    Add an exception handler for it to send another answer. Your handler then does not read the rest of the body.
+    To send another answer, add an exception handler for it. This library then leaves the rest of the body alone.
     """
 
     def __init__(self, connection: HTTPConnection | None = None) -> None:
@@ -133,7 +133,7 @@ class _Refusal(Response):
         await refuse(scope, self._receive_rest, send)
 
     async def _receive_rest(self) -> Message:
-        """Read the rest of the body, if FastAPI has not read it: asking the server again would wait for the end."""
+        """Read the rest of the body, unless FastAPI has read it: `receive` would then wait until the caller leaves."""
         assert isinstance(self._connection, Request)
         try:
             async for _ in self._connection.stream():

@@ -41,7 +41,7 @@ class RequestGuard:
         exempt_paths: Paths that are served to anybody: exact decoded paths, or a function that returns True for them.
             Any other result, even a truthy one, means "not exempt". A path with more than one meaning is never exempt,
             nor is one that was sent as another path. A function exempts no path that ends as Restate's calls do, in
-            ``/discover`` or ``/invoke/<service>/<handler>``: put it into a list if anybody may call it.
+            ``/discover`` or ``/invoke/<service>/<handler>``: if anybody may call such a path, put it into a list.
         observer: Receives the outcome of every verified request.
 
     Raises:
@@ -79,8 +79,9 @@ class RequestGuard:
             path: The decoded path of the request; None if it has none that can be read. Such a request is refused.
             scheme, token: The values of the two headers, as for `IdentityVerifier.verify_signature`.
             raw_path: The path as it stands in the request line, with or without the query; None if it is not known.
-            inner_path: The end of *path* on which the application routes, if it is mounted under the rest. A caller may
-                choose where it begins, so it must itself end in the signed path, or be exempt in addition to *path*.
+            inner_path: The end of *path* on which the application routes, if the application is mounted under the rest.
+                The caller may be able to choose where this end begins. So it must itself end in the signed path; on an
+                exempt *path*, it must be exempt too.
 
         Raises:
             VerificationError: Answer with `REFUSAL_STATUS`, `REFUSAL_HEADERS` and `REFUSAL_BODY`; do not keep the
@@ -111,7 +112,7 @@ class RequestGuard:
         if odd is None and is_rewritten(path, raw_path):
             odd = "was sent as another path"
         if odd is not None:
-            problem = f"{odd}, which not every server and framework reads alike: ask for the plain path"
+            problem = f"{odd}, which servers and frameworks do not all read alike: ask for the plain path"
         elif inner_path is not None and not self._is_exempt(inner_path):
             problem = f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
         else:
@@ -130,7 +131,7 @@ class RequestGuard:
 def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError:
     return VerificationError(
         Reason.WRONG_AUDIENCE,
-        f"signed for {quoted(identity.audience)}, but the application is mounted in a way that it routes on "
+        f"signed for {quoted(identity.audience)}, but the application is mounted so that it routes on "
         f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
         kid=identity.key,
     )

@@ -65,7 +65,7 @@ def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options
     if not words:
         raise ValueError(
             f"no identity key is configured: {name} is set, but empty. Of the environment variables "
-            f"{', '.join(VARIABLES)} the first that is set must hold the keys, or the path of the file that does"
+            f"{', '.join(VARIABLES)} the first that is set must hold the keys, or the path of the key file"
         )
     try:
         if name == KEYS_FILE_VARIABLE:
@@ -293,7 +293,7 @@ def _keys_in(content: bytes) -> tuple[PublicKey, ...]:
 
 
 def _read(path: Path, parse: Callable[[bytes], tuple[PublicKey, ...]]) -> tuple[_Stamp | None, tuple[PublicKey, ...]]:
-    """Return the stamp and the keys of a file. The stamp is None if the next change might not alter it."""
+    """Return the stamp and the keys of a file. The stamp is None if the next change might leave it the same."""
     now = time.time()
     try:
         content, status = read_regular_file(path, limit=MAX_FILE_SIZE)

@@ -24,7 +24,7 @@ _CHARACTERS = "A-Za-z0-9._~!$&'()*,=:@-"
 _PLAIN = re.compile(rf"/|(?:/(?!\.\.?(?:/|\Z))[{_CHARACTERS}]+)+")
 _NOT_PLAIN = re.compile(f"[^/{_CHARACTERS}]")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
-# Said of a request for which the adapter found no path.
+# For messages about a request for which the adapter found no path.
 NO_PATH = "no path that can be read: this is no HTTP request, or its path is not UTF-8"
 _TOO_LONG = f"has more than {MAX_PATH_SIZE} characters"
 
@@ -99,7 +99,7 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
     odd = oddity(path, raw_path)
     if odd is not None:
         remedy = _remedy(path, raw_path)
-        return f"the path {quoted(path)} {odd}, which not every server and framework reads alike: {remedy}"
+        return f"the path {quoted(path)} {odd}, which servers and frameworks do not all read alike: {remedy}"
     if not is_signed_form(audience):
         return f"signed for {quoted(audience)}, which is no path that a Restate server calls"
     if signed_path(path) != audience:
@@ -116,9 +116,10 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
 
 
 def is_rewritten(path: str, raw_path: bytes | None) -> bool:
-    """Return whether *raw_path* is another path than *path*, and not only the same one below another prefix.
+    """Return whether *raw_path* and *path* differ, apart from a prefix.
 
-    Then something in front of the guard changed one of the two, and the application may route on either.
+    If they do, something in front of the guard changed one of them, and the application may route on either. Paths that
+    Restate calls must have the same signed part; of other paths, one must be the end of the other.
 
     Args:
         path, raw_path: As for `oddity`; both are plain.
@@ -141,7 +142,7 @@ def _remedy(path: str, raw_path: bytes | None) -> str:
         return "a query is no part of the path, leave it out"
     if is_signed_form(signed_path(odd.rstrip("/"))):
         return "the slash at the end was added on the way"
-    return "no Restate server calls a path with such an end"
+    return "no Restate server calls a path that ends like this"
 
 
 def _sent(raw_path: bytes) -> str:

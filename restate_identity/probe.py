@@ -1,8 +1,9 @@
 """Audit from outside which requests a running endpoint lets in, in any language. Needs the extra ``cli``.
 
 The probe is harmless: it asks for discovery, and for a handler with a random name. It sends one request after the
-other, without a body, and at most `MAX_SERVICES` + 1 times the number of cases; and one unsigned request with a body of
-one byte.
+other, without a body: one or two to reach the endpoint, then each case once for discovery and once for each service, at
+most `MAX_SERVICES` of them. A case without an answer is sent once more. Over HTTP/2, one unsigned request with a body
+of one byte follows.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MAX_SERVICES = 10
 MAX_TIMEOUT = 3600.0
 NOBODYS_SERVICE = "RestateIdentityProbe"
 REFUSALS = (401, 403)
-# In seconds. Far more than clocks differ, and than any configured validity of tokens.
+# In seconds. Far longer than clocks differ, and than any token is configured to be valid.
 LONG = 86400
 MAX_BODY = 64 * 1024
 MAX_SILENCES = 3
@@ -59,7 +60,7 @@ class Finding(str, Enum):
     LENIENT = "lenient"
     """The token can be read in two ways. Only the key's owner can make it, but other verifiers read it differently."""
     CLOSED = "closed"
-    """Genuine requests are refused: another key, another path, or clocks that differ."""
+    """Genuine requests are refused, because of another key, another path, or clocks that differ."""
 
     UNCLEAR = "unclear"
     """Neither let in nor refused: an error, a redirect, or no answer."""
@@ -77,7 +78,7 @@ class Case:
         accepted: Whether a sound verifier accepts it.
         finding: The finding if the endpoint answers otherwise.
         headers: Makes the headers for a path.
-        needs_key: Whether making it takes the private key.
+        needs_key: Whether the private key is needed to make it.
     """
 
     name: str
@@ -158,7 +159,7 @@ def probe(
             "this is not the URL of an endpoint: pass one like http://127.0.0.1:9080, "
             "without user and password, query and fragment"
         )
-    if not 0 < timeout <= MAX_TIMEOUT:  # NaN is not, either
+    if not 0 < timeout <= MAX_TIMEOUT:  # refuses NaN too
         raise ProbeError(f"the timeout is above 0 and at most {MAX_TIMEOUT:g} seconds, and not {timeout:g}")
     if len(services) > MAX_SERVICES:
         raise ProbeError(f"at most {MAX_SERVICES} services are probed at once, these are {len(services)}")
@@ -179,7 +180,7 @@ def probe(
             if progress is not None:
                 progress(len(results), len(planned))
     left_out = tuple(case for case in everything if signer is None and case.needs_key)
-    # Over HTTP/1.1 alone, Restate ends a request before it expects an answer.
+    # Over HTTP/1.1, Restate ends the body before it expects an answer.
     waits = waits_for_the_end(url.rstrip("/") + paths[1]) if http_version == "HTTP/2" else None
     return Report(url, http_version, tuple(results), left_out, ahead, waits)
 

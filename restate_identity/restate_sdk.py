@@ -3,7 +3,7 @@
 Needs the extra ``restate``. The SDK's application is built without keys, behind the ASGI middleware or, on AWS Lambda,
 behind the Lambda guard.
 
-Restate signs the key of the virtual object or workflow, but the SDK runs the one that the body names. So the two are
+Restate signs the key of the virtual object or workflow, but the SDK takes the key from the body. So the two keys are
 compared before a handler runs.
 """
 
@@ -51,13 +51,13 @@ def app(
     observer: Observer | None = None,
     **sdk_options: Any,
 ) -> RestateAppT:
-    """Return the same as `restate.app`, but let only requests through that your own Restate signed.
+    """Return the same as `restate.app`, but let through only requests that your own Restate signed.
 
     The result is an ASGI application, or a handler on AWS Lambda. The path ``…/health`` stays open, as with the SDK.
     `current_identity()` works in the handlers.
 
-    A handler of a virtual object or a workflow runs only if its key is the signed one. Otherwise the handler does not
-    run, the log says why, and the answer is the same 401 as for every refusal, after which Restate retries.
+    A handler of a virtual object or a workflow runs only if the key in the body is the signed one. Otherwise the log
+    says why, and the answer is the same 401 as for every refusal, after which Restate retries.
 
     Args:
         services: The services, virtual objects and workflows to serve.
@@ -164,7 +164,7 @@ def _mismatch(identity: Identity | None, key: str) -> VerificationError:
 
 
 class _Answer:
-    """The answer to one request. It holds back the SDK's start of the response until the key was compared.
+    """The answer to one request. It holds back the start of the SDK's response until the keys have been compared.
 
     The SDK starts the response, with status 200, before it knows the key of the object.
     """

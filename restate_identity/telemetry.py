@@ -1,7 +1,7 @@
 """The observer protocol of the guard, and observers for OpenTelemetry and Prometheus.
 
-Both observers write the same metrics. OpenTelemetry's names have dots in place of the underscores, which its Prometheus
-exporter converts:
+Both observers write the same metrics. These are their names in Prometheus. Those in OpenTelemetry have dots, as in
+``restate_identity.requests``; its Prometheus exporter converts them:
 
 ``restate_identity_requests_total``
     Verified requests, by ``outcome`` (``accepted``, ``refused``) and ``reason`` (a `Reason`, if refused).

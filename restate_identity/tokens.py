@@ -25,7 +25,7 @@ FORBIDDEN_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
 # A server's JOSE header has 150 characters. It is parsed before anything is proven, so its size is limited, and so is
 # the number of its brackets, because Python's JSON parser can exhaust a thread's stack.
 MAX_HEADER_SIZE = 1024
-# Every JSON implementation reads integers up to here alike (RFC 8259, 6), and they can be added to a float.
+# Every JSON implementation reads integers up to this one alike (RFC 8259, 6), and they fit into a float.
 MAX_TIME = 2**53 - 1
 
 

@@ -44,8 +44,8 @@ class CacheInfo(NamedTuple):
 
 
 _Judged = tuple[Identity, float, float, str | None, bytes | None]
-"""A token's identity; its first and its last valid moment; and the exact path that it matches, decoded and raw, or None
-if it matches none."""
+"""A token's identity; from when and until before when it is valid, with the leeway; and the exact path that it matches,
+decoded and raw, or None if it matches none."""
 
 
 class _Trust(NamedTuple):
@@ -88,7 +88,7 @@ class IdentityVerifier:
         self._leeway = _seconds("leeway", leeway)
         self._max_token_age = None if max_token_age is None else _seconds("max_token_age", max_token_age)
         if self._max_token_age == 0:
-            raise ValueError("max_token_age is more than 0 seconds: 0 would refuse every token that was on its way")
+            raise ValueError("max_token_age is more than 0 seconds: with 0, a token would be too old on arrival")
         if type(cache_size) is not int or not 0 <= cache_size < 2**31:
             raise ValueError(f"cache_size is a number of tokens, 0 or more, not {cache_size!r}")
         self._cache_size = cache_size
@@ -130,7 +130,7 @@ class IdentityVerifier:
                 Pass it if the application may use it too: a path that can be read in two ways is refused.
 
         Raises:
-            VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
+            VerificationError: The request must be refused. No other exception is raised, whatever the request contains.
         """
         scheme, token = signature_headers(headers)
         return self.verify_signature(path, scheme, token, raw_path=raw_path)
@@ -148,7 +148,7 @@ class IdentityVerifier:
             raw_path: As for `verify`.
 
         Raises:
-            VerificationError: The request must be refused. No other exception leaves this method, whatever the text.
+            VerificationError: The request must be refused. No other exception is raised, whatever the request contains.
         """
         if scheme != SCHEME or not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_SIZE:
             raise _header_refusal(scheme, token, path)

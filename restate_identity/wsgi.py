@@ -28,15 +28,15 @@ _STATUS = f"{REFUSAL_STATUS} {HTTPStatus(REFUSAL_STATUS).phrase}"
 
 
 class RequestIdentityMiddleware:
-    """Let only requests through that your own Restate signed.
+    """Let through only requests that your own Restate signed.
 
     The verified `Identity` is in ``environ["restate_identity"]``, and in `current_identity()` whenever code of *app*
     runs: in the call, and in each step and the closing of the iterable that it returns, on any thread. A refused
     request gets a 401, and *app* does not run. The middleware does not read the body. Some servers read it before they
     call an application: waitress all of it, gunicorn nothing.
 
-    The verified path is ``SCRIPT_NAME`` and ``PATH_INFO``, as UTF-8; and ``REQUEST_URI`` or ``RAW_URI``, if the server
-    sets one of them. A path that can be read in two ways is refused, even if it would be exempt.
+    The verified path is ``SCRIPT_NAME`` followed by ``PATH_INFO``, as UTF-8. If the server sets ``REQUEST_URI`` or
+    ``RAW_URI``, that is verified too. A path that can be read in two ways is refused, even if it would be exempt.
 
     A repeated header is refused if the server joins its values with commas, as gunicorn, waitress, Werkzeug and wsgiref
     do. ``X_Restate_Jwt_V1`` beside ``X-Restate-Jwt-V1`` is refused if the server gives both the same variable; most

@@ -54,7 +54,7 @@ def test_a_path_is_plain_or_it_is_not(case: dict[str, Any]) -> None:
 REGISTER = "register the deployment with a URL whose path has only letters, digits and -._~ between single slashes"
 LEAVE_OUT = "a query is no part of the path, leave it out"
 SLASH = "the slash at the end was added on the way"
-NEVER = "no Restate server calls a path with such an end"
+NEVER = "no Restate server calls a path that ends like this"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_remedy_for_an_odd_path_fits_the_place_where_it_is_odd(
     path: str, raw_path: str | None, remedy: str
 ) -> None:
     hint = refusal(path, raw_path.encode() if raw_path else None).hint
-    assert hint.endswith(f"which not every server and framework reads alike: {remedy}")
+    assert hint.endswith(f"which servers and frameworks do not all read alike: {remedy}")
 
 
 @pytest.mark.parametrize("path", [PATH.encode(), 5])

@@ -1,7 +1,7 @@
 """Put a secret in every place where a user can put one: no command may print or log it, or a recognisable part of it.
 
-The tests find all commands, options and variables, so they try a new one without being changed, unless it is required;
-then `GIVEN` needs a value for it.
+The tests find all commands, options and variables by themselves, so they also try new ones. Only a new one that is
+required needs a value in `in_a_folder`.
 """
 
 from __future__ import annotations
@@ -433,5 +433,5 @@ def test_a_proxy_that_cannot_be_used_is_not_repeated(command: list[str], proxy: 
     )
     assert done.returncode == 2
     assert "sEc" not in done.stdout + done.stderr
-    assert "variables of proxies" in done.stderr
+    assert "variables for proxies" in done.stderr
     assert "Traceback" not in done.stderr
