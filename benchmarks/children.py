@@ -1,4 +1,4 @@
-"""Child processes that are asked, in lines of JSON."""
+"""Talk to child processes in lines of JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def ask(child: subprocess.Popen[str], command: Mapping[str, object], *, ended: Exception) -> Any:
-    """Send *command* to *child* as a line of JSON, return the one that it answers with; raise *ended* if it is gone."""
+    """Send *command* to *child* as a line of JSON, and return its answer; raise *ended* if the child is gone."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(command) + "\n")

@@ -39,11 +39,11 @@ def calls(
     before: Callable[[], object] = lambda: None,
     refuses: bool = False,
 ) -> Case:
-    """Return the case of calling *check* once with each of *arguments*, which are made again for every sample, untimed.
+    """Return the case that calls *check* once with each of *arguments*. They are made anew for every sample, untimed.
 
     Args:
         before: Called before every sample, untimed, for example to empty a cache.
-        refuses: Every call must raise. A call that returns is an error, so that the right work is timed.
+        refuses: Whether every call must raise. A call that returns is an error, because other work was timed.
     """
 
     def accepted() -> float:

@@ -1,7 +1,6 @@
 """Change the keys and the clock during the soak, and pass the changes on to every worker of a server.
 
-The workers check a file before each request, so every request that is sent after a change finds the change made, in any
-process.
+The workers check a file before each request, so a change holds in every process for each request that is sent later.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the commands of a page; ``python -m tests.support.console`` writes the page on the command line again."""
+"""Run the commands of a page; ``python -m tests.support.console`` updates their output in ``docs/command-line.md``."""
 
 from __future__ import annotations
 

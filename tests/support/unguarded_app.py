@@ -1,4 +1,4 @@
-"""The demo's services as they are without a guard, to see that the demo notices."""
+"""The demo's services without a guard, to test that the demo notices."""
 
 from tests.support.services import app as guarded
 

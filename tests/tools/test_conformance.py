@@ -1,6 +1,6 @@
-"""The short form of ``make conformance``: what we accept, the SDKs accept, and every other difference is listed.
+"""The short form of ``make conformance``: every difference between this project and the SDKs is a listed one.
 
-And two scenarios of those in which our tunnel must lose nothing.
+It also runs two of the scenarios in which our tunnel must lose nothing.
 """
 
 from __future__ import annotations

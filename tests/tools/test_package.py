@@ -1,4 +1,4 @@
-"""The cost and the needs of importing the package."""
+"""What importing the package costs, and what it needs."""
 
 from __future__ import annotations
 

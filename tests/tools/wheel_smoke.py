@@ -120,7 +120,7 @@ GUARDS: tuple[Callable[[dict[str, str]], bool], ...] = (the_core, asgi, wsgi, aw
 
 
 def missing_extras() -> dict[str, str]:
-    """Import every module; return what those say that need more than the runtime dependencies."""
+    """Import every module; return the errors of those that need more than the runtime dependencies."""
     folder = Path(restate_identity.__file__).parent
     said = {}
     for file in sorted(folder.rglob("*.py")):

@@ -1,6 +1,6 @@
-"""``make conformance``: give every vector and many mutations to all judges, then run the tunnels; fail on a surprise.
+"""``make conformance``: give all verifiers every vector and many mutations, run the tunnels, and fail on a surprise.
 
-``python -m tests.tools.conformance.tunnels`` is the tunnels alone.
+``python -m tests.tools.conformance.tunnels`` runs the tunnels alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare the judges' verdicts, and find violations of the invariants.
+"""Compare the verdicts of all verifiers (the judges), and find violations of the invariants.
 
 1. The SDKs accept every request that this project accepts, except for the differences in `REFUSED_THERE`.
 2. Every request that the SDKs accept and this project refuses is covered by `REFUSED_HERE`, with its reason.
@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
 
 
 def of_vectors(judges: Sequence[Judge]) -> Comparison:
-    """Compare on every vector; all except the recorded ones are signed again, for judges whose clock cannot be set."""
+    """Compare on every vector. Sign all but the recorded ones again, for judges whose clock cannot be set."""
     result = Comparison([], Counter(), [])
     for name, file in {**suite(present()), "recorded": recorded()}.items():
         for judge in judges:
@@ -88,7 +88,7 @@ def _compare(result: Comparison, judge: Judge, request: Request, accepted: bool,
 
 
 def matrix(rows: Sequence[Row]) -> str:
-    """Return a Markdown table with a line for each group: accepted / judged requests of each judge."""
+    """Return a Markdown table with a line for each group: how many requests each judge accepted, of how many."""
     judges = list(dict.fromkeys(row.judge for row in rows))
     lines = ["| group | " + " | ".join(judges) + " |", "|---|" + "---|" * len(judges)]
     for group, found in itertools.groupby(rows, key=lambda row: row.group):

@@ -23,7 +23,7 @@ TOKEN_HEADER = "x-restate-jwt-v1"
 
 
 class Members(dict[str, Any]):
-    """A JSON object of which every member is known, the repeated ones too."""
+    """A JSON object, and whether it, or an object among its members, repeats a member."""
 
     repeated = False
 
@@ -250,7 +250,7 @@ REFUSED_THERE = (
 
 
 def explained(request: Request, reason: str | None) -> str | None:
-    """Which known difference explains that this project says *reason* and the SDK the opposite; None if none does."""
+    """Return the known difference that makes this project say *reason* and the SDK the opposite; None if none does."""
     reading = read(request)
     if reason is None:
         return next((entry.about for entry in REFUSED_THERE if entry.applies(reading)), None)
