@@ -175,7 +175,7 @@ def _other_path(event: Mapping[str, Any]) -> Any:
 def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:
     if multi_value:
         for name, values in event["multiValueHeaders"].items():
-            # Join the values as the core expects repeated headers; thousands of values then cost little.
+            # The core expects repeated values joined; joined here, even thousands of them cost little.
             if values != []:
                 yield name, ", ".join(values)
     else:

@@ -32,7 +32,7 @@ VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "R
 # Variables that are easily mistaken for those above. README and examples use the first one in their own code.
 _LOOKALIKES = {"RESTATE_IDENTITY_KEY": KEYS_VARIABLE, "RESTATE_IDENTITY_KEY_FILE": KEYS_FILE_VARIABLE}
 
-# Enough for about a thousand keys. A larger file is not a key file, and is not read at every change.
+# Enough for about a thousand keys. A larger file is not a key file, and is not read to its end.
 MAX_FILE_SIZE = 64 * 1024
 # File systems have coarse clocks (10 ms on Linux, 2 s on FAT): two changes within that time can have the same stamp.
 COARSEST_CLOCK = 2.0

@@ -267,7 +267,7 @@ def _missing(header: str, value: object) -> str:
 
 def _repeated(header: str) -> VerificationError:
     return VerificationError(
-        Reason.REPEATED_HEADER, f"the header {header} has more than one value: only one can be the one that was signed"
+        Reason.REPEATED_HEADER, f"the header {header} has more than one value, but Restate sends only one"
     )
 
 

@@ -161,7 +161,7 @@ class Requests:
             self._log(logging.WARNING, "answers 400: %s", error)
             stream.answer(400)
             return
-        # The server may have max_streams open. As many again may be reset, while the application still works on them.
+        # The server may have max_streams open, and the application may still work on as many that were reset.
         if self.in_flight >= 2 * self._max_streams:
             if not self._overloaded:
                 self._log(logging.WARNING, "refuses new requests: the application works on %d", self.in_flight)
