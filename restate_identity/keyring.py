@@ -29,8 +29,8 @@ KEYS_VARIABLE = "RESTATE_IDENTITY_KEYS"
 KEYS_FILE_VARIABLE = "RESTATE_IDENTITY_KEYS_FILE"
 # Restate's own tools set the last two, with a single key each.
 VARIABLES = (KEYS_VARIABLE, KEYS_FILE_VARIABLE, "RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY")
-# Variables that are easily mistaken for those above. README and examples use the first one in their own code.
-_LOOKALIKES = {"RESTATE_IDENTITY_KEY": KEYS_VARIABLE, "RESTATE_IDENTITY_KEY_FILE": KEYS_FILE_VARIABLE}
+# Variables that are easily mistaken for those above.
+LOOKALIKES = {"RESTATE_IDENTITY_KEY": KEYS_VARIABLE, "RESTATE_IDENTITY_KEY_FILE": KEYS_FILE_VARIABLE}
 
 # Enough for about a thousand keys. A larger file is not a key file, and is not read to its end.
 MAX_FILE_SIZE = 64 * 1024
@@ -76,7 +76,7 @@ def verifier_from_environment(environ: Mapping[str, str] = os.environ, **options
 
 
 def _lookalike_in(environ: Mapping[str, str]) -> str:
-    for name, meant in _LOOKALIKES.items():
+    for name, meant in LOOKALIKES.items():
         if name in environ:
             return f". {name} is set, but is read only by code that names it: rename it to {meant}"
     return ""

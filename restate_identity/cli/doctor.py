@@ -16,11 +16,8 @@ from restate_identity.cli.options import json_option
 from restate_identity.cli.printing import printable, show, words
 from restate_identity.cli.reading import path_of
 from restate_identity.errors import Reason
-from restate_identity.keyring import KEYS_FILE_VARIABLE, VARIABLES, verifier_from_environment
+from restate_identity.keyring import KEYS_FILE_VARIABLE, LOOKALIKES, VARIABLES, verifier_from_environment
 from restate_identity.signing import DEFAULT_LEEWAY
-
-# Easily confused with RESTATE_IDENTITY_KEYS. This library never reads its value.
-NEVER_READ = ("RESTATE_IDENTITY_KEY",)
 
 
 @click.command(short_help="Check the keys and the clock of a service's environment.")
@@ -55,7 +52,7 @@ def _keys() -> dict[str, Any]:
     found: dict[str, Any] = {"sound": True, "variable": present[0] if present else None, "file": None}
     if found["variable"] == KEYS_FILE_VARIABLE:
         found["file"] = shown_path(os.environ[KEYS_FILE_VARIABLE].strip())
-    unread = [*present[1:], *(name for name in NEVER_READ if name in os.environ)]
+    unread = [*present[1:], *(name for name in LOOKALIKES if name in os.environ)]
     try:
         keys = [str(key) for key in verifier_from_environment(os.environ).keys]
     except (ValueError, ImportError) as error:

@@ -42,11 +42,14 @@ def test_keys_are_named_with_the_variable_that_they_come_from(restate_identity_k
     ]
 
 
-def test_a_variable_that_is_easily_taken_for_ours_is_said_not_to_be_read(restate_identity_keys: list[str]) -> None:
-    done = doctor(RESTATE_IDENTITY_KEYS=restate_identity_keys[0], RESTATE_IDENTITY_KEY=OTHER_KEY)
+@pytest.mark.parametrize("name", ["RESTATE_IDENTITY_KEY", "RESTATE_IDENTITY_KEY_FILE"])
+def test_a_variable_that_is_easily_taken_for_ours_is_said_not_to_be_read(
+    restate_identity_keys: list[str], name: str
+) -> None:
+    done = doctor(RESTATE_IDENTITY_KEYS=restate_identity_keys[0], **{name: OTHER_KEY})
     assert done.returncode == 0
     assert OTHER_KEY not in done.stdout
-    assert done.stdout.endswith("        also set, and not read: RESTATE_IDENTITY_KEY\n")
+    assert done.stdout.endswith(f"        also set, and not read: {name}\n")
 
 
 def test_a_key_file_is_named_too(restate_identity_keys: list[str], tmp_path: Path) -> None:
