@@ -51,7 +51,9 @@ def show_report(report: Report) -> None:
         show(Text(f"Not sent without --key: {left_out}. An endpoint that refuses every request looks sound."))
     found = len(report.findings)
     summary = f"{found} finding{'' if found == 1 else 's'} in {len(report.results)} requests"
-    show(Text(summary, style="red" if found else "green"))
+    if report.waits_for_the_end:
+        summary += ", but calls of Restate would expire"
+    show(Text(summary, style="red" if found or report.waits_for_the_end else "green"))
 
 
 def report_as_json(report: Report) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def _cause_of_closed(report: Report) -> str:
         return f"with the path of the URL, a request's path {odd}, and a guard of this library refuses that"
     in_front = " The URL has a path, which not every verifier strips before comparing." if prefix else ""
     return (
-        "it trusts another key, or something in front drops or changes headers; the clocks agree."
+        "it trusts another key, or something in front changes the path or the headers; the clocks agree."
         if ahead is not None
-        else "it trusts another key, its clock differs, or something in front drops or changes headers."
+        else "it trusts another key, its clock differs, or something in front changes the path or the headers."
     ) + in_front

@@ -129,7 +129,7 @@ PLATFORM_COMMANDS = {
     "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
     **dict.fromkeys(
-        ("nginx -p", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
+        ("nginx -s", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
         "tests/support/proxies.py::proxied",
     ),
 }

@@ -356,7 +356,10 @@ def test_where_only_discovery_is_let_in_that_is_said(restate_identity_keys: list
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("", "it trusts another key, or something in front drops or changes headers; the clocks agree."),
+        (
+            "",
+            "it trusts another key, or something in front changes the path or the headers; the clocks agree.",
+        ),
         ("/a", "The URL has a path, which not every verifier strips before comparing."),
         ("//a", "with the path of the URL, a request's path has an empty segment"),
         ("/a%23b", "with the path of the URL, a request's path contains '#'"),

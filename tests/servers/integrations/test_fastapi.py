@@ -58,6 +58,15 @@ def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not
     assert served.refusals()
 
 
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_single_route_has_a_guard_of_its_own(served: Served, signer: RequestSigner, how: str) -> None:
+    path = "/invoke/Kitchen/cook"
+    assert served.post(f"{path}?item=poison", refused_headers(how, signer, path), None).status_code == 401
+    assert served.post(f"{path}?item=soup", signer.headers(path), None).json() == {"cooked": "soup"}
+    assert served.has_printed(f"cooking soup, signed by {signer.public_key}")
+    assert not served.has_printed("cooking poison")
+
+
 def test_the_routes_beside_it_stay_open(served: Served) -> None:
     assert served.get("/menu").json() == ["tea", "scones"]
     assert served.get("/openapi.json").status_code == 200

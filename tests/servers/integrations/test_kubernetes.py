@@ -98,8 +98,9 @@ def test_the_probe_asks_for_the_health_of_the_tunnel() -> None:
     assert probe == {"path": HEALTH_PATH, "port": "health"}
 
 
-def test_the_pod_has_longer_to_end_than_what_is_in_flight() -> None:
-    assert pod("in-process")["terminationGracePeriodSeconds"] > TunnelTimings().grace
+def test_the_pod_has_longer_to_end_than_what_is_in_flight_and_the_application() -> None:
+    timings = TunnelTimings()
+    assert pod("in-process")["terminationGracePeriodSeconds"] > timings.grace + timings.start_limit
 
 
 @pytest.mark.parametrize("name", MOUNTED)
