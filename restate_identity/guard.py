@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Token
 from time import perf_counter
 from types import TracebackType
+from typing import NoReturn
 
 from restate_identity._quoting import quoted
 from restate_identity._refusal_log import RefusalLog
@@ -96,13 +97,41 @@ class RequestGuard:
             if inner_path is not None and signed_path(inner_path) != identity.audience:
                 raise _wrong_mount_point(identity, inner_path)
         except VerificationError as error:
-            self._log.refused(path, error)
-            if observer is not None:
-                self._tell(observer.refused, error, path, started)
+            self._note_refusal(error, path, started)
             raise
         if observer is not None:
             self._tell(observer.accepted, identity, path, started)
         return identity
+
+    def refuse(self, path: str | None, scheme: str | None, token: str | None, problem: str) -> NoReturn:
+        """Refuse a request whose path the adapter cannot accept, whatever its token; log it and raise.
+
+        The reason is the one that `admit` would give. If nothing is wrong with the token, it is `WRONG_AUDIENCE`, and
+        the hint is *problem*.
+
+        Args:
+            path: What the log shows; None if there is nothing to show.
+            scheme, token: As for `admit`.
+            problem: What is wrong with the path, safe to log.
+
+        Raises:
+            VerificationError: Always.
+        """
+        started = perf_counter()
+        refusal = VerificationError(Reason.WRONG_AUDIENCE, problem)
+        try:
+            # Without a path no token is valid.
+            self.verifier.verify_signature(None, scheme, token)
+        except VerificationError as error:
+            wrong_path = error.reason is Reason.WRONG_AUDIENCE
+            refusal = VerificationError(Reason.WRONG_AUDIENCE, problem, kid=error.kid) if wrong_path else error
+        self._note_refusal(refusal, path, started)
+        raise refusal
+
+    def _note_refusal(self, error: VerificationError, path: str | None, started: float) -> None:
+        self._log.refused(path, error)
+        if self._observer is not None:
+            self._tell(self._observer.refused, error, path, started)
 
     def _exempts(self, path: str | None, raw_path: bytes | None, inner_path: str | None) -> bool:
         assert self._is_exempt is not None

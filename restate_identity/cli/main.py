@@ -12,6 +12,7 @@ import click
 import restate_identity
 from restate_identity.cli.complaints import NAME, as_line
 from restate_identity.cli.doctor import doctor
+from restate_identity.cli.edge import edge_command
 from restate_identity.cli.exit_status import FAILED, INTERRUPTED, PIPE_CLOSED, YES
 from restate_identity.cli.inspect import inspect
 from restate_identity.cli.keys import keygen, public_key
@@ -92,5 +93,5 @@ def cli() -> None:
     """
 
 
-for _command in (keygen, public_key, inspect, verify, sign, probe_command, doctor, tunnel_command):
+for _command in (keygen, public_key, inspect, verify, sign, probe_command, doctor, tunnel_command, edge_command):
     cli.add_command(_command)

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager
 
+from restate_identity._health_server import HealthServer
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connect import check_application, tunnel_of
-from restate_identity.tunnel.health import HealthServer
 from restate_identity.tunnel.settings import ServeSettings, takes
 from restate_identity.tunnel.signals import StopSignals
 from restate_identity.tunnel.tunnel import Tunnel

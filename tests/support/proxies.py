@@ -59,10 +59,13 @@ def is_installed(proxy: str) -> bool:
 
 
 @contextmanager
-def proxied(proxy: str, configuration: Path, folder: Path, *, port: int, upstream: int) -> Iterator[Server]:
-    """Run *proxy* with the files in the folder *configuration*, in which 8080 and 9080 stand for the two ports."""
+def proxied(
+    proxy: str, configuration: Path, folder: Path, *, port: int, upstream: int, edge: int = 9001
+) -> Iterator[Server]:
+    """Run *proxy* with the files in the folder *configuration*, in which 8080, 9080 and 9001 stand for the ports."""
     for file in configuration.iterdir():
         text = re.sub(r"\b8080\b", str(port), re.sub(r"\b9080\b", str(upstream), file.read_text("utf-8")))
+        text = re.sub(r"\b9001\b", str(edge), text)
         (folder / file.name).write_text(text.replace("0.0.0.0", "127.0.0.1"), "utf-8")
     if proxy == "nginx":
         shutil.move(folder / "nginx.conf", folder / "included.conf")

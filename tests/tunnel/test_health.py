@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from restate_identity.tunnel.health import HealthServer
+from restate_identity._health_server import HealthServer
 from tests.support.processes import free_port
 from tests.tunnel.cloud import PATIENCE
 

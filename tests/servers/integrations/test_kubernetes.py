@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from restate_identity._health_server import HEALTH_PATH
 from restate_identity.cli.main import cli
 from restate_identity.keyring import KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import TunnelSettings
-from restate_identity.tunnel.health import HEALTH_PATH
 from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, Launcher, Served, refused_headers

@@ -1,4 +1,4 @@
-"""``/health`` over plain HTTP, for the probes of Kubernetes. The tunnel itself listens on no port."""
+"""Answer ``GET /health`` over plain HTTP, for the probes of Kubernetes, on a port of its own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""`edge`: answers a reverse proxy that asks whether to let a request through."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from restate_identity.cli.complaints import fail, warn
+from restate_identity.cli.options import identity_key_option
+from restate_identity.edge import EdgeApplication
+from restate_identity.edge.dialects import DIALECTS
+from restate_identity.errors import InvalidKeyError
+from restate_identity.keys import PublicKey
+
+
+@click.command("edge", short_help="Verify requests for a reverse proxy, in front of any service.")
+@click.option("--behind", required=True, type=click.Choice(list(DIALECTS)), help="The proxy that asks.")
+@click.option(
+    "--prefix",
+    default="",
+    metavar="/restate",
+    help="What stands before /discover and /invoke in the path that the proxy reports; nothing by default.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:9001",
+    show_default=True,
+    metavar="host:port|unix:/path",
+    help="Where the proxy asks. Nobody else may reach it.",
+)
+@click.option("--exempt-health", is_flag=True, help="Let anybody ask the service for /health.")
+@click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
+@identity_key_option
+def edge_command(
+    behind: str,
+    prefix: str,
+    listen: str,
+    exempt_health: bool,
+    health_port: int | None,
+    identity_keys: tuple[PublicKey, ...],
+) -> None:
+    """Verify requests for a reverse proxy, in front of a service in any language.
+
+    The proxy asks about each request before it passes it on, and needs to be configured for that: the documentation has
+    a configuration to copy for each. Without --identity-key, the keys come from the environment, as in every guard:
+    RESTATE_IDENTITY_KEYS, or RESTATE_IDENTITY_KEYS_FILE, which is read again when it changes.
+
+    It runs until SIGTERM or SIGINT; answers in flight are then finished.
+
+    \b
+    Examples:
+      restate-identity edge --behind nginx --identity-key publickeyv1_...
+      restate-identity edge --behind caddy --prefix /restate --listen unix:/run/restate-identity/edge.sock
+    """
+    try:
+        from restate_identity.edge.listening import is_reachable_from_outside, listener, serve_edge
+    except ImportError as error:
+        fail(str(error))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        application = EdgeApplication(
+            behind=behind, prefix=prefix, exempt_health=exempt_health, identity_keys=identity_keys or None
+        )
+    except (InvalidKeyError, ValueError) as error:
+        fail(str(error).replace("pass identity_keys=['publickeyv1_...'] or verifier=...", "pass --identity-key"))
+    try:
+        if is_reachable_from_outside(listen):
+            warn(
+                f"--listen {listen} can be reached from other machines, and whoever reaches it can try tokens there: "
+                "let only the proxy connect"
+            )
+        with listener(listen) as listening:
+            serve_edge(application, listening, behind=behind, health_port=health_port)
+    except ValueError as error:
+        fail(f"--listen {listen}: {error}")
+    except OSError as error:
+        fail(f"cannot listen on {listen}{_or_on(health_port)}: {error.strerror}")
+
+
+def _or_on(health_port: int | None) -> str:
+    return "" if health_port is None else f", or on --health-port {health_port}"

@@ -1,0 +1,92 @@
+"""The ASGI application that a reverse proxy asks about every request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from restate_identity.asgi import Receive, Scope, Send, refuse
+from restate_identity.edge.dialects import DIALECTS, reported_path
+from restate_identity.edge.judged_path import HEALTH, checked_prefix, judged_path, problem_of
+from restate_identity.errors import VerificationError
+from restate_identity.guard import RequestGuard
+from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer
+from restate_identity.verifier import IdentityVerifier, signature_headers
+
+KEY_HEADER = "x-restate-identity-key"
+SUBJECT_HEADER = "x-restate-identity-subject"
+
+
+class EdgeApplication:
+    """Answer a reverse proxy's question whether your own Restate signed a request.
+
+    The answer is a 200 with the identity in the headers ``x-restate-identity-key`` and, for an object or a workflow,
+    ``x-restate-identity-subject`` (percent-encoded UTF-8); or the 401 of every guard. Anything but the proxy that can
+    reach this application can ask it too, so let it listen on loopback or on a Unix socket.
+
+    Args:
+        behind: The proxy that asks: ``nginx``, ``caddy``, ``traefik`` or ``envoy``.
+        prefix: What stands before ``/discover`` and ``/invoke/…`` in the path that the proxy reports.
+        exempt_health: Let ``/health`` through, with the same prefix, for anybody.
+        identity_keys: The keys to trust, ``publickeyv1_…``.
+        verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
+            (`restate_identity.keyring.verifier_from_environment`).
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
+
+    Raises:
+        InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
+            pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        behind: str,
+        prefix: str = "",
+        exempt_health: bool = False,
+        identity_keys: Iterable[str | PublicKey] | None = None,
+        verifier: IdentityVerifier | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        if behind not in DIALECTS:
+            raise ValueError(f"behind is the proxy that asks, one of {', '.join(DIALECTS)}, not {behind!r}")
+        self._behind = behind
+        self._prefix = checked_prefix(prefix)
+        self._guard = RequestGuard(
+            identity_keys=identity_keys,
+            verifier=verifier,
+            exempt_paths=[HEALTH] if exempt_health else (),
+            observer=observer,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one question."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"a proxy asks over HTTP, not in the ASGI scope type {scope['type']!r}")
+        try:
+            headers = self._verdict(scope)
+        except VerificationError:
+            await refuse(scope, receive, send)
+            return
+        # Envoy takes only a 200 for a yes.
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0"), *headers]})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _verdict(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Return the headers that hand the identity on, or raise."""
+        headers = list(scope["headers"])
+        scheme, token = signature_headers(headers)
+        raw_path, query = scope.get("raw_path"), scope["query_string"]
+        target = (raw_path or b"") + (b"?" + query if query else b"")
+        reported = reported_path(self._behind, target, headers)
+        path = None if reported is None else judged_path(reported, self._prefix)
+        if path is None:
+            self._guard.refuse(reported, scheme, token, problem_of(reported, self._prefix))
+        identity = self._guard.admit(path, scheme, token)
+        if identity is None:
+            return []
+        handed_on = [(KEY_HEADER.encode(), identity.key.encode())]
+        if identity.subject is not None:
+            handed_on.append((SUBJECT_HEADER.encode(), quote(identity.subject, safe="").encode()))
+        return handed_on

@@ -1,0 +1,206 @@
+"""`EdgeApplication`: a proxy's question, and the answer, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from restate_identity import IdentityVerifier, Reason, VerificationError
+from restate_identity.edge import EdgeApplication
+from restate_identity.signing import RequestSigner
+
+PATH = "/invoke/Greeter/greet"
+SIGNER = RequestSigner.generate()
+HEADERS = {"nginx": "x-original-uri", "caddy": "x-forwarded-uri", "traefik": "x-forwarded-uri"}
+PREFIX = "/restate"
+
+Fields = list[tuple[str, str]]
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.reasons: list[tuple[Reason, str]] = []
+        self.accepted_paths: list[str] = []
+
+    def accepted(self, identity: object, *, path: str, seconds: float) -> None:  # noqa: ARG002
+        self.accepted_paths.append(path)
+
+    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
+        self.reasons.append((error.reason, path))
+
+
+def edge(behind: str = "nginx", prefix: str = PREFIX, **options: Any) -> EdgeApplication:
+    return EdgeApplication(behind=behind, prefix=prefix, verifier=IdentityVerifier([SIGNER.public_key]), **options)
+
+
+def signed(path: str = PATH, subject: str | None = None) -> Fields:
+    return list(SIGNER.headers(path, subject=subject).items())
+
+
+def ask(application: EdgeApplication, fields: Fields, target: str = "/") -> tuple[int, dict[str, str]]:
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "http_version": "1.1",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(application(scope, receive, send))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+
+
+def about(path: str, behind: str = "nginx") -> Fields:
+    return [(HEADERS[behind], path)]
+
+
+@pytest.mark.parametrize("behind", HEADERS)
+def test_it_judges_the_path_in_the_header_of_the_proxy(behind: str) -> None:
+    assert ask(edge(behind), [*about(PREFIX + PATH, behind), *signed()])[0] == 200
+    assert ask(edge(behind), [*about(f"{PREFIX}/invoke/Other/x", behind), *signed()])[0] == 401
+    assert ask(edge(behind), signed(), target=PREFIX + PATH)[0] == 401
+
+
+def test_behind_envoy_it_judges_the_request_line() -> None:
+    assert ask(edge("envoy"), signed(), target=PREFIX + PATH)[0] == 200
+    assert ask(edge("envoy"), signed(), target=f"{PREFIX}{PATH}?a=b")[0] == 200
+    assert ask(edge("envoy"), signed(), target=f"{PREFIX}/invoke/Other/x")[0] == 401
+    assert ask(edge("envoy"), [*about(PREFIX + PATH), *signed()], target="/")[0] == 401
+
+
+@pytest.mark.parametrize("behind", HEADERS)
+def test_the_headers_of_other_proxies_mean_nothing(behind: str) -> None:
+    others = {"x-original-uri", "x-forwarded-uri", "x-original-url", "x_original_uri", "x_forwarded_uri"} - {
+        HEADERS[behind]
+    }
+    spoofed = [(name, PREFIX + PATH) for name in others]
+    assert ask(edge(behind), [*spoofed, *signed()])[0] == 401
+    assert ask(edge(behind), [*spoofed, *about(f"{PREFIX}/invoke/Other/x", behind), *signed()])[0] == 401
+
+
+def test_a_path_that_is_reported_twice_is_refused() -> None:
+    assert ask(edge(), [*about(PREFIX + PATH), *about(PREFIX + PATH), *signed()])[0] == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        PATH,
+        f"/other{PATH}",
+        f"/RESTATE{PATH}",
+        f"{PREFIX}{PREFIX}{PATH}",
+        f"{PREFIX}/invoke/B/y#{PATH}",
+        f"{PREFIX}/invoke/B/y;{PATH}",
+        f"{PREFIX}/invoke/B/y?{PATH}",
+        f"{PREFIX}{PATH}/",
+        f"{PREFIX}{PATH}#",
+        f"{PREFIX}{PATH};a",
+        f"{PREFIX}{PATH}%20",
+        f"{PREFIX}{PATH}?a\x7f",
+        f"{PREFIX}{PATH}?\udcc3",
+        f"{PREFIX}/{PATH}",
+        f"{PREFIX}/.{PATH}",
+        f"{PREFIX}/../restate{PATH}",
+        f"{PREFIX}/%69nvoke/Greeter/greet",
+        f"{PREFIX}/Invoke/Greeter/greet",
+        f"{PREFIX}/invoke/Greeter/gr%65et",
+        f"{PREFIX}\\invoke\\Greeter\\greet",
+        f"http://localhost{PREFIX}{PATH}",
+        f"{PREFIX}{PATH}?{'a' * 20_000}",
+        "",
+        "*",
+    ],
+)
+def test_any_path_but_the_prefix_and_the_signed_path_is_refused(path: str) -> None:
+    assert ask(edge(), [*about(path), *signed()])[0] == 401
+
+
+def test_the_query_of_a_deployment_is_no_part_of_the_path() -> None:
+    assert ask(edge(), [*about(f"{PREFIX}{PATH}?version=2&a=%20"), *signed()])[0] == 200
+
+
+def test_without_a_prefix_the_whole_path_is_the_signed_one() -> None:
+    assert ask(edge(prefix=""), [*about(PATH), *signed()])[0] == 200
+    assert ask(edge(prefix=""), [*about("/discover"), *signed("/discover")])[0] == 200
+    assert ask(edge(prefix=""), [*about(PREFIX + PATH), *signed()])[0] == 401
+
+
+def test_the_answer_hands_the_identity_on() -> None:
+    status, headers = ask(edge(), [*about(PREFIX + PATH), *signed(subject="Ada & Grüße/π\r\n")])
+    assert status == 200
+    assert headers == {
+        "content-length": "0",
+        "x-restate-identity-key": str(SIGNER.public_key),
+        "x-restate-identity-subject": "Ada%20%26%20Gr%C3%BC%C3%9Fe%2F%CF%80%0D%0A",
+    }
+    assert "x-restate-identity-subject" not in ask(edge(), [*about(PREFIX + PATH), *signed()])[1]
+
+
+def test_a_refusal_is_the_401_of_every_guard() -> None:
+    status, headers = ask(edge(), about(PREFIX + PATH))
+    assert (status, headers["www-authenticate"]) == (401, "RestateRequestIdentity")
+
+
+def test_health_is_let_through_only_if_it_is_exempt() -> None:
+    health = about(f"{PREFIX}/health")
+    assert ask(edge(), health)[0] == 401
+    assert ask(edge(), [*health, *signed()])[0] == 401
+    assert ask(edge(exempt_health=True), health) == (200, {"content-length": "0"})
+    assert ask(edge(exempt_health=True), about("/health"))[0] == 401
+    assert ask(edge(exempt_health=True), about(f"{PREFIX}/invoke/Greeter/health"))[0] == 401
+
+
+def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> None:
+    observer = Observer()
+    application = edge(observer=observer)
+    with caplog.at_level(logging.WARNING, "restate_identity"):
+        ask(application, [*about(PREFIX + PATH), *signed()])
+        ask(application, [*about("/other"), *signed()])
+        ask(application, about("/other"))
+        ask(application, signed())
+    assert observer.accepted_paths == [PATH]
+    assert observer.reasons == [
+        (Reason.WRONG_AUDIENCE, "/other"),
+        (Reason.MISSING_SCHEME, "/other"),
+        (Reason.WRONG_AUDIENCE, ""),
+    ]
+    assert "the proxy reports the path '/other', and only /restate/discover and /restate/invoke/" in caplog.text
+    assert "the proxy did not say exactly once which path was asked for" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/", "restate", "/restate/", "//", "/a//b", "/..", "/a/.b", "/a%20", "/a;b", "/ä", "/a\n"]
+)
+def test_a_prefix_that_has_more_than_one_reading_is_refused_at_the_start(prefix: str) -> None:
+    with pytest.raises(ValueError, match="is not plain"):
+        edge(prefix=prefix)
+
+
+def test_the_proxy_must_be_one_of_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match="nginx, caddy, traefik, envoy, not 'apache'"):
+        edge("apache")
+
+
+def test_without_keys_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESTATE_IDENTITY_KEYS", raising=False)
+    with pytest.raises(ValueError, match="no identity key is configured"):
+        EdgeApplication(behind="nginx")
+
+
+def test_it_serves_nothing_but_http() -> None:
+    with pytest.raises(NotImplementedError, match="websocket"):
+        asyncio.run(edge()({"type": "websocket"}, None, None))  # type: ignore[arg-type]

@@ -1,0 +1,193 @@
+"""The configurations of `integrations/edge`, run by the real proxies, in front of a service that verifies nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pytest
+
+from restate_identity.signing import RequestSigner
+from tests.servers.edge.attacks import Attacker
+from tests.support.edge import Edge, Service, running_edge, running_service
+from tests.support.edge_proxies import INSTALLED, PREFIX, proxy
+from tests.support.processes import free_port
+from tests.support.wire import Http1Exchange, Http2Exchange
+
+PATH = "/invoke/Greeter/greet"
+SUBJECT = "Ada & Grüße/π"
+Protocol = type[Http1Exchange] | type[Http2Exchange]
+PROTOCOLS = pytest.mark.parametrize("protocol", [Http1Exchange, Http2Exchange], ids=["http1", "http2"])
+
+
+@dataclass
+class Chain:
+    """A proxy, the edge that it asks, and the service behind it."""
+
+    name: str
+    port: int
+    edge: Edge
+    service: Service
+    signer: RequestSigner
+
+
+@pytest.fixture(scope="module")
+def signer() -> RequestSigner:
+    return RequestSigner.generate()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running_service() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=INSTALLED)
+def started(request: pytest.FixtureRequest, signer: RequestSigner, service: Service) -> Iterator[Chain]:
+    name: str = request.param
+    with running_edge(name, signer) as edge, proxy(name, edge=edge.port, service=service.port) as port:
+        yield Chain(name, port, edge, service, signer)
+
+
+@pytest.fixture
+def chain(started: Chain) -> Iterator[Chain]:
+    started.service.received.clear()
+    started.edge.asked.clear()
+    yield started
+    started.edge.status = None
+    started.edge.held.set()
+
+
+def fields(chain: Chain, path: str = PATH, subject: str | None = None) -> list[tuple[str, str]]:
+    return list(chain.signer.headers(path, subject=subject).items())
+
+
+@PROTOCOLS
+def test_a_genuine_request_reaches_the_service_over_http2_with_its_identity(chain: Chain, protocol: Protocol) -> None:
+    with protocol(chain.port, "POST", PREFIX + PATH, fields(chain, subject=SUBJECT), body=True) as exchange:
+        exchange.send(b"hello")
+        exchange.end()
+        assert exchange.status() == 200
+        assert exchange.read() == b"hello"
+    (received,) = chain.service.received
+    assert (received.target.decode(), received.http_version) == (PREFIX + PATH, "2")
+    assert received.values("x-restate-identity-key") == [str(chain.signer.public_key)]
+    assert received.values("x-restate-identity-subject") == [quote(SUBJECT, safe="")]
+
+
+def test_an_object_with_a_long_key_reaches_the_service(chain: Chain) -> None:
+    subject = "é" * 1500
+    with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain, subject=subject)) as exchange:
+        assert exchange.status() == 200
+    (received,) = chain.service.received
+    assert received.values("x-restate-identity-subject") == [quote(subject, safe="")]
+
+
+@pytest.mark.parametrize("path", ["/discover", "/health"])
+def test_discovery_and_the_exempt_health_check_reach_the_service(chain: Chain, path: str) -> None:
+    with Http2Exchange(chain.port, "GET", PREFIX + path, fields(chain, path) if path != "/health" else ()) as exchange:
+        assert exchange.status() == 200
+    assert [received.target.decode() for received in chain.service.received] == [PREFIX + path]
+
+
+@PROTOCOLS
+def test_forged_identity_headers_are_removed(chain: Chain, protocol: Protocol) -> None:
+    forged = [("x-restate-identity-key", "forged"), ("x-restate-identity-subject", "forged")]
+    # The signed request has no subject, so nothing would replace a forged one.
+    with protocol(chain.port, "POST", PREFIX + PATH, [*forged, *fields(chain)]) as exchange:
+        assert exchange.status() == 200
+    (received,) = chain.service.received
+    assert received.values("x-restate-identity-key") == [str(chain.signer.public_key)]
+    assert received.values("x-restate-identity-subject") == []
+
+
+@PROTOCOLS
+def test_requests_that_are_not_signed_for_their_path_do_not_reach_the_service(chain: Chain, protocol: Protocol) -> None:
+    stranger = RequestSigner.generate().headers(PATH)
+    old = chain.signer.headers(PATH, now=int(time.time()) - 1000)
+    for path, headers in [
+        (PATH, {}),
+        (PATH, {"x-restate-signature-scheme": "unsigned"}),
+        (PATH, stranger),
+        (PATH, old),
+        ("/invoke/Greeter/other", chain.signer.headers(PATH)),
+        (f"/more{PATH}", chain.signer.headers(PATH)),
+        (f"/invoke/Other/secret;{PATH}", chain.signer.headers(PATH)),
+        (f"{PATH}/", chain.signer.headers(PATH)),
+    ]:
+        with protocol(chain.port, "POST", PREFIX + path, headers.items()) as exchange:
+            assert exchange.status() == 401, path
+    assert chain.service.received == []
+
+
+@pytest.mark.parametrize("status", [500, 503, 302, 404])
+def test_an_edge_that_does_not_say_yes_or_no_means_no(chain: Chain, status: int) -> None:
+    chain.edge.status = status
+    with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain)) as exchange:
+        assert exchange.status() >= 300
+    assert len(chain.edge.asked) == 1
+    assert chain.service.received == []
+
+
+def test_the_service_gets_nothing_before_the_edge_has_answered(chain: Chain) -> None:
+    chain.edge.held.clear()
+    with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain), body=True) as exchange:
+        exchange.send(b"hello")
+        give_up_at = time.monotonic() + 10
+        while not chain.edge.asked:
+            assert time.monotonic() < give_up_at, "the proxy asks nobody"
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert chain.service.received == []
+        chain.edge.held.set()
+        assert exchange.status() == 200
+        assert exchange.read() == b"hello"
+        exchange.end()
+
+
+def test_requests_and_responses_stream_both_ways_at_once(chain: Chain) -> None:
+    with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain), body=True) as exchange:
+        for number in range(5):
+            piece = f"piece {number}".encode()
+            exchange.send(piece)
+            if number == 0:
+                assert exchange.status() == 200
+            assert exchange.read() == piece
+        exchange.end()
+        assert exchange.read() == b""
+
+
+def test_a_new_key_takes_over_without_a_lost_request(chain: Chain) -> None:
+    successor = RequestSigner.generate()
+
+    def status(signer: RequestSigner) -> int:
+        with Http2Exchange(chain.port, "POST", PREFIX + PATH, signer.headers(PATH).items()) as exchange:
+            return exchange.status()
+
+    try:
+        assert (status(chain.signer), status(successor)) == (200, 401)
+        chain.edge.verifier.replace_keys([str(chain.signer.public_key), str(successor.public_key)])
+        assert (status(chain.signer), status(successor)) == (200, 200)
+        chain.edge.verifier.replace_keys([str(successor.public_key)])
+        assert (status(chain.signer), status(successor)) == (401, 200)
+    finally:
+        chain.edge.verifier.replace_keys([str(chain.signer.public_key)])
+
+
+def test_whatever_reaches_the_service_is_the_prefix_and_the_signed_path(chain: Chain) -> None:
+    attacker = Attacker(chain.port, chain.edge, chain.service, chain.signer, seed=int(time.time()))
+    attacker.attack(400)
+    assert attacker.let_through > 10
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_without_an_edge_nothing_reaches_the_service(name: str, signer: RequestSigner, service: Service) -> None:
+    service.received.clear()
+    with (
+        proxy(name, edge=free_port(), service=service.port) as port,
+        Http2Exchange(port, "POST", PREFIX + PATH, signer.headers(PATH).items()) as exchange,
+    ):
+        assert exchange.status() in (403, 500, 502, 503)
+    assert service.received == []

@@ -1,0 +1,154 @@
+"""``integrations/edge``: the command of its instructions, in a process. `tests/servers/edge` runs the proxies."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from restate_identity.signing import RequestSigner
+from tests.servers.integrations.serving import INTEGRATIONS
+from tests.support.edge_proxies import PROXIES
+from tests.support.processes import accepts_connections, free_port, running
+
+SIGNER = RequestSigner.generate()
+PATH = "/invoke/Greeter/greet"
+PREFIX = "/restate"
+
+
+@contextmanager
+def edge(
+    tmp_path: Path, *arguments: str, listen: str | None = None, keys: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    """Run the command and yield its process, its port and its log."""
+    port = free_port()
+    log = tmp_path / "log"
+    address = listen or f"127.0.0.1:{port}"
+    environment = {**os.environ, **({"RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)} if keys is None else keys)}
+    socket_file = Path(address.removeprefix("unix:"))
+    with running(
+        [sys.executable, "-m", "restate_identity", "edge", "--prefix", PREFIX, "--listen", address, *arguments],
+        log=log,
+        env=environment,
+        ready=lambda: socket_file.is_socket() if listen and listen.startswith("unix:") else accepts_connections(port),
+    ) as process:
+        yield process, port, log
+
+
+def asked(port: int, headers: Mapping[str, str], path: str = "/") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def question(signer: RequestSigner = SIGNER) -> dict[str, str]:
+    return {"x-original-uri": PREFIX + PATH, **signer.headers(PATH)}
+
+
+def test_every_proxy_has_a_configuration() -> None:
+    folders = [path.name for path in (INTEGRATIONS / "edge").iterdir() if path.is_dir()]
+    assert sorted(folders) == sorted(PROXIES)
+
+
+def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: Path) -> None:
+    health = free_port()
+    with edge(tmp_path, "--behind", "nginx", "--health-port", str(health)) as (process, port, log):
+        assert asked(port, question()) == 200
+        assert asked(port, {"x-original-uri": PREFIX + PATH}) == 401
+        assert asked(health, {}, "/health") == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert "missing_scheme" in log.read_text()
+        assert "warning" not in log.read_text()
+
+
+def test_behind_envoy_it_sees_a_fragment_in_the_request_line(tmp_path: Path) -> None:
+    with edge(tmp_path, "--behind", "envoy") as (_, port, _):
+        assert asked(port, SIGNER.headers(PATH), PREFIX + PATH) == 200
+        assert asked(port, SIGNER.headers(PATH), f"{PREFIX}{PATH}#fragment") == 401
+
+
+def test_a_new_key_in_the_file_comes_into_force_without_a_restart(tmp_path: Path) -> None:
+    successor = RequestSigner.generate()
+    file = tmp_path / "keys"
+    file.write_text(f"{SIGNER.public_key}\n")
+    with edge(tmp_path, "--behind", "nginx", keys={"RESTATE_IDENTITY_KEYS_FILE": str(file)}) as (_, port, _):
+        assert (asked(port, question()), asked(port, question(successor))) == (200, 401)
+        (tmp_path / "new").write_text(f"{successor.public_key}\n")
+        (tmp_path / "new").rename(file)
+        give_up_at = time.monotonic() + 60
+        while asked(port, question(successor)) != 200:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.5)
+        assert asked(port, question()) == 401
+
+
+def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_path: Path) -> None:
+    path = tmp_path / "edge.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}") as (process, _, _):
+        give_up_at = time.monotonic() + 20
+        while True:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(20)
+                try:
+                    client.connect(str(path))
+                except ConnectionRefusedError:
+                    assert time.monotonic() < give_up_at
+                    time.sleep(0.05)
+                    continue
+                lines = [f"{name}: {value}" for name, value in question().items()]
+                client.sendall("\r\n".join(["GET / HTTP/1.1", "host: x", *lines, "", ""]).encode())
+                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+                break
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert not path.exists()
+
+
+def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
+    port = free_port()
+    with running(
+        [sys.executable, "-m", "restate_identity", "edge", "--behind", "caddy", "--listen", f"0.0.0.0:{port}"],
+        log=tmp_path / "log",
+        env={**os.environ, "RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)},
+        ready=lambda: accepts_connections(port),
+    ):
+        assert "can be reached from other machines" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--behind", "apache"], "is not one of"),
+        (["--behind", "nginx", "--prefix", "/a/"], "the prefix '/a/' is not plain"),
+        (["--behind", "nginx", "--listen", "9001"], "--listen 9001: it is host:port"),
+        (["--behind", "nginx", "--listen", "127.0.0.1:0"], "it is host:port"),
+        (["--behind", "nginx", "--listen", "192.0.2.1:9001"], "cannot listen on 192.0.2.1:9001"),
+    ],
+)
+def test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2(arguments: list[str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "restate_identity", "edge", *arguments],
+        env={**os.environ, "RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -1,0 +1,147 @@
+"""A service that notes what reaches it, and an edge that can be slowed down or broken, for proxies between the two.
+
+Both run in threads of this process, so that a test sees what they see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import hypercorn.asyncio
+import hypercorn.config
+import uvicorn
+
+from restate_identity import IdentityVerifier
+from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.edge import EdgeApplication
+from restate_identity.signing import RequestSigner
+from tests.support.edge_proxies import PREFIX
+from tests.support.processes import accepts_connections, free_port
+
+
+@dataclass
+class Received:
+    """A request as the service saw it."""
+
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    http_version: str
+
+    def values(self, name: str) -> list[str]:
+        return [value.decode() for key, value in self.headers if key.decode().lower() == name]
+
+
+@dataclass
+class Service:
+    """An ASGI application that echoes each piece of a body as it arrives."""
+
+    port: int
+    received: list[Received] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        query = scope["query_string"]
+        target = scope["raw_path"] + (b"?" + query if query else b"")
+        self.received.append(Received(target, list(scope["headers"]), scope["http_version"]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            more = message.get("more_body", False)
+            if message.get("body"):
+                await send({"type": "http.response.body", "body": message["body"], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Edge:
+    """An `EdgeApplication` in front of which a test can stand: it may hold every answer, or give another."""
+
+    def __init__(self, behind: str, signer: RequestSigner, port: int) -> None:
+        self.verifier = IdentityVerifier([str(signer.public_key)])
+        self.port = port
+        self.status: int | None = None
+        self.held = threading.Event()
+        self.held.set()
+        self.asked: list[list[tuple[bytes, bytes]]] = []
+        self._application = EdgeApplication(behind=behind, prefix=PREFIX, exempt_health=True, verifier=self.verifier)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.append(list(scope["headers"]))
+        # A threading.Event, because a test sets it from another thread.
+        while not self.held.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        if self.status is None:
+            await self._application(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def running_service() -> Iterator[Service]:
+    """Serve a `Service` over HTTP/2 without TLS (and HTTP/1.1)."""
+    port = free_port()
+    service = Service(port)
+    config = hypercorn.config.Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 0.1
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        serving = hypercorn.asyncio.serve(service, config, shutdown_trigger=stop.wait, mode="asgi")  # type: ignore[arg-type]
+        loop.run_until_complete(serving)
+        loop.close()
+
+    with _in_thread(run, port):
+        try:
+            yield service
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+
+
+@contextmanager
+def running_edge(behind: str, signer: RequestSigner) -> Iterator[Edge]:
+    """Serve an `Edge` as the command does."""
+    port = free_port()
+    edge = Edge(behind, signer, port)
+    config = uvicorn.Config(
+        edge,
+        port=port,
+        http="h11" if behind == "envoy" else "auto",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=7200,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    with _in_thread(server.run, port):
+        try:
+            yield edge
+        finally:
+            server.should_exit = True
+
+
+@contextmanager
+def _in_thread(run: Callable[[], None], port: int) -> Iterator[None]:
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    give_up_at = time.monotonic() + 30
+    while not accepts_connections(port):
+        assert time.monotonic() < give_up_at, "the server does not listen"
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        thread.join(10)

@@ -1,0 +1,46 @@
+"""The real reverse proxies, each with its configuration of `integrations/edge`, on free ports."""
+
+from __future__ import annotations
+
+import http.client
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import ROOT
+from tests.support.processes import free_port
+from tests.support.proxies import is_installed, proxied
+
+CONFIGURATIONS = ROOT / "integrations" / "edge"
+PREFIX = "/restate"
+PROXIES = ("nginx", "caddy", "traefik", "envoy")
+INSTALLED = tuple(filter(is_installed, PROXIES))
+
+
+@contextmanager
+def proxy(name: str, *, edge: int, service: int) -> Iterator[int]:
+    """Run the proxy *name*, which asks on port *edge* and passes on to port *service*; yield its own port."""
+    port = free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{name}-") as folder,
+        proxied(name, CONFIGURATIONS / name, Path(folder), port=port, upstream=service, edge=edge) as server,
+    ):
+        give_up_at = time.monotonic() + 30
+        while not _has_its_routes(port):
+            assert time.monotonic() < give_up_at, server.printed
+            time.sleep(0.05)
+        yield port
+
+
+def _has_its_routes(port: int) -> bool:
+    """Return whether a path below the prefix has a route: Traefik listens before it has read its files."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", f"{PREFIX}/is-there-a-route")
+        return connection.getresponse().status != 404
+    except OSError:
+        return False
+    finally:
+        connection.close()
