@@ -62,8 +62,12 @@ class EdgeApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
+        if scope["type"] == "lifespan":
+            raise NotImplementedError("there is nothing to start or to stop")
         if scope["type"] != "http":
-            raise NotImplementedError(f"a proxy asks over HTTP, not in the ASGI scope type {scope['type']!r}")
+            # A proxy may pass on what a client said of a WebSocket. Restate opens none.
+            await refuse(scope, receive, send)
+            return
         try:
             headers = self._verdict(scope)
         except VerificationError:

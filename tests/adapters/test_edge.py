@@ -201,6 +201,14 @@ def test_without_keys_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
         EdgeApplication(behind="nginx")
 
 
-def test_it_serves_nothing_but_http() -> None:
-    with pytest.raises(NotImplementedError, match="websocket"):
-        asyncio.run(edge()({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+def test_a_websocket_is_refused_and_a_lifespan_is_none_of_its_business() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "headers": [(b"x-original-uri", (PREFIX + PATH).encode())]}
+    asyncio.run(edge()(scope, None, send))  # type: ignore[arg-type]
+    assert sent == [{"type": "websocket.close"}]
+    with pytest.raises(NotImplementedError, match="nothing to start"):
+        asyncio.run(edge()({"type": "lifespan"}, None, None))  # type: ignore[arg-type]

@@ -92,8 +92,8 @@ class Http2Connection:
     Nothing runs in the background: waiting for one response also reads the frames of all others.
     """
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+    def __init__(self, port: int, timeout: float = TIMEOUT) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
@@ -241,8 +241,16 @@ class Http2Stream:
 class Http2Exchange(Http2Stream):
     """An HTTP/2 request on a connection of its own."""
 
-    def __init__(self, port: int, method: str, target: str | bytes, fields: Fields = (), body: bool = False) -> None:
-        super().__init__(Http2Connection(port), method, target, fields, body)
+    def __init__(
+        self,
+        port: int,
+        method: str,
+        target: str | bytes,
+        fields: Fields = (),
+        body: bool = False,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        super().__init__(Http2Connection(port, timeout), method, target, fields, body)
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()

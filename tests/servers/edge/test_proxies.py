@@ -77,8 +77,9 @@ def test_a_genuine_request_reaches_the_service_over_http2_with_its_identity(chai
     assert received.values("x-restate-identity-subject") == [quote(SUBJECT, safe="")]
 
 
-def test_an_object_with_a_long_key_reaches_the_service(chain: Chain) -> None:
-    subject = "é" * 1500
+def test_an_object_with_a_key_as_long_as_a_token_allows_reaches_the_service(chain: Chain) -> None:
+    # The token has almost 16 KiB, the percent-encoded subject 33 KB.
+    subject = "é" * 5500
     with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain, subject=subject)) as exchange:
         assert exchange.status() == 200
     (received,) = chain.service.received
@@ -157,6 +158,25 @@ def test_requests_and_responses_stream_both_ways_at_once(chain: Chain) -> None:
             assert exchange.read() == piece
         exchange.end()
         assert exchange.read() == b""
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        [("upgrade", "h2c"), ("connection", "Upgrade, HTTP2-Settings"), ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA")],
+        [
+            *(("upgrade", "websocket"), ("connection", "Upgrade")),
+            *(("sec-websocket-version", "13"), ("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")),
+        ],
+    ],
+    ids=["h2c", "websocket"],
+)
+def test_no_connection_is_upgraded_to_one_that_the_edge_does_not_see(
+    chain: Chain, upgrade: list[tuple[str, str]]
+) -> None:
+    with Http1Exchange(chain.port, "GET", PREFIX + PATH, [*upgrade, *fields(chain)]) as exchange:
+        assert exchange.status() != 101
+    assert all(received.http_version == "2" for received in chain.service.received)
 
 
 def test_a_new_key_takes_over_without_a_lost_request(chain: Chain) -> None:
