@@ -17,7 +17,9 @@ MAX_PATH_SIZE = 16 * 1024
 # The names that a Restate server accepts at discovery (measured on 1.7.12).
 _SERVICE = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9._-]*"
 _HANDLER = "(?:[A-Za-z]|_[A-Za-z0-9])[A-Za-z0-9_]*"
-_SIGNED = re.compile(f"/discover|/invoke/{_SERVICE}/{_HANDLER}")
+# All paths that it signs, in a syntax that RE2 reads too.
+SIGNED_FORM = f"(?:/discover|/invoke/{_SERVICE}/{_HANDLER})"
+_SIGNED = re.compile(SIGNED_FORM)
 
 # The characters that RFC 3986, 3.3 allows in a segment, except "%" and ";".
 _CHARACTERS = "A-Za-z0-9._~!$&'()*,=:@-"

@@ -6,8 +6,9 @@ import logging
 
 import click
 
+from restate_identity._redaction import shown
 from restate_identity.cli.complaints import fail, warn
-from restate_identity.cli.options import identity_key_option
+from restate_identity.cli.options import identity_key_option, prefix_option
 from restate_identity.edge import EdgeApplication
 from restate_identity.edge.dialects import DIALECTS
 from restate_identity.errors import InvalidKeyError
@@ -16,12 +17,7 @@ from restate_identity.keys import PublicKey
 
 @click.command("edge", short_help="Verify requests for a reverse proxy, in front of any service.")
 @click.option("--behind", required=True, type=click.Choice(list(DIALECTS)), help="The proxy that asks.")
-@click.option(
-    "--prefix",
-    default="",
-    metavar="/restate",
-    help="What stands before /discover and /invoke in the path that the proxy reports; nothing by default.",
-)
+@prefix_option
 @click.option(
     "--listen",
     default="127.0.0.1:9001",
@@ -67,15 +63,15 @@ def edge_command(
     try:
         if is_reachable_from_outside(listen):
             warn(
-                f"--listen {listen} can be reached from other machines, and whoever reaches it can try tokens there: "
-                "let only the proxy connect"
+                f"--listen {shown(listen)} can be reached from other machines, and whoever reaches it can try tokens "
+                "there: let only the proxy connect"
             )
         with listener(listen) as listening:
             serve_edge(application, listening, behind=behind, health_port=health_port)
     except ValueError as error:
-        fail(f"--listen {listen}: {error}")
+        fail(f"--listen {shown(listen)}: {error}")
     except OSError as error:
-        fail(f"cannot listen on {listen}{_or_on(health_port)}: {error.strerror}")
+        fail(f"cannot listen on {shown(listen)}{_or_on(health_port)}: {error.strerror or error}")
 
 
 def _or_on(health_port: int | None) -> str:

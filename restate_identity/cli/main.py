@@ -14,6 +14,7 @@ from restate_identity.cli.complaints import NAME, as_line
 from restate_identity.cli.doctor import doctor
 from restate_identity.cli.edge import edge_command
 from restate_identity.cli.exit_status import FAILED, INTERRUPTED, PIPE_CLOSED, YES
+from restate_identity.cli.export import export
 from restate_identity.cli.inspect import inspect
 from restate_identity.cli.keys import keygen, public_key
 from restate_identity.cli.probe import probe_command
@@ -93,5 +94,8 @@ def cli() -> None:
     """
 
 
-for _command in (keygen, public_key, inspect, verify, sign, probe_command, doctor, tunnel_command, edge_command):
+for _command in (
+    *(keygen, public_key, inspect, verify, sign, probe_command, doctor),
+    *(tunnel_command, edge_command, export),
+):
     cli.add_command(_command)

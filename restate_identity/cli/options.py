@@ -42,6 +42,17 @@ def private_key_option(command: _Command) -> _Command:
     return option(command)
 
 
+def prefix_option(command: _Command) -> _Command:
+    """Add the option for what stands before the signed path to *command*."""
+    option = click.option(
+        "--prefix",
+        default="",
+        metavar="/restate",
+        help="What stands before /discover and /invoke in the path that the proxy sees; nothing by default.",
+    )
+    return option(command)
+
+
 def json_option(command: _Command) -> _Command:
     """Add the option to print JSON to *command*."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)

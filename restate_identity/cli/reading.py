@@ -1,4 +1,4 @@
-"""Read the input of a command (a token, a private key, a path, a URL) from arguments, a file or standard input."""
+"""Read the input of a command from arguments, files, standard input and the environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,8 +17,11 @@ from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import NAME, fail, warn
 from restate_identity.cli.pasted import Pasted, pasted
 from restate_identity.errors import InvalidKeyError
+from restate_identity.keyring import VARIABLES, verifier_from_environment
+from restate_identity.keys import PublicKey
 from restate_identity.paths import mismatch, signed_path
 from restate_identity.signing import RequestSigner
+from restate_identity.verifier import IdentityVerifier
 
 # Four times the largest token that a verifier reads, and far more than a PEM needs.
 MAX_INPUT = 64 * 1024
@@ -70,6 +74,18 @@ def _read_stdin() -> bytes:
         return sys.stdin.buffer.read(MAX_INPUT + 1)
     except OSError as error:
         fail(f"cannot read standard input: {error.strerror}")
+
+
+def verifier_with(identity_keys: Sequence[PublicKey]) -> IdentityVerifier:
+    """Return a verifier with *identity_keys*, or if there are none, with those of the environment, as for a service."""
+    if identity_keys:
+        return IdentityVerifier(identity_keys)
+    if not any(name in os.environ for name in VARIABLES):
+        fail(f"there is no key to verify with: pass --identity-key, or set {' or '.join(VARIABLES[:2])}")
+    try:
+        return verifier_from_environment(os.environ)
+    except (ValueError, ImportError) as error:
+        fail(str(error))
 
 
 def read_signer(pem: str) -> RequestSigner:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import click
 from rich.text import Text
 
 from restate_identity._headers import SCHEME
-from restate_identity.cli.complaints import fail
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import identity_key_option, json_option
 from restate_identity.cli.printing import show, shown_value, words
-from restate_identity.cli.reading import read_token, require_path
+from restate_identity.cli.reading import read_token, require_path, verifier_with
 from restate_identity.errors import VerificationError
-from restate_identity.keyring import VARIABLES, verifier_from_environment
 from restate_identity.keys import PublicKey
-from restate_identity.verifier import IdentityVerifier
 
 
 @click.command(short_help="Say whether a service would accept a token now.")
@@ -40,7 +36,7 @@ def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: 
       restate-identity sign --key private.pem --path /discover | restate-identity verify --path /discover -
     """
     require_path(path)
-    verifier = IdentityVerifier(identity_keys) if identity_keys else _verifier_from_environment()
+    verifier = verifier_with(identity_keys)
     given = read_token(token)
     scheme = scheme if scheme is not None else given.scheme or SCHEME
     try:
@@ -58,12 +54,3 @@ def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: 
     left = identity.expires_at - time.time()
     show(Text(f"accepted: {shown_value(identity.audience)}{of_subject}, for {words(left)} more", style="green"))
     return YES
-
-
-def _verifier_from_environment() -> IdentityVerifier:
-    if not any(name in os.environ for name in VARIABLES):
-        fail(f"there is no key to verify with: pass --identity-key, or set {' or '.join(VARIABLES[:2])}")
-    try:
-        return verifier_from_environment(os.environ)
-    except (ValueError, ImportError) as error:
-        fail(str(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from restate_identity._quoting import quoted
+from restate_identity._redaction import shown
 from restate_identity.paths import MAX_PATH_SIZE, is_signed_form
 
 HEALTH = "/health"
@@ -24,8 +25,9 @@ def checked_prefix(prefix: str) -> str:
         ValueError: It is not empty and not one or more plain segments, such as ``/restate``.
     """
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        given = shown(prefix) if isinstance(prefix, str) else prefix
         raise ValueError(
-            f"the prefix {prefix!r} is not plain: it is empty, or segments of letters, digits and -._~ that each "
+            f"the prefix {given!r} is not plain: it is empty, or segments of letters, digits and -._~ that each "
             "follow one slash and do not begin with a dot, such as '/restate'"
         )
     return prefix

@@ -88,7 +88,7 @@ class Attack:
 class Attacker:
     """Sends random attacks to one proxy, one after the other."""
 
-    def __init__(self, port: int, edge: Edge, service: Service, signer: RequestSigner, seed: int) -> None:
+    def __init__(self, port: int, edge: Edge | None, service: Service, signer: RequestSigner, seed: int) -> None:
         self._port, self._edge, self._service = port, edge, service
         self._signer, self._stranger = signer, RequestSigner.generate()
         self._random = random.Random(seed)
@@ -102,7 +102,8 @@ class Attacker:
             for _ in range(count):
                 attack = self._random_attack()
                 self._service.received.clear()
-                self._edge.asked.clear()
+                if self._edge is not None:
+                    self._edge.asked.clear()
                 (self._send_http2 if attack.is_http2 else self._send_http1)(attack)
                 self.sent += 1
                 for received in self._service.received:

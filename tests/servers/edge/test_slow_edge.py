@@ -38,8 +38,8 @@ def waiting(service: Service) -> Iterator[Waiting]:
             edge.asked.clear()
             edge.held.clear()
             running.callback(edge.held.set)
-            exchanges[name] = running.enter_context(
-                Http2Exchange(*(port, "POST", PREFIX + PATH, signer.headers(PATH).items()), timeout=PATIENCE[name])
+            exchanges[name] = Http2Exchange(
+                *(port, "POST", PREFIX + PATH, signer.headers(PATH).items()), timeout=PATIENCE[name]
             )
             give_up_at = time.monotonic() + 20
             while not edge.asked:
