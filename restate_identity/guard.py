@@ -120,8 +120,8 @@ class RequestGuard:
         started = perf_counter()
         refusal = VerificationError(Reason.WRONG_AUDIENCE, problem)
         try:
-            # Without a path no token is valid.
-            self.verifier.verify_signature(None, scheme, token)
+            # Restate calls no such path, so all that is wrong with a good token is this path.
+            self.verifier.verify_signature("/", scheme, token)
         except VerificationError as error:
             wrong_path = error.reason is Reason.WRONG_AUDIENCE
             refusal = VerificationError(Reason.WRONG_AUDIENCE, problem, kid=error.kid) if wrong_path else error

@@ -133,6 +133,11 @@ def test_the_query_of_a_deployment_is_no_part_of_the_path() -> None:
     assert ask(edge(), [*about(f"{PREFIX}{PATH}?version=2&a=%20"), *signed()])[0] == 200
 
 
+def test_a_path_that_restate_cannot_sign_is_refused_even_if_it_is_signed() -> None:
+    for path in ("/", "/other", "/invoke/A"):
+        assert ask(edge(), [*about(PREFIX + path), *signed(path)])[0] == 401
+
+
 def test_without_a_prefix_the_whole_path_is_the_signed_one() -> None:
     assert ask(edge(prefix=""), [*about(PATH), *signed()])[0] == 200
     assert ask(edge(prefix=""), [*about("/discover"), *signed("/discover")])[0] == 200
@@ -180,6 +185,7 @@ def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> 
     ]
     assert "the proxy reports the path '/other', and only /restate/discover and /restate/invoke/" in caplog.text
     assert "the proxy did not say exactly once which path was asked for" in caplog.text
+    assert "no path that can be read" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ PLATFORM_COMMANDS = {
         ("nginx -s", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
         "tests/support/proxies.py::proxied",
     ),
-    "restate-identity edge --behind nginx": "tests/servers/integrations/test_edge.py::edge",
+    "restate-identity edge --behind nginx": "tests/support/edge_command.py::edge",
 }
 # Commands that cannot run here, and why. The files that they use are tested nevertheless.
 NEEDS = {

@@ -10,39 +10,20 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS
-from tests.support.edge_proxies import PROXIES
+from tests.support.edge_command import edge
+from tests.support.edge_proxies import PREFIX, PROXIES
 from tests.support.processes import accepts_connections, free_port, running
 
 SIGNER = RequestSigner.generate()
 PATH = "/invoke/Greeter/greet"
-PREFIX = "/restate"
-
-
-@contextmanager
-def edge(
-    tmp_path: Path, *arguments: str, listen: str | None = None, keys: Mapping[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
-    """Run the command and yield its process, its port and its log."""
-    port = free_port()
-    log = tmp_path / "log"
-    address = listen or f"127.0.0.1:{port}"
-    environment = {**os.environ, **({"RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)} if keys is None else keys)}
-    socket_file = Path(address.removeprefix("unix:"))
-    with running(
-        [sys.executable, "-m", "restate_identity", "edge", "--prefix", PREFIX, "--listen", address, *arguments],
-        log=log,
-        env=environment,
-        ready=lambda: socket_file.is_socket() if listen and listen.startswith("unix:") else accepts_connections(port),
-    ) as process:
-        yield process, port, log
+KEYS = {"RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)}
 
 
 def asked(port: int, headers: Mapping[str, str], path: str = "/") -> int:
@@ -65,7 +46,7 @@ def test_every_proxy_has_a_configuration() -> None:
 
 def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: Path) -> None:
     health = free_port()
-    with edge(tmp_path, "--behind", "nginx", "--health-port", str(health)) as (process, port, log):
+    with edge(tmp_path, "--behind", "nginx", "--health-port", str(health), keys=KEYS) as (process, port, log):
         assert asked(port, question()) == 200
         assert asked(port, {"x-original-uri": PREFIX + PATH}) == 401
         assert asked(health, {}, "/health") == 200
@@ -76,7 +57,7 @@ def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: 
 
 
 def test_behind_envoy_it_sees_a_fragment_in_the_request_line(tmp_path: Path) -> None:
-    with edge(tmp_path, "--behind", "envoy") as (_, port, _):
+    with edge(tmp_path, "--behind", "envoy", keys=KEYS) as (_, port, _):
         assert asked(port, SIGNER.headers(PATH), PREFIX + PATH) == 200
         assert asked(port, SIGNER.headers(PATH), f"{PREFIX}{PATH}#fragment") == 401
 
@@ -100,7 +81,7 @@ def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_p
     path = tmp_path / "edge.sock"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}") as (process, _, _):
+    with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}", keys=KEYS) as (process, _, _):
         give_up_at = time.monotonic() + 20
         while True:
             with socket.socket(socket.AF_UNIX) as client:
@@ -126,7 +107,7 @@ def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
     with running(
         [sys.executable, "-m", "restate_identity", "edge", "--behind", "caddy", "--listen", f"0.0.0.0:{port}"],
         log=tmp_path / "log",
-        env={**os.environ, "RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)},
+        env={**os.environ, **KEYS},
         ready=lambda: accepts_connections(port),
     ):
         assert "can be reached from other machines" in (tmp_path / "log").read_text()
@@ -145,7 +126,7 @@ def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
 def test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "restate_identity", "edge", *arguments],
-        env={**os.environ, "RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)},
+        env={**os.environ, **KEYS},
         capture_output=True,
         text=True,
         timeout=60,
