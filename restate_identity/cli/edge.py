@@ -13,6 +13,7 @@ from restate_identity.edge import EdgeApplication
 from restate_identity.edge.dialects import DIALECTS
 from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
+from restate_identity.telemetry import Observer, PrometheusObserver
 
 
 @click.command("edge", short_help="Verify requests for a reverse proxy, in front of any service.")
@@ -27,6 +28,7 @@ from restate_identity.keys import PublicKey
 )
 @click.option("--exempt-health", is_flag=True, help="Let anybody ask the service for /health.")
 @click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer there with metrics for Prometheus.")
 @identity_key_option
 def edge_command(
     behind: str,
@@ -34,6 +36,7 @@ def edge_command(
     listen: str,
     exempt_health: bool,
     health_port: int | None,
+    metrics_port: int | None,
     identity_keys: tuple[PublicKey, ...],
 ) -> None:
     """Verify requests for a reverse proxy, in front of a service in any language.
@@ -42,7 +45,8 @@ def edge_command(
     a configuration to copy for each. Without --identity-key, the keys come from the environment, as in every guard:
     RESTATE_IDENTITY_KEYS, or RESTATE_IDENTITY_KEYS_FILE, which is read again when it changes.
 
-    It runs until SIGTERM or SIGINT; answers in flight are then finished.
+    The ports for health and metrics listen on all addresses. The command runs until SIGTERM or SIGINT; then it finishes
+    the answers in flight.
 
     \b
     Examples:
@@ -54,9 +58,14 @@ def edge_command(
     except ImportError as error:
         fail(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    observer = None if metrics_port is None else _observer(metrics_port)
     try:
         application = EdgeApplication(
-            behind=behind, prefix=prefix, exempt_health=exempt_health, identity_keys=identity_keys or None
+            behind=behind,
+            prefix=prefix,
+            exempt_health=exempt_health,
+            identity_keys=identity_keys or None,
+            observer=observer,
         )
     except (InvalidKeyError, ValueError) as error:
         fail(str(error).replace("pass identity_keys=['publickeyv1_...'] or verifier=...", "pass --identity-key"))
@@ -72,6 +81,21 @@ def edge_command(
         fail(f"--listen {shown(listen)}: {error}")
     except OSError as error:
         fail(f"cannot listen on {shown(listen)}{_or_on(health_port)}: {error.strerror or error}")
+
+
+def _observer(port: int) -> Observer:
+    """Return an observer whose metrics Prometheus can read on *port* from now on."""
+    try:
+        observer = PrometheusObserver()
+    except ImportError as error:
+        fail(str(error))
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(port)
+    except OSError as error:
+        fail(f"cannot listen on --metrics-port {port}: {error.strerror}")
+    return observer
 
 
 def _or_on(health_port: int | None) -> str:

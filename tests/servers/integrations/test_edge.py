@@ -102,6 +102,22 @@ def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_p
     assert not path.exists()
 
 
+def test_a_metrics_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx", "--metrics-port", port],
+            env={**os.environ, **KEYS},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"cannot listen on --metrics-port {port}" in done.stderr
+
+
 def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
     port = free_port()
     with running(
