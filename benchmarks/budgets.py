@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from benchmarks.contenders import LIBSODIUM, NATIVE, SEEN
 from benchmarks.measure import per_round, summary
 from benchmarks.session import Outcome
-from benchmarks.workloads import imports, memory, middleware, refusals, threads, tunnel
+from benchmarks.workloads import edge, imports, memory, middleware, refusals, threads, tunnel
 from benchmarks.workloads.checks import EVICTING
+from tests.support.edge_proxies import INSTALLED
 
 
 class Budget(NamedTuple):
@@ -85,6 +86,24 @@ BUDGETS = (
         at_least=True,
     ),
     Budget("idle connection of the tunnel", "tunnel", tunnel.MEMORY, 1.0, unit=2**20, unit_name="MiB"),
+    Budget("questions a second, token seen before", "edge", edge.SEEN, 0.8, under=edge.BAREST, at_least=True),
+    Budget("questions a second, new tokens", "edge", edge.NEW, 0.6, under=edge.BAREST, at_least=True),
+    *(
+        Budget(f"requests a second, {proxy}", "edge", edge.seen(proxy), 0.85, under=edge.without(proxy), at_least=True)
+        for proxy in INSTALLED
+    ),
+    *(
+        Budget(
+            f"one request at a time, {proxy}",
+            "edge",
+            f"{edge.alone(edge.seen(proxy))}, p50",
+            1.0,
+            less=f"{edge.alone(edge.without(proxy))}, p50",
+            unit=1e6,
+            unit_name="ms",
+        )
+        for proxy in INSTALLED
+    ),
     Budget(
         "import restate_identity.asgi",
         "imports",

@@ -18,6 +18,8 @@ def _chosen(name: str) -> App:
         return RequestIdentityMiddleware(reading, identity_keys=keys)
     if name == "native":
         return behind_native_check(bare, keys)
+    if name == "reading":
+        return reading
     return bare
 
 

@@ -116,8 +116,10 @@ class Client:
         ]
         self._ask({"do": "keep", "set": name, "requests": plain})
 
-    def load(self, port: int, name: str, seconds: float, *, expect: str) -> dict[str, Any]:
-        answer = self._ask({"do": "load", "port": port, "set": name, "seconds": seconds, "connections": CONNECTIONS})
+    def load(
+        self, port: int, name: str, seconds: float, *, expect: str, connections: int = CONNECTIONS
+    ) -> dict[str, Any]:
+        answer = self._ask({"do": "load", "port": port, "set": name, "seconds": seconds, "connections": connections})
         if set(answer["statuses"]) != {expect}:
             raise AssertionError(f"expected {expect} to every request, not {answer['statuses']}")
         return answer

@@ -25,13 +25,18 @@ def proxy(name: str, *, edge: int, service: int) -> Iterator[int]:
     port = free_port()
     with (
         tempfile.TemporaryDirectory(prefix=f"{name}-") as folder,
-        proxied(name, CONFIGURATIONS / name, Path(folder), port=port, upstream=service, edge=edge) as server,
+        proxied(name, CONFIGURATIONS / name, Path(folder), port=port, upstream=service, edge=edge),
     ):
-        give_up_at = time.monotonic() + 30
-        while not _has_its_routes(port):
-            assert time.monotonic() < give_up_at, server.printed
-            time.sleep(0.05)
+        wait_for_its_routes(port)
         yield port
+
+
+def wait_for_its_routes(port: int) -> None:
+    """Wait until the proxy on *port* has read its configuration."""
+    give_up_at = time.monotonic() + 30
+    while not _has_its_routes(port):
+        assert time.monotonic() < give_up_at, "the proxy has no routes"
+        time.sleep(0.05)
 
 
 def _has_its_routes(port: int) -> bool:
