@@ -63,8 +63,10 @@ def run(session: Session) -> Outcome:
         client.keep("seen", [request._replace(path=PREFIX + PATH) for request in once])
         client.keep("new", [request._replace(path=PREFIX + PATH) for request in many])
         barest = _served(stack, uvicorn("benchmarks.servers.served:app", "--no-access-log"), "bare", session)
-        # Some proxies break off the response of a service that answers before it has read the request.
-        service = _served(stack, hypercorn("benchmarks.servers.served:app", "--log-level=ERROR"), "reading", session)
+        # Some proxies break off the response of a service that answers before it has read the request. And hypercorn
+        # must not close a connection, with the requests on it, because it was idle or has served many.
+        options = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR", "--keep-alive=3600")
+        service = _served(stack, hypercorn("benchmarks.servers.served:app", *options), "reading", session)
         edge = _edge(stack, "nginx", session)
         client.load(edge, "unsigned", 0.02, expect="401")
         loads = [(BAREST, barest, "question", CONNECTIONS)]

@@ -79,7 +79,7 @@ class EdgeApplication:
 
     def _verdict(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """Return the headers that hand the identity on, or raise."""
-        headers = list(scope["headers"])
+        headers = scope["headers"]
         scheme, token = signature_headers(headers)
         raw_path, query = scope.get("raw_path"), scope["query_string"]
         target = (raw_path or b"") + (b"?" + query if query else b"")

@@ -6,6 +6,8 @@ is read, and never "the first header that is there".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # The header with the path as the client sent it; None if the proxy asks with the client's path in the request line.
 DIALECTS: dict[str, bytes | None] = {
     "nginx": b"x-original-uri",
@@ -15,7 +17,7 @@ DIALECTS: dict[str, bytes | None] = {
 }
 
 
-def reported_path(behind: str, raw_target: bytes, headers: list[tuple[bytes, bytes]]) -> str | None:
+def reported_path(behind: str, raw_target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the path and query that the proxy asks about, or None if it does not say exactly one.
 
     Args:
@@ -24,6 +26,11 @@ def reported_path(behind: str, raw_target: bytes, headers: list[tuple[bytes, byt
         headers: Of the proxy's question.
     """
     wanted = DIALECTS[behind]
-    found = [raw_target] if wanted is None else [value for name, value in headers if name.lower() == wanted]
+    if wanted is None:
+        found = [raw_target]
+    else:
+        # Few names have the length, and only those need a copy in lower case.
+        length = len(wanted)
+        found = [value for name, value in headers if len(name) == length and name.lower() == wanted]
     # Bytes that are not ASCII become surrogates, which no judged path contains.
     return found[0].decode("ascii", "surrogateescape") if len(found) == 1 else None

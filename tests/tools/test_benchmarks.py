@@ -23,6 +23,7 @@ from restate_identity import IdentityVerifier
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.base64url import from_base64url
+from tests.support.edge_proxies import INSTALLED
 
 ROUNDS = 2
 # All workloads except those that start servers, which have separate tests.
@@ -113,6 +114,18 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
     }
     assert all(min(samples[name]) > 0 for name in rates)
     assert len(result["budgets"]) == 2
+
+
+def test_each_proxy_is_measured_with_an_edge_and_without(tmp_path: Path) -> None:
+    completed = run("--only", "edge", "--output", str(tmp_path))
+    assert completed.returncode == 0, completed.stderr
+    result = result_in(tmp_path)
+    samples = result["workloads"]["edge"]["samples"]
+    for proxy in INSTALLED:
+        for case in ("asks nobody", "asks, token seen before", "asks, new tokens"):
+            assert min(samples[f"{proxy}: {case}"]) > 0
+            assert f"{proxy}: {case}, p99" in samples
+    assert len(result["budgets"]) == 2 + 2 * len(INSTALLED)
 
 
 def test_the_ratio_is_taken_within_each_round() -> None:
