@@ -180,7 +180,7 @@ def test_a_token_in_another_place_is_not_looked_at(guarded: int) -> None:
 def test_whatever_reaches_the_service_is_the_prefix_and_the_signed_path(guarded: int, service: Service) -> None:
     attacker = Attacker(guarded, None, service, FIRST, seed=int(time.time()))
     attacker.attack(200)
-    assert attacker.let_through > 10
+    assert attacker.let_through > 0
 
 
 @NEEDS_ENVOY
