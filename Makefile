@@ -6,12 +6,15 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO_INSTALLED := $(VENV)/.demo-installed
 # The modules that decide which requests get in: tests must cover every line and branch of them.
-CORE := errors keys paths identity tokens verifier keyring guard asgi edge/application edge/dialects edge/judged_path _base64url _headers _key_list _quoting _redaction _refusal_log _regular_file _strict_json
+CORE := errors keys paths identity tokens verifier keyring guard asgi edge/application edge/dialects edge/judged_path _base64url _ed25519 _headers _key_list _quoting _redaction _refusal_log _regular_file _strict_json
 COMMA := ,
 SPACE := $() $()
 CORE_FILES := $(subst $(SPACE),$(COMMA),$(CORE:%=restate_identity/%.py))
 # The path is for pyright, which does not know the import hook of a development install.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
+CARGO := $(shell command -v cargo 2>/dev/null)
+# The accelerator is not installed in .venv: what is to use it gets this folder in PYTHONPATH.
+ACCELERATOR := build/accelerator/site
 UV := $(shell command -v uv 2>/dev/null)
 # How many tests run in parallel. Many of them wait for a server, so this may exceed the number of cores.
 WORKERS ?= 4
@@ -20,7 +23,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean
+.PHONY: help demo quick test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean accelerator
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +60,19 @@ demo: $(DEMO_INSTALLED)  ## Watch a real Restate server get in, and every forger
 quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fast enough for every save
 	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --hypothesis-profile quick tests/core tests/adapters
 
+ifdef CARGO
+test bench: $(ACCELERATOR)
+endif
+
+# Its tests are left out, by name, if this was not built.
+accelerator: $(ACCELERATOR)  ## Build the accelerator, where cargo is, in build/accelerator
+
+$(ACCELERATOR): $(INSTALLED) accelerator/Cargo.lock accelerator/Cargo.toml accelerator/pyproject.toml $(wildcard accelerator/src/*.rs)
+	rm -rf build/accelerator
+	cd accelerator && ../$(VENV)/bin/maturin build --quiet --release --locked --out ../build/accelerator
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-index --target $@ build/accelerator/*.whl
+	@touch $@
+
 test: $(INSTALLED)  ## Run every test, with the coverage of the core
 	$(RUN) -m coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
@@ -72,6 +88,13 @@ check: $(INSTALLED)  ## Check lint, formatting, types, and the imports between m
 	$(PYRIGHT) --verifytypes restate_identity --ignoreexternal
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/zizmor --offline --no-progress .github
+ifdef CARGO
+	cd accelerator && cargo fmt --check
+	cd accelerator && cargo clippy --quiet --release --locked --all-targets -- --deny warnings
+	cd accelerator && cargo test --quiet --release --locked
+else
+	@echo "left out, the accelerator's lint and tests: there is no cargo"
+endif
 
 docs: $(INSTALLED)  ## Build the site in build/docs; a warning, such as a broken link, is an error
 	$(RUN) -m sphinx --quiet --fresh-env --nitpicky --fail-on-warning --keep-going docs build/docs
@@ -120,10 +143,12 @@ audit: $(INSTALLED)  ## Check the locked dependencies for known vulnerabilities
 COMPILE := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 
+# Every extra but `accelerated`, which is built here.
+EXTRAS := cli django fastapi kubernetes opentelemetry prometheus restate signing testing tunnel
 # The lock pins versions and hashes for every supported Python and platform, and names no registry.
 lock:  ## Renew the files in requirements/ (needs uv)
-	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt
+	$(COMPILE) $(EXTRAS:%=--extra %) --group dev --output-file requirements/dev.txt
 	$(COMPILE) --extra restate --extra cli --group demo --constraints requirements/dev.txt --output-file requirements/demo.txt
 
 clean:  ## Remove the files that the other targets made
-	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache accelerator/target build dist

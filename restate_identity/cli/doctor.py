@@ -1,4 +1,4 @@
-"""`doctor`: shows which keys a service trusts in this environment, and whether its clock is right."""
+"""`doctor`: shows which keys a service trusts, what checks signatures, and whether the clock is right."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from restate_identity._ed25519 import ED25519_IMPLEMENTATION
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.clock import seconds_ahead_of
 from restate_identity.cli.exit_status import NO, YES
@@ -39,9 +40,10 @@ def doctor(url: str | None, as_json: bool) -> int:
     # Read the keys first, because asking for the clock may fail.
     if not as_json:
         _show_keys(keys)
+        show(f"Ed25519 by {ED25519_IMPLEMENTATION}")
     clock = None if url is None else _clock(seconds_ahead_of(url))
     if as_json:
-        click.echo(json.dumps({"keys": keys, "clock": clock}))
+        click.echo(json.dumps({"keys": keys, "ed25519": ED25519_IMPLEMENTATION, "clock": clock}))
     elif clock is not None:
         _show_clock(clock)
     return YES if keys["sound"] and (clock is None or clock["sound"]) else NO

@@ -24,6 +24,9 @@ from tests.vectors.forge import OWN
 EDGE_CASES: list[dict[str, Any]] = json.loads(
     (ROOT / "tests" / "vectors" / "data" / "ed25519_edge_cases.json").read_text("utf-8")
 )["cases"]
+WYCHEPROOF: list[dict[str, Any]] = json.loads(
+    (ROOT / "tests" / "vectors" / "data" / "wycheproof_ed25519.json").read_text("utf-8")
+)["cases"]
 MESSAGE = b"a message"
 SCALAR = scalar_of(OWN.seed)
 
@@ -64,6 +67,12 @@ def test_every_vector_of_the_authors_is_refused_with_one_bit_changed() -> None:
         changed[number % 64] ^= 1 << number // 64 % 8
         assert not PublicKey(key).verify(message, bytes(changed))
         assert not PublicKey(key).verify(message + b"\0", signature)
+
+
+@pytest.mark.parametrize("case", WYCHEPROOF, ids=[f"{case['id']}" for case in WYCHEPROOF])
+def test_wycheproof_gives_the_same_verdict(case: dict[str, Any]) -> None:
+    key, message, signature = (bytes.fromhex(case[name]) for name in ("public_key", "message", "signature"))
+    assert PublicKey(key).verify(message, signature) is case["valid"]
 
 
 def lax_point(encoded: bytes) -> Point:

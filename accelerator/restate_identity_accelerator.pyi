@@ -1,0 +1,6 @@
+INTERFACE: int
+__version__: str
+
+class VerifyingKey:
+    def __new__(cls, raw: bytes) -> VerifyingKey: ...
+    def verify(self, message: bytes, signature: bytes) -> bool: ...

@@ -1,0 +1,224 @@
+//! A key, and the check of a signature.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity;
+use sha2::{Digest, Sha512};
+
+use crate::multiples::{Multiples, nothing};
+
+/// How many keys can have tables at the same time. Further keys are checked without tables, with the same verdict.
+///
+/// A service has one key, or two while it changes. The limit is for programs that make very many.
+pub const MAX_TABLES: usize = 32;
+
+/// The encoding of the neutral element.
+const NEUTRAL: [u8; 32] = {
+    let mut encoded = [0; 32];
+    encoded[0] = 1;
+    encoded
+};
+
+static OF_BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(&ED25519_BASEPOINT_POINT));
+static OF_KEYS: Mutex<Vec<([u8; 32], Weak<Multiples>)>> = Mutex::new(Vec::new());
+
+/// These bytes are not a key to verify with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnsoundKey;
+
+impl fmt::Display for UnsoundKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("not the canonical encoding of a point of the prime-order group")
+    }
+}
+
+impl std::error::Error for UnsoundKey {}
+
+/// A sound Ed25519 public key.
+pub struct VerifyingKey {
+    encoded: [u8; 32],
+    negated: EdwardsPoint,
+    multiples: OnceLock<Arc<Multiples>>,
+}
+
+impl VerifyingKey {
+    /// Read the 32 bytes of a key (RFC 8032, 5.1.2).
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not the canonical encoding of a point, or the point is neutral or outside the prime-order group.
+    pub fn new(raw: &[u8]) -> Result<Self, UnsoundKey> {
+        let encoded: [u8; 32] = raw.try_into().map_err(|_| UnsoundKey)?;
+        let point = CompressedEdwardsY(encoded).decompress().ok_or(UnsoundKey)?;
+        // In the prime-order group only the neutral element has small order, and `verify` relies on that.
+        if point.compress().0 != encoded || point.is_identity() || !point.is_torsion_free() {
+            return Err(UnsoundKey);
+        }
+        Ok(Self {
+            encoded,
+            negated: -point,
+            multiples: OnceLock::new(),
+        })
+    }
+
+    /// Return whether `signature` is this key's signature of `message` (RFC 8032, 5.1.7, without the cofactor).
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Ok(signature) = <&[u8; 64]>::try_from(signature) else {
+            return false;
+        };
+        let (r, s) = signature.split_at(32);
+        let Some(s) = reduced(s) else {
+            return false;
+        };
+        let hash = Sha512::new()
+            .chain_update(r)
+            .chain_update(self.encoded)
+            .chain_update(message)
+            .finalize();
+        let k = Scalar::from_bytes_mod_order_wide(&hash.into());
+        r != NEUTRAL && self.difference(&s, &k).compress().as_bytes() == r
+    }
+
+    /// Return `s` times the base point minus `k` times this key.
+    fn difference(&self, s: &Scalar, k: &Scalar) -> EdwardsPoint {
+        match self.multiples() {
+            Some(of_key) => of_key.add_product(k, OF_BASE.add_product(s, nothing())),
+            None => EdwardsPoint::vartime_double_scalar_mul_basepoint(k, &self.negated, s),
+        }
+    }
+
+    /// Return the tables of this key; none while too many other keys have some.
+    fn multiples(&self) -> Option<&Multiples> {
+        if let Some(multiples) = self.multiples.get() {
+            return Some(multiples);
+        }
+        let shared = self.shared_multiples()?;
+        Some(self.multiples.get_or_init(|| shared))
+    }
+
+    fn shared_multiples(&self) -> Option<Arc<Multiples>> {
+        let mut known = OF_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, multiples)| multiples.strong_count() > 0);
+        let equal = known.iter().find(|(encoded, _)| *encoded == self.encoded);
+        if let Some(multiples) = equal.and_then(|(_, multiples)| multiples.upgrade()) {
+            return Some(multiples);
+        }
+        if known.len() >= MAX_TABLES {
+            return None;
+        }
+        let multiples = Arc::new(Multiples::of(&self.negated));
+        known.push((self.encoded, Arc::downgrade(&multiples)));
+        Some(multiples)
+    }
+}
+
+fn reduced(s: &[u8]) -> Option<Scalar> {
+    Scalar::from_canonical_bytes(s.try_into().ok()?).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"a message";
+
+    /// A key with a secret scalar, and what it signs.
+    struct Signer {
+        secret: Scalar,
+        encoded: [u8; 32],
+    }
+
+    impl Signer {
+        fn new(number: u64) -> Self {
+            let secret = Scalar::from(number) * Scalar::from(0x9e37_79b9_7f4a_7c15_u64) + Scalar::ONE;
+            let encoded = (ED25519_BASEPOINT_POINT * secret).compress().0;
+            Self { secret, encoded }
+        }
+
+        fn sign(&self, nonce: Scalar) -> [u8; 64] {
+            let r = (ED25519_BASEPOINT_POINT * nonce).compress().0;
+            let hash = Sha512::new()
+                .chain_update(r)
+                .chain_update(self.encoded)
+                .chain_update(MESSAGE)
+                .finalize();
+            let k = Scalar::from_bytes_mod_order_wide(&hash.into());
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&r);
+            signature[32..].copy_from_slice((nonce + k * self.secret).as_bytes());
+            signature
+        }
+    }
+
+    #[test]
+    fn a_signature_is_accepted_and_refused_with_any_bit_changed() {
+        let signer = Signer::new(1);
+        let key = VerifyingKey::new(&signer.encoded).unwrap();
+        let signature = signer.sign(Scalar::from(7u64));
+        assert!(key.verify(MESSAGE, &signature));
+        assert!(!key.verify(b"another message", &signature));
+        assert!(!key.verify(MESSAGE, &signature[..63]));
+        for bit in 0..512 {
+            let mut changed = signature;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.verify(MESSAGE, &changed), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_neutral_r_is_refused_although_the_equation_holds() {
+        let signer = Signer::new(1);
+        let key = VerifyingKey::new(&signer.encoded).unwrap();
+        assert!(!key.verify(MESSAGE, &signer.sign(Scalar::ZERO)));
+    }
+
+    #[test]
+    fn only_a_key_of_the_prime_order_group_is_sound() {
+        use curve25519_dalek::constants::EIGHT_TORSION;
+        let sound = ED25519_BASEPOINT_POINT * Scalar::from(5u64);
+        assert!(VerifyingKey::new(&sound.compress().0).is_ok());
+        for torsion in EIGHT_TORSION {
+            assert!(VerifyingKey::new(&torsion.compress().0).is_err());
+        }
+        for torsion in &EIGHT_TORSION[1..] {
+            assert!(VerifyingKey::new(&(sound + torsion).compress().0).is_err());
+        }
+        assert!(VerifyingKey::new(&[0xff; 32]).is_err());
+        assert!(VerifyingKey::new(&[]).is_err());
+    }
+
+    #[test]
+    fn a_bounded_number_of_keys_has_tables_and_all_have_the_same_verdict() {
+        let signers: Vec<Signer> = (100..100 + MAX_TABLES as u64 + 8).map(Signer::new).collect();
+        let check = |key: &VerifyingKey, signer: &Signer| {
+            let mut signature = signer.sign(Scalar::from(9u64));
+            assert!(key.verify(MESSAGE, &signature));
+            signature[40] ^= 1;
+            assert!(!key.verify(MESSAGE, &signature));
+        };
+        let new = |signer: &Signer| VerifyingKey::new(&signer.encoded).unwrap();
+        let mut keys: Vec<VerifyingKey> = signers.iter().map(new).collect();
+        for (key, signer) in keys.iter().zip(&signers) {
+            check(key, signer);
+        }
+        let with_tables = |keys: &[VerifyingKey]| keys.iter().filter(|key| key.multiples.get().is_some()).count();
+        assert!(with_tables(&keys) <= MAX_TABLES);
+        let last = keys.pop().unwrap();
+        assert!(last.multiples.get().is_none());
+        // A second object for the same key shares the tables, and a dropped key makes room.
+        let again = new(&signers[0]);
+        check(&again, &signers[0]);
+        assert!(Arc::ptr_eq(
+            again.multiples.get().unwrap(),
+            keys[0].multiples.get().unwrap()
+        ));
+        drop(keys);
+        check(&last, signers.last().unwrap());
+        assert!(last.multiples.get().is_some());
+    }
+}
