@@ -13,6 +13,7 @@ CORE_FILES := $(subst $(SPACE),$(COMMA),$(CORE:%=restate_identity/%.py))
 # The path is for pyright, which does not know the import hook of a development install.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
 CARGO := $(shell command -v cargo 2>/dev/null)
+ACCELERATED_WORKLOADS := new keys threads recorded servers imports
 # The accelerator is not installed in .venv: what is to use it gets this folder in PYTHONPATH.
 ACCELERATOR := build/accelerator/site
 UV := $(shell command -v uv 2>/dev/null)
@@ -61,7 +62,7 @@ quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fas
 	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --hypothesis-profile quick tests/core tests/adapters
 
 ifdef CARGO
-test bench: $(ACCELERATOR)
+test bench conformance: $(ACCELERATOR)
 endif
 
 # Its tests are left out, by name, if this was not built.
@@ -110,8 +111,13 @@ dist: $(INSTALLED)  ## Build the wheel and the sdist in dist/ and check them
 pythons: dist  ## Try the wheel on each supported Python that is installed, and name the others
 	$(RUN) -m nox --session wheel
 
-bench: $(INSTALLED)  ## Measure this library and its peers, in 10 minutes; make docs draws the results
+bench: $(INSTALLED)  ## Measure this library and its peers, in 15 minutes; make docs draws the results
 	$(RUN) -m benchmarks
+ifdef CARGO
+	PYTHONPATH=$(ACCELERATOR) $(RUN) -m benchmarks --no-node $(ACCELERATED_WORKLOADS:%=--only %)
+else
+	@echo "left out, the budgets with the accelerator: there is no cargo"
+endif
 
 format: $(INSTALLED)  ## Format the code
 	$(RUN) -m ruff check --fix --exit-zero .
@@ -122,6 +128,11 @@ vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 
 conformance: $(INSTALLED)  ## Compare with the SDKs' verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
 	$(RUN) -m tests.tools.conformance
+ifdef CARGO
+	PYTHONPATH=$(ACCELERATOR) $(RUN) -m tests.tools.conformance.signatures
+else
+	@echo "left out, the comparison of the accelerator with libsodium: there is no cargo"
+endif
 
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each SDK whose toolchain is installed
 	$(RUN) -m tests.tools.conformance.sdks

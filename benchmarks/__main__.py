@@ -25,6 +25,7 @@ from benchmarks.plots import draw
 from benchmarks.scale import FULL, QUICK, TINY, Scale
 from benchmarks.session import Outcome, Session
 from benchmarks.workloads import WORKLOADS
+from restate_identity import ED25519_IMPLEMENTATION
 
 EXAMPLES = """examples:
   python -m benchmarks                          everything, under 10 minutes; keeps the numbers
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, outcome in outcomes.items():
         report.show_outcome(console, WORKLOADS[name], outcome)
     verdicts = budgets.judge(outcomes)
+    console.print(f"Ed25519 by {ED25519_IMPLEMENTATION}", highlight=False)
     report.show_budgets(console, verdicts)
     complete = scale == FULL and not options.only and not options.no_node
     result = results.as_json(outcomes, verdicts, scale)

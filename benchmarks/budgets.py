@@ -52,6 +52,8 @@ class Verdict(NamedTuple):
         return {**self.budget._asdict(), **{key: value for key, value in self._asdict().items() if key != "budget"}}
 
 
+ONE_KEY = "this project, 1 key, new token"
+
 BUDGETS = (
     Budget("token seen before", "seen", SEEN, 1 / 40, under=NATIVE),
     Budget(
@@ -119,9 +121,41 @@ BUDGETS = (
 )
 
 
+# With the accelerator in use the same cases have other limits, and the native verifier is the reference.
+ACCELERATED = (
+    Budget("new token", "new", SEEN, 0.75, under=NATIVE),
+    Budget("new token, every check evicts another", "new", EVICTING, 0.8, under=NATIVE),
+    *(
+        Budget(f"new token, {count} keys", "keys", f"this project, {count} keys, new token", 1.05, under=ONE_KEY)
+        for count in (3, 10)
+    ),
+    Budget(
+        "two threads, new tokens",
+        "threads",
+        f"this project, {threads.named(1)}",
+        1.7,
+        under=f"this project, {threads.named(2)}",
+        at_least=True,
+    ),
+    Budget("recorded traffic", "recorded", SEEN, 0.25, under=NATIVE),
+    Budget(
+        "requests a second through uvicorn, all tokens new",
+        "servers",
+        "uvicorn: middleware, new tokens",
+        1.1,
+        under="uvicorn: SDK's native check",
+        at_least=True,
+    ),
+    Budget(
+        "import, added by the accelerator", "imports", imports.OURS, 5, less=imports.WITHOUT, unit=1e6, unit_name="ms"
+    ),
+)
+
+
 def judge(outcomes: Mapping[str, Outcome]) -> list[Verdict]:
     """Return the verdict on every budget whose workload was run."""
-    return [_verdict(budget, outcomes[budget.workload]) for budget in BUDGETS if budget.workload in outcomes]
+    budgets = ACCELERATED if imports.IS_ACCELERATED else BUDGETS
+    return [_verdict(budget, outcomes[budget.workload]) for budget in budgets if budget.workload in outcomes]
 
 
 def _verdict(budget: Budget, outcome: Outcome) -> Verdict:

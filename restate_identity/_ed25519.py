@@ -71,4 +71,5 @@ def _accelerator() -> Any:
 
 _module = _accelerator()
 VerifyingKey: Any = LibsodiumKey if _module is None else _module.VerifyingKey
+#: What checks signatures: ``libsodium``, or ``restate-identity-accelerator`` and its version.
 ED25519_IMPLEMENTATION: str = "libsodium" if _module is None else f"restate-identity-accelerator {_module.__version__}"

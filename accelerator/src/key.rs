@@ -54,8 +54,9 @@ impl VerifyingKey {
     pub fn new(raw: &[u8]) -> Result<Self, UnsoundKey> {
         let encoded: [u8; 32] = raw.try_into().map_err(|_| UnsoundKey)?;
         let point = CompressedEdwardsY(encoded).decompress().ok_or(UnsoundKey)?;
-        // In the prime-order group only the neutral element has small order, and `verify` relies on that.
-        if point.compress().0 != encoded || point.is_identity() || !point.is_torsion_free() {
+        // In this group only the neutral element has small order, `verify` relies on that. No point of it but the
+        // neutral element has a second encoding.
+        if point.is_identity() || !point.is_torsion_free() {
             return Err(UnsoundKey);
         }
         Ok(Self {
@@ -171,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn an_s_that_is_not_reduced_is_refused() {
+        let signer = Signer::new(1);
+        let key = VerifyingKey::new(&signer.encoded).unwrap();
+        let mut signature = signer.sign(Scalar::from(7u64));
+        // The bytes of -1, which is the order of the group less one.
+        let order_less_one = (-Scalar::ONE).to_bytes();
+        let mut carry = 1;
+        for (byte, added) in signature[32..].iter_mut().zip(order_less_one) {
+            carry += u16::from(*byte) + u16::from(added);
+            *byte = carry.to_le_bytes()[0];
+            carry >>= 8;
+        }
+        assert!(!key.verify(MESSAGE, &signature));
+    }
+
+    #[test]
     fn a_neutral_r_is_refused_although_the_equation_holds() {
         let signer = Signer::new(1);
         let key = VerifyingKey::new(&signer.encoded).unwrap();
@@ -188,7 +205,14 @@ mod tests {
         for torsion in &EIGHT_TORSION[1..] {
             assert!(VerifyingKey::new(&(sound + torsion).compress().0).is_err());
         }
-        assert!(VerifyingKey::new(&[0xff; 32]).is_err());
+        // The encodings of y + p: only for y up to 18 do they fit.
+        for low in 0xed..=0xff {
+            for high in [0x7f, 0xff] {
+                let mut encoded = [0xff; 32];
+                (encoded[0], encoded[31]) = (low, high);
+                assert!(VerifyingKey::new(&encoded).is_err(), "{low:x} {high:x}");
+            }
+        }
         assert!(VerifyingKey::new(&[]).is_err());
     }
 

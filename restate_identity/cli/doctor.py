@@ -40,7 +40,6 @@ def doctor(url: str | None, as_json: bool) -> int:
     # Read the keys first, because asking for the clock may fail.
     if not as_json:
         _show_keys(keys)
-        show(f"Ed25519 by {ED25519_IMPLEMENTATION}")
     clock = None if url is None else _clock(seconds_ahead_of(url))
     if as_json:
         click.echo(json.dumps({"keys": keys, "ed25519": ED25519_IMPLEMENTATION, "clock": clock}))
@@ -69,6 +68,7 @@ def _show_keys(found: dict[str, Any]) -> None:
     file = "" if found["file"] is None else f", the file {found['file']}"
     show(f"Keys    from {found['variable']}{file}")
     show(*(Text(f"        {key}  sound", style="green") for key in found["keys"]))
+    show(f"        signatures are checked by {ED25519_IMPLEMENTATION}")
     if found["not_read"]:
         show(Text(f"        also set, and not read: {', '.join(found['not_read'])}", style="yellow"))
 

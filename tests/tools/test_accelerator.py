@@ -93,7 +93,7 @@ def test_doctor_says_what_checks_signatures(accelerated: bool) -> None:
     env = {**(environment() if accelerated else os.environ), "RESTATE_IDENTITY_KEYS": OWN.text}
     expected = "restate-identity-accelerator 0.1.0" if accelerated else "libsodium"
     shown = run(["-m", "restate_identity", "doctor"], env)
-    assert f"Ed25519 by {expected}\n" in shown.stdout, shown.stderr
+    assert f"signatures are checked by {expected}\n" in shown.stdout, shown.stderr
     assert json.loads(run(["-m", "restate_identity", "doctor", "--json"], env).stdout)["ed25519"] == expected
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from restate_identity import ED25519_IMPLEMENTATION
 from restate_identity.signing import RequestSigner
 from tests.support.processes import free_port
 from tests.support.restate_server import RestateServer
@@ -38,6 +39,7 @@ def test_keys_are_named_with_the_variable_that_they_come_from(restate_identity_k
         "Keys    from RESTATE_IDENTITY_KEYS",
         f"        {key}  sound",
         f"        {OTHER_KEY}  sound",
+        f"        signatures are checked by {ED25519_IMPLEMENTATION}",
         "        also set, and not read: RESTATE_SIGNING_PUBLIC_KEY",
     ]
 

@@ -72,7 +72,7 @@ class Comparison:
             "a bit of the signature": lambda signer, message: (message, self._flipped(signer.sign(message))),
             "bytes of the signature": lambda signer, message: (message, self._overwritten(signer.sign(message))),
             "a bit of the message": lambda signer, message: (self._flipped(message), signer.sign(message)),
-            "another key": lambda signer, message: (message, self._random.choice(self._signers).sign(message)),
+            "another key": lambda _, message: (message, self._random.choice(self._signers).sign(message)),
             "the length": lambda signer, message: (message, self._resized(signer.sign(message))),
             "S + n·L": lambda signer, message: (message, self._raised(signer.sign(message))),
             "an odd S": lambda signer, message: (
