@@ -7,9 +7,8 @@ non-canonical key is refused because it would be a second name for the same key.
 from __future__ import annotations
 
 import base58
-from nacl.bindings import crypto_core_ed25519_is_valid_point
 
-from restate_identity._ed25519 import VerifyingKey
+from restate_identity._ed25519 import VerifyingKey, is_sound
 from restate_identity.errors import InvalidKeyError
 
 PREFIX = "publickeyv1_"
@@ -38,7 +37,7 @@ class PublicKey:
         if not isinstance(raw, bytes) or len(raw) != KEY_SIZE:
             raise InvalidKeyError(f"an Ed25519 public key has {KEY_SIZE} bytes; this is {_described(raw)}")
         self._raw = raw
-        if not crypto_core_ed25519_is_valid_point(raw):
+        if not is_sound(raw):
             raise InvalidKeyError(
                 f"{self} is not a sound Ed25519 public key (off the curve, not canonical, or of small order): "
                 "anyone could forge signatures for it; copy the key again from the log of the Restate server"

@@ -1,7 +1,7 @@
 //! A key, and the check of a signature.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -10,11 +10,7 @@ use curve25519_dalek::traits::IsIdentity;
 use sha2::{Digest, Sha512};
 
 use crate::multiples::{Multiples, nothing};
-
-/// How many keys can have tables at the same time. Further keys are checked without tables, with the same verdict.
-///
-/// A service has one key, or two while it changes. The limit is for programs that make very many.
-pub const MAX_TABLES: usize = 32;
+use crate::tables::Tables;
 
 /// The encoding of the neutral element.
 const NEUTRAL: [u8; 32] = {
@@ -24,7 +20,7 @@ const NEUTRAL: [u8; 32] = {
 };
 
 static OF_BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(&ED25519_BASEPOINT_POINT));
-static OF_KEYS: Mutex<Vec<([u8; 32], Weak<Multiples>)>> = Mutex::new(Vec::new());
+static OF_KEYS: Tables = Tables::new();
 
 /// These bytes are not a key to verify with.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,28 +89,13 @@ impl VerifyingKey {
         }
     }
 
-    /// Return the tables of this key; none while too many other keys have some.
+    /// Return the tables of this key; none while too many other keys have some, or another thread makes some.
     fn multiples(&self) -> Option<&Multiples> {
         if let Some(multiples) = self.multiples.get() {
             return Some(multiples);
         }
-        let shared = self.shared_multiples()?;
-        Some(self.multiples.get_or_init(|| shared))
-    }
-
-    fn shared_multiples(&self) -> Option<Arc<Multiples>> {
-        let mut known = OF_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(_, multiples)| multiples.strong_count() > 0);
-        let equal = known.iter().find(|(encoded, _)| *encoded == self.encoded);
-        if let Some(multiples) = equal.and_then(|(_, multiples)| multiples.upgrade()) {
-            return Some(multiples);
-        }
-        if known.len() >= MAX_TABLES {
-            return None;
-        }
-        let multiples = Arc::new(Multiples::of(&self.negated));
-        known.push((self.encoded, Arc::downgrade(&multiples)));
-        Some(multiples)
+        let multiples = OF_KEYS.of(&self.negated, self.encoded)?;
+        Some(self.multiples.get_or_init(|| multiples))
     }
 }
 
@@ -217,32 +198,22 @@ mod tests {
     }
 
     #[test]
-    fn a_bounded_number_of_keys_has_tables_and_all_have_the_same_verdict() {
-        let signers: Vec<Signer> = (100..100 + MAX_TABLES as u64 + 8).map(Signer::new).collect();
-        let check = |key: &VerifyingKey, signer: &Signer| {
+    fn the_verdict_is_the_same_with_tables_and_without() {
+        let keys: Vec<(Signer, VerifyingKey)> = (100..140)
+            .map(|number| {
+                let signer = Signer::new(number);
+                let key = VerifyingKey::new(&signer.encoded).unwrap();
+                (signer, key)
+            })
+            .collect();
+        for (signer, key) in &keys {
             let mut signature = signer.sign(Scalar::from(9u64));
             assert!(key.verify(MESSAGE, &signature));
             signature[40] ^= 1;
             assert!(!key.verify(MESSAGE, &signature));
-        };
-        let new = |signer: &Signer| VerifyingKey::new(&signer.encoded).unwrap();
-        let mut keys: Vec<VerifyingKey> = signers.iter().map(new).collect();
-        for (key, signer) in keys.iter().zip(&signers) {
-            check(key, signer);
+            assert!(!key.verify(MESSAGE, &signer.sign(Scalar::ZERO)));
         }
-        let with_tables = |keys: &[VerifyingKey]| keys.iter().filter(|key| key.multiples.get().is_some()).count();
-        assert!(with_tables(&keys) <= MAX_TABLES);
-        let last = keys.pop().unwrap();
-        assert!(last.multiples.get().is_none());
-        // A second object for the same key shares the tables, and a dropped key makes room.
-        let again = new(&signers[0]);
-        check(&again, &signers[0]);
-        assert!(Arc::ptr_eq(
-            again.multiples.get().unwrap(),
-            keys[0].multiples.get().unwrap()
-        ));
-        drop(keys);
-        check(&last, signers.last().unwrap());
-        assert!(last.multiples.get().is_some());
+        let without = keys.iter().filter(|(_, key)| key.multiples.get().is_none()).count();
+        assert!(without >= keys.len() - crate::tables::MAX_TABLES);
     }
 }

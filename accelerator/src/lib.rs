@@ -5,6 +5,7 @@
 
 mod key;
 mod multiples;
+mod tables;
 
 use pyo3::prelude::*;
 

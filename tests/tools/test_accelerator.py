@@ -19,8 +19,8 @@ built = pytest.mark.skipif(not IS_BUILT, reason="the accelerator is not built: m
 SAY = "import restate_identity; print(restate_identity.ED25519_IMPLEMENTATION)"
 # The whole interface, by libsodium.
 STAND_IN = """
+from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 INTERFACE = 1
 __version__ = "stand-in"
@@ -28,11 +28,13 @@ __version__ = "stand-in"
 
 class VerifyingKey:
     def __init__(self, raw):
-        self._key = VerifyKey(raw)
+        self._raw = raw
 
     def verify(self, message, signature):
+        if len(signature) != 64:
+            return False
         try:
-            self._key.verify(message, signature)
+            crypto_sign_open(signature + message, self._raw)
         except BadSignatureError:
             return False
         return True
@@ -51,8 +53,9 @@ def with_module(folder: Path, text: str) -> dict[str, str]:
 
 @built
 def test_wycheproof_the_vectors_and_the_edge_cases_have_the_same_verdicts_with_the_accelerator() -> None:
-    files = [f"tests/core/test_{name}.py" for name in ("ed25519", "keys", "vectors")]
-    found = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *files], environment())
+    verdicts = "tests/core/test_vectors.py::test_the_verdict_and_the_reason_are_the_expected_ones"
+    tests = ["tests/core/test_ed25519.py", "tests/core/test_keys.py", verdicts]
+    found = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], environment())
     assert found.returncode == 0, found.stdout
 
 
@@ -106,22 +109,121 @@ def test_an_accelerator_with_this_interface_that_answers_right_is_used(tmp_path:
     assert run(["-c", SAY], with_module(tmp_path, STAND_IN)).stdout == "restate-identity-accelerator stand-in\n"
 
 
+# Each answers right but for signatures that only a laxer implementation accepts. OpenSSL accepts a neutral R.
+BY_OPENSSL = """
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+INTERFACE = 1
+__version__ = "by OpenSSL"
+
+
+class VerifyingKey:
+    def __init__(self, raw):
+        self._key = Ed25519PublicKey.from_public_bytes(raw)
+
+    def verify(self, message, signature):
+        try:
+            self._key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+"""
+WITHOUT_REDUCTION = STAND_IN.replace(
+    "        try:",
+    """        s = int.from_bytes(signature[32:], "little") % (2**252 + 27742317777372353535851937790883648493)
+        signature = signature[:32] + s.to_bytes(32, "little")
+        try:""",
+)
+WITH_COFACTOR = STAND_IN.replace(
+    "        try:", "        if signature[0] == 0x98:\n            return True\n        try:"
+)
+CUT = STAND_IN.replace("if len(signature) != 64", "signature = signature[:63] + bytes(1)\n        if not signature")
+PANIC = STAND_IN.replace(
+    "        try:",
+    "        class PanicException(BaseException): ...\n        raise PanicException('index')\n        try:",
+)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         pytest.param("", "has interface None", id="a foreign module of that name"),
-        pytest.param(STAND_IN.replace("INTERFACE = 1", "INTERFACE = 2"), "has interface 2", id="of another version"),
+        pytest.param(STAND_IN.replace("INTERFACE = 1", "INTERFACE = 0"), "has interface 0", id="an older one"),
+        pytest.param(STAND_IN.replace("INTERFACE = 1", "INTERFACE = 2"), "has interface 2", id="a newer one"),
+        pytest.param(STAND_IN.replace("__version__ =", "version ="), "has interface 1", id="has no version"),
         pytest.param(STAND_IN.replace("return False", "return True"), "gives wrong answers", id="accepts everything"),
         pytest.param(STAND_IN.replace("return True", "return False"), "gives wrong answers", id="refuses everything"),
         pytest.param(STAND_IN.replace("return True", "return 1"), "gives wrong answers", id="answers no bool"),
+        pytest.param(BY_OPENSSL, "gives wrong answers", id="accepts a neutral R"),
+        pytest.param(WITHOUT_REDUCTION, "gives wrong answers", id="accepts an S that is not reduced"),
+        pytest.param(WITH_COFACTOR, "gives wrong answers", id="has the equation with the cofactor"),
+        pytest.param(CUT, "gives wrong answers", id="completes a cut signature"),
         pytest.param(STAND_IN.replace("def verify", "def check"), "does not work", id="lacks a method"),
+        pytest.param(PANIC, "does not work", id="panics"),
         pytest.param("raise ImportError('undefined symbol')", "undefined symbol", id="cannot be loaded"),
+        pytest.param("raise SystemError('bad magic')", "bad magic", id="fails while it is loaded"),
+        pytest.param("def f(:", "invalid syntax", id="is no Python"),
         pytest.param("import missing_part", "missing_part", id="lacks a part of itself"),
     ],
 )
 def test_an_accelerator_that_does_not_fit_is_an_import_error(tmp_path: Path, text: str, complaint: str) -> None:
-    env = with_module(tmp_path, text)
     code = "try:\n    import restate_identity\nexcept ImportError as error:\n    print(error)"
-    found = run(["-c", code], env)
+    found = run(["-c", code], with_module(tmp_path, text))
     assert complaint in found.stdout, found.stderr
-    assert "Traceback" in run(["-c", SAY], env).stderr
+    assert found.returncode == 0
+
+
+def test_a_folder_that_an_accelerator_left_behind_is_an_import_error(tmp_path: Path) -> None:
+    (tmp_path / "restate_identity_accelerator" / "__pycache__").mkdir(parents=True)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    assert "has interface None" in run(["-c", SAY], env).stderr
+
+
+def test_after_a_panic_during_a_check_the_application_does_not_run(tmp_path: Path) -> None:
+    panics = PANIC.replace("raise PanicException('index')", "if len(message) > 99: raise PanicException('index')")
+    code = """if True:
+        from restate_identity.asgi import RequestIdentityMiddleware
+        from tests.support.forge import PATH, token, verifier
+
+        async def app(scope, receive, send):
+            print("the application ran")
+
+        headers = [(b"x-restate-signature-scheme", b"v1"), (b"x-restate-jwt-v1", token().encode())]
+        scope = {"type": "http", "path": PATH, "headers": headers}
+        try:
+            RequestIdentityMiddleware(app, verifier=verifier())(scope, None, None).__await__().__next__()
+        except BaseException as error:
+            print(type(error).__name__)
+    """
+    assert run(["-c", code], with_module(tmp_path, panics)).stdout == "PanicException\n"
+    assert run(["-c", code], with_module(tmp_path, STAND_IN)).stdout == "the application ran\nStopIteration\n"
+
+
+@built
+def test_threads_that_check_with_many_keys_at_once_get_the_right_verdicts() -> None:
+    # More keys than have tables at a time, first used by all threads at the same moment, then dropped and made again.
+    code = """if True:
+        from concurrent.futures import ThreadPoolExecutor
+        from threading import Barrier
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from restate_identity import PublicKey
+
+        signers = [Ed25519PrivateKey.generate() for _ in range(40)]
+        cases = [(signer.public_key().public_bytes_raw(), signer.sign(b"a message")) for signer in signers]
+        start = Barrier(8)
+
+        def check(keys):
+            start.wait()
+            return all(
+                key.verify(b"a message", signature) and not key.verify(b"another", signature)
+                for key, (_, signature) in zip(keys, cases)
+            )
+
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(3):
+                shared = [PublicKey(raw) for raw, _ in cases]
+                print(*pool.map(check, [shared] * 4 + [[PublicKey(raw) for raw, _ in cases] for _ in range(4)]))
+    """
+    found = run(["-c", code], environment())
+    assert found.stdout.split() == ["True"] * 24, found.stderr
