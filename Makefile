@@ -12,7 +12,9 @@ SPACE := $() $()
 CORE_FILES := $(subst $(SPACE),$(COMMA),$(CORE:%=restate_identity/%.py))
 # The path is for pyright, which does not know the import hook of a development install.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(VENV)/bin/pyright
-CARGO := $(shell command -v cargo 2>/dev/null)
+# Empty if there is no cargo, or none that accelerator/Cargo.toml accepts.
+CARGO := $(shell cargo --version 2>/dev/null | awk '{ split($$2, version, "."); if (version[1] > 1 || version[2] >= 88) print "yes" }')
+LEFT_OUT := @echo "left out, because there is no cargo 1.88 or later:"
 ACCELERATED_WORKLOADS := new keys threads recorded servers imports
 # The accelerator is not installed in .venv: what is to use it gets this folder in PYTHONPATH.
 ACCELERATOR := build/accelerator/site
@@ -24,7 +26,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean accelerator
+.PHONY: help demo quick test check docs dist pythons bench format vectors conformance conformance-sdks mutation fuzz soak audit lock clean accelerator accelerated
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,15 +60,24 @@ $(DEMO_INSTALLED): pyproject.toml requirements/demo.txt
 demo: $(DEMO_INSTALLED)  ## Watch a real Restate server get in, and every forgery be refused
 	$(RUN) -m demo
 
+QUICK = $(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --hypothesis-profile quick tests/core tests/adapters
+
 quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fast enough for every save
-	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --hypothesis-profile quick tests/core tests/adapters
+	$(QUICK)
 
 ifdef CARGO
-test bench conformance: $(ACCELERATOR)
+test bench conformance accelerated: $(ACCELERATOR)
 endif
 
 # Its tests are left out, by name, if this was not built.
-accelerator: $(ACCELERATOR)  ## Build the accelerator, where cargo is, in build/accelerator
+accelerator: $(ACCELERATOR)  ## Build the accelerator, in build/accelerator; needs cargo 1.88
+
+accelerated: $(INSTALLED)  ## Run the tests of make quick with the accelerator, where cargo is
+ifdef CARGO
+	PYTHONPATH=$(CURDIR)/$(ACCELERATOR) $(QUICK)
+else
+	$(LEFT_OUT) the tests of the core and the adapters with the accelerator
+endif
 
 $(ACCELERATOR): $(INSTALLED) accelerator/Cargo.lock accelerator/Cargo.toml accelerator/pyproject.toml $(wildcard accelerator/src/*.rs)
 	rm -rf build/accelerator
@@ -75,6 +86,9 @@ $(ACCELERATOR): $(INSTALLED) accelerator/Cargo.lock accelerator/Cargo.toml accel
 	@touch $@
 
 test: $(INSTALLED)  ## Run every test, with the coverage of the core
+ifndef CARGO
+	$(LEFT_OUT) the tests of the accelerator, if it was not built before
+endif
 	$(RUN) -m coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 	$(RUN) -m coverage combine --quiet
@@ -94,7 +108,7 @@ ifdef CARGO
 	cd accelerator && cargo clippy --quiet --release --locked --all-targets -- --deny warnings
 	cd accelerator && cargo test --quiet --release --locked
 else
-	@echo "left out, the accelerator's lint and tests: there is no cargo"
+	$(LEFT_OUT) "the accelerator's lint and tests in Rust"
 endif
 
 docs: $(INSTALLED)  ## Build the site in build/docs; a warning, such as a broken link, is an error
@@ -114,9 +128,9 @@ pythons: dist  ## Try the wheel on each supported Python that is installed, and 
 bench: $(INSTALLED)  ## Measure this library and its peers, in 15 minutes; make docs draws the results
 	$(RUN) -m benchmarks
 ifdef CARGO
-	PYTHONPATH=$(ACCELERATOR) $(RUN) -m benchmarks --no-node $(ACCELERATED_WORKLOADS:%=--only %)
+	PYTHONPATH=$(CURDIR)/$(ACCELERATOR) $(RUN) -m benchmarks --no-node $(ACCELERATED_WORKLOADS:%=--only %)
 else
-	@echo "left out, the budgets with the accelerator: there is no cargo"
+	$(LEFT_OUT) the budgets with the accelerator
 endif
 
 format: $(INSTALLED)  ## Format the code
@@ -129,9 +143,9 @@ vectors: $(INSTALLED)  ## Write the files of tests/vectors again
 conformance: $(INSTALLED)  ## Compare with the SDKs' verifiers, PyJWT and the SDK's tunnel; 200,000 mutations, 11 scenarios
 	$(RUN) -m tests.tools.conformance
 ifdef CARGO
-	PYTHONPATH=$(ACCELERATOR) $(RUN) -m tests.tools.conformance.signatures
+	PYTHONPATH=$(CURDIR)/$(ACCELERATOR) $(RUN) -m tests.tools.conformance.signatures
 else
-	@echo "left out, the comparison of the accelerator with libsodium: there is no cargo"
+	$(LEFT_OUT) the comparison of the accelerator with libsodium
 endif
 
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each SDK whose toolchain is installed

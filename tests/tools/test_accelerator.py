@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,27 @@ def test_after_a_panic_during_a_check_the_application_does_not_run(tmp_path: Pat
     """
     assert run(["-c", code], with_module(tmp_path, panics)).stdout == "PanicException\n"
     assert run(["-c", code], with_module(tmp_path, STAND_IN)).stdout == "the application ran\nStopIteration\n"
+
+
+@pytest.mark.parametrize("cargo", [None, "echo cargo 1.87.0", "echo cargo 1.88.0", "echo cargo 2.0.1"])
+def test_without_a_cargo_that_is_new_enough_each_target_names_what_it_leaves_out(
+    tmp_path: Path, cargo: str | None
+) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make")
+    for program in ("awk", "sh"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    if cargo is not None:
+        (tmp_path / "cargo").write_text(f"#!/bin/sh\n{cargo}\n")
+        (tmp_path / "cargo").chmod(0o755)
+    for target in ("check", "test", "accelerated", "bench", "conformance"):
+        plan = subprocess.check_output(
+            [make, "--dry-run", "--always-make", target], cwd=ROOT, env={"PATH": str(tmp_path)}, text=True
+        )
+        left_out = "left out, because there is no cargo 1.88 or later" in plan
+        assert left_out is (cargo in (None, "echo cargo 1.87.0")), target
+        assert ("build/accelerator/site " in plan or "cargo clippy" in plan) is not left_out, target
 
 
 @built
