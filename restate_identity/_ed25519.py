@@ -1,15 +1,15 @@
 """Choose what checks Ed25519 signatures: the accelerator if it is installed, else libsodium.
 
-Both accept and refuse the same signatures, so the choice changes the speed alone. What is installed decides, and it is
-tried with known signatures: an accelerator that cannot be loaded, is made for another version, or gives a wrong answer
-is an ImportError, which ends the process at its start.
+In Pyodide without PyNaCl, Node's crypto module does it. All of them accept and refuse the same signatures, so the
+choice changes the speed alone. What is installed decides, and it is tried with known signatures: an accelerator that
+cannot be loaded, is made for another version, or gives a wrong answer is an ImportError, which ends the process at its
+start.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
-
-from restate_identity import _libsodium
 
 # The accelerator counts the changes of its interface, too.
 INTERFACE = 1
@@ -45,6 +45,21 @@ KNOWN_VERDICTS = [
 ]
 
 
+def _always_available() -> Any:
+    """Return the module that checks keys, and signatures if there is no accelerator."""
+    try:
+        from restate_identity import _libsodium
+    except ModuleNotFoundError as error:
+        if error.name != "nacl" or sys.platform != "emscripten":
+            raise
+    else:
+        return _libsodium
+    from restate_identity import _node_crypto
+
+    _try(_node_crypto, "Node's crypto module", "install PyNaCl")
+    return _node_crypto
+
+
 def _accelerator() -> Any:
     """Return the module of the accelerator, None if it is not installed; raise ImportError if it does not work."""
     try:
@@ -76,10 +91,11 @@ def _try(module: Any, name: str, advice: str) -> None:
         raise ImportError(f"{name} gives wrong answers: {advice}")
 
 
+_without_accelerator = _always_available()
 _module = _accelerator()
-is_sound = _libsodium.is_sound
-VerifyingKey: Any = _libsodium.VerifyingKey if _module is None else _module.VerifyingKey
+is_sound: Any = _without_accelerator.is_sound
+VerifyingKey: Any = _without_accelerator.VerifyingKey if _module is None else _module.VerifyingKey
 ED25519_IMPLEMENTATION: str = (
-    _libsodium.NAME if _module is None else f"restate-identity-accelerator {_module.__version__}"
+    _without_accelerator.NAME if _module is None else f"restate-identity-accelerator {_module.__version__}"
 )
-"""What checks signatures: `libsodium`, or the accelerator with its version."""
+"""What checks signatures: `libsodium`, the accelerator with its version, or in Pyodide `Node's crypto`."""

@@ -31,6 +31,8 @@ _TUNNEL = (
 _FIRST: dict[str, tuple[str, ...]] = {
     "_base64url": _CORE,
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
+    "_edwards25519": ("core/test_edwards25519.py",),
+    "_node_crypto": ("tools/test_pyodide.py",),
     "_libsodium": ("core/test_ed25519.py", "core/test_keys.py"),
     "_headers": _CORE,
     "_health_server": ("tunnel/test_health.py",),
