@@ -66,7 +66,7 @@ quick: $(INSTALLED)  ## Run the tests of the core and the adapters, offline; fas
 	$(QUICK)
 
 ifdef CARGO
-test bench conformance accelerated: $(ACCELERATOR)
+test bench conformance fuzz accelerated: $(ACCELERATOR)
 endif
 
 # Its tests are left out, by name, if this was not built.

@@ -38,6 +38,11 @@ def forgery(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
     return attempt._replace(call=call)
 
 
+def verdict(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
+    """Let one of the implementations of Ed25519 accept what the others refuse."""
+    return attempt._replace(call=lambda: [*attempt.call()[:-1], (True, True)])
+
+
 def slowness(data: bytes, attempt: Attempt) -> Attempt:
     """Do a thousand times the work for inputs with one line too many."""
 
@@ -56,5 +61,5 @@ def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
 
 
 BUGS: dict[str, Callable[[bytes, Attempt], Attempt]] = {
-    bug.__name__: bug for bug in (exception, forgery, slowness, leak)
+    bug.__name__: bug for bug in (exception, forgery, verdict, slowness, leak)
 }

@@ -9,15 +9,17 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, decoded, value
+from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, VECTORS, decoded, value
 from restate_identity import (
     Identity,
     IdentityVerifier,
     InvalidKeyError,
     PublicKey,
     VerificationError,
+    _libsodium,
     current_identity,
 )
+from restate_identity._ed25519 import VerifyingKey
 from restate_identity._refusal_log import RefusalLog
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
@@ -340,6 +342,47 @@ def _key_seeds() -> list[bytes]:
     return [key.encode("utf-8", "surrogatepass") for key in keys]
 
 
+# --- Ed25519: 32 bytes of a key, 64 of a signature, and the message
+
+
+def _signature(data: bytes) -> Attempt:
+    raw, signature, message = data[:32].ljust(32, b"\0"), data[32:96], data[96:]
+
+    def call() -> list[tuple[bool, bool]]:
+        return [
+            _verdicts(_libsodium.is_sound(raw), _libsodium.VerifyingKey, raw, message, signature),
+            # The accelerator checks keys, too, if it is installed.
+            _verdicts(_can_be_made(raw), VerifyingKey, raw, message, signature),
+        ]
+
+    def judge(outcome: list[tuple[bool, bool]]) -> None:
+        demand(len(set(outcome)) == 1, f"different verdicts by libsodium and the accelerator: {outcome}")
+
+    return Attempt(call, judge)
+
+
+def _verdicts(is_sound: bool, kind: Any, raw: bytes, message: bytes, signature: bytes) -> tuple[bool, bool]:
+    return is_sound, is_sound and kind(raw).verify(message, signature)
+
+
+def _can_be_made(raw: bytes) -> bool:
+    if VerifyingKey is _libsodium.VerifyingKey:
+        return _libsodium.is_sound(raw)
+    try:
+        VerifyingKey(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def _signature_seeds() -> list[bytes]:
+    files = ("wycheproof_ed25519.json", "ed25519_edge_cases.json")
+    cases = [case for file in files for case in json.loads((VECTORS / "data" / file).read_text("utf-8"))["cases"]]
+    seeds = ["".join(case[name] for name in ("public_key", "signature", "message")) for case in cases]
+    # Without the cases that test the length of a signature.
+    return [bytes.fromhex(seed) for seed, case in zip(seeds, cases, strict=True) if len(case["signature"]) == 128]
+
+
 class _EveryMessage(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         is_safe_to_log(record.getMessage())
@@ -356,4 +399,5 @@ TARGETS = {
     "wsgi": Target(_wsgi_attempt, _line_seeds),
     "aws_lambda": Target(_lambda_attempt, _lambda_seeds),
     "key": Target(_key, _key_seeds),
+    "signature": Target(_signature, _signature_seeds),
 }
