@@ -56,7 +56,7 @@ def _always_available() -> Any:
         return _libsodium
     from restate_identity import _node_crypto
 
-    _try(_node_crypto, "Node's crypto module", "install PyNaCl")
+    _try(_node_crypto, "Node's crypto module", "it needs Node 20.16, 22.3 or later; or install PyNaCl")
     return _node_crypto
 
 

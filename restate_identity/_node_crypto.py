@@ -5,14 +5,10 @@ WebCrypto has Ed25519, too, but only asynchronously, and a check of a token must
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
-import js  # type: ignore[import-not-found]  # Pyodide provides both
-from pyodide.ffi import to_js  # type: ignore[import-not-found]
-
-from restate_identity._edwards25519 import is_sound
-
-__all__ = ["NAME", "VerifyingKey", "is_sound"]
+from restate_identity import _edwards25519
 
 NAME = "Node's crypto"
 SIGNATURE_SIZE = 64
@@ -20,18 +16,16 @@ SIGNATURE_SIZE = 64
 DER_PREFIX = bytes.fromhex("302a300506032b6570032100")
 NEUTRAL = bytes([1, *bytes(31)])
 
-
-def _crypto() -> Any:
-    try:
-        return js.process.getBuiltinModule("node:crypto")
-    except AttributeError as error:
-        raise ImportError(
-            "in Pyodide without PyNaCl, the crypto module of Node checks signatures, and there is none here: "
-            "it needs Node 20.16, 22.3 or later"
-        ) from error
+is_sound = _edwards25519.is_sound
 
 
-CRYPTO = _crypto()
+@lru_cache(1)
+def _javascript() -> tuple[Any, Any, Any]:
+    """Return Node's crypto module, the class of objects, and what converts bytes. Only Pyodide has them."""
+    import js  # type: ignore[import-not-found]
+    from pyodide.ffi import to_js  # type: ignore[import-not-found]
+
+    return js.process.getBuiltinModule("node:crypto"), js.Object, to_js
 
 
 class VerifyingKey:
@@ -44,12 +38,14 @@ class VerifyingKey:
     __slots__ = ("_key",)
 
     def __init__(self, raw: bytes) -> None:
-        options = js.Object.fromEntries(to_js([["key", DER_PREFIX + raw], ["format", "der"], ["type", "spki"]]))
-        self._key = CRYPTO.createPublicKey(options)
+        crypto, objects, to_js = _javascript()
+        options = [["key", DER_PREFIX + raw], ["format", "der"], ["type", "spki"]]
+        self._key = crypto.createPublicKey(objects.fromEntries(to_js(options)))
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Return whether *signature* is this key's signature of *message*."""
         # OpenSSL accepts a neutral R, and libsodium does not.
         if len(signature) != SIGNATURE_SIZE or signature[:32] == NEUTRAL:
             return False
-        return CRYPTO.verify(None, to_js(message), self._key, to_js(signature)) is True
+        crypto, _, to_js = _javascript()
+        return crypto.verify(None, to_js(message), self._key, to_js(signature)) is True
