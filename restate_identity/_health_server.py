@@ -1,13 +1,17 @@
-"""Answer ``GET /health`` over plain HTTP, for the probes of Kubernetes, on a port of its own."""
+"""Answer ``GET /health``, and other small pages, over plain HTTP on a port of its own: for probes and for metrics."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 HEALTH_PATH = "/health"
 # The maximum size of a request in bytes. A probe sends about a hundred.
 _MAX_SIZE = 8 * 1024
+# At the same time. Anybody may connect, and the descriptors are those of the requests too.
+_MAX_CONNECTIONS = 64
+
+Page = Callable[[], tuple[str, bytes]]
 
 
 class HealthServer:
@@ -17,13 +21,23 @@ class HealthServer:
         is_serving: Returns whether the tunnel serves.
         port: The port to listen on; 0 picks a free one. The server listens on all addresses, because the kubelet
             connects from outside the pod.
+        pages: Other paths, each with a function that returns the content type and the body.
         patience: How many seconds a client has to send its request, and again to read the answer.
     """
 
-    def __init__(self, is_serving: Callable[[], bool], port: int, *, patience: float = 5.0) -> None:
+    def __init__(
+        self,
+        is_serving: Callable[[], bool],
+        port: int,
+        *,
+        pages: Mapping[str, Page] | None = None,
+        patience: float = 5.0,
+    ) -> None:
         self._is_serving = is_serving
         self._port = port
+        self._pages = dict(pages or {})
         self._patience = patience
+        self._connections = 0
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
@@ -40,6 +54,10 @@ class HealthServer:
             self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections >= _MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._connections += 1
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience)
             writer.write(self._response(head))
@@ -47,19 +65,23 @@ class HealthServer:
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass
         finally:
+            self._connections -= 1
             writer.close()
 
     def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
-        if path != HEALTH_PATH:
+        content_type = "application/json"
+        if path != HEALTH_PATH and path not in self._pages:
             status, body = "404 Not Found", b""
         elif method not in (b"GET", b"HEAD"):
             status, body = "405 Method Not Allowed", b""
+        elif path in self._pages:
+            status, (content_type, body) = "200 OK", self._pages[path]()
         elif self._is_serving():
             status, body = "200 OK", b'{"status":"serving"}'
         else:
             status, body = "503 Service Unavailable", b'{"status":"not serving"}'
-        lines = [f"HTTP/1.1 {status}", "content-type: application/json", f"content-length: {len(body)}"]
+        lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}"]
         lines += ["cache-control: no-store", "connection: close"]
         return "\r\n".join([*lines, "", ""]).encode() + (b"" if method == b"HEAD" else body)

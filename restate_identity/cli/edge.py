@@ -26,7 +26,6 @@ from restate_identity.telemetry import Observer, PrometheusObserver
     metavar="host:port|unix:/path",
     help="Where the proxy asks. Nobody else may reach it.",
 )
-@click.option("--exempt-health", is_flag=True, help="Let anybody ask the service for /health.")
 @click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer there with metrics for Prometheus.")
 @identity_key_option
@@ -34,7 +33,6 @@ def edge_command(
     behind: str,
     prefix: str,
     listen: str,
-    exempt_health: bool,
     health_port: int | None,
     metrics_port: int | None,
     identity_keys: tuple[PublicKey, ...],
@@ -58,12 +56,11 @@ def edge_command(
     except ImportError as error:
         fail(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    observer = None if metrics_port is None else _observer(metrics_port)
+    observer = None if metrics_port is None else _observer()
     try:
         application = EdgeApplication(
             behind=behind,
             prefix=prefix,
-            exempt_health=exempt_health,
             identity_keys=identity_keys or None,
             observer=observer,
         )
@@ -76,27 +73,17 @@ def edge_command(
                 "there: let only the proxy connect"
             )
         with listener(listen) as listening:
-            serve_edge(application, listening, behind=behind, health_port=health_port)
+            serve_edge(application, listening, behind=behind, health_port=health_port, metrics_port=metrics_port)
     except ValueError as error:
         fail(f"--listen {shown(listen)}: {error}")
     except OSError as error:
-        fail(f"cannot listen on {shown(listen)}{_or_on(health_port)}: {error.strerror or error}")
+        ports = {"--health-port": health_port, "--metrics-port": metrics_port}
+        others = "".join(f", or on {name} {port}" for name, port in ports.items() if port is not None)
+        fail(f"cannot listen on {shown(listen)}{others}: {error.strerror or error}")
 
 
-def _observer(port: int) -> Observer:
-    """Return an observer whose metrics Prometheus can read on *port* from now on."""
+def _observer() -> Observer:
     try:
-        observer = PrometheusObserver()
+        return PrometheusObserver()
     except ImportError as error:
         fail(str(error))
-    from prometheus_client import start_http_server
-
-    try:
-        start_http_server(port)
-    except OSError as error:
-        fail(f"cannot listen on --metrics-port {port}: {error.strerror}")
-    return observer
-
-
-def _or_on(health_port: int | None) -> str:
-    return "" if health_port is None else f", or on --health-port {health_port}"

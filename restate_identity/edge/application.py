@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from restate_identity.asgi import Receive, Scope, Send, refuse
 from restate_identity.edge.dialects import DIALECTS, reported_path
-from restate_identity.edge.judged_path import HEALTH, checked_prefix, judged_path, problem_of
+from restate_identity.edge.judged_path import checked_prefix, judged_path, problem_of
 from restate_identity.errors import VerificationError
 from restate_identity.guard import RequestGuard
 from restate_identity.keys import PublicKey
@@ -28,7 +28,6 @@ class EdgeApplication:
     Args:
         behind: The proxy that asks: ``nginx``, ``caddy``, ``traefik`` or ``envoy``.
         prefix: What stands before ``/discover`` and ``/invoke/…`` in the path that the proxy reports.
-        exempt_health: Let ``/health`` through, with the same prefix, for anybody.
         identity_keys: The keys to trust, ``publickeyv1_…``.
         verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
@@ -44,7 +43,6 @@ class EdgeApplication:
         *,
         behind: str,
         prefix: str = "",
-        exempt_health: bool = False,
         identity_keys: Iterable[str | PublicKey] | None = None,
         verifier: IdentityVerifier | None = None,
         observer: Observer | None = None,
@@ -56,7 +54,6 @@ class EdgeApplication:
         self._guard = RequestGuard(
             identity_keys=identity_keys,
             verifier=verifier,
-            exempt_paths=[HEALTH] if exempt_health else (),
             observer=observer,
         )
 
@@ -86,7 +83,9 @@ class EdgeApplication:
         reported = reported_path(self._behind, target, headers)
         path = None if reported is None else judged_path(reported, self._prefix)
         if path is None:
-            self._guard.refuse(reported, scheme, token, problem_of(reported, self._prefix))
+            # A query may hold a secret, and is not logged.
+            shown = None if reported is None else reported.partition("?")[0]
+            self._guard.refuse(shown, scheme, token, problem_of(shown, self._prefix))
         identity = self._guard.admit(path, scheme, token)
         if identity is None:
             return []

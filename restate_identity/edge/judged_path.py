@@ -12,7 +12,6 @@ from restate_identity._quoting import quoted
 from restate_identity._redaction import shown
 from restate_identity.paths import MAX_PATH_SIZE, is_signed_form
 
-HEALTH = "/health"
 _SEGMENT = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PREFIX = re.compile(f"(?:/{_SEGMENT})*")
 _QUERY = re.compile(r"[!-~]*")
@@ -44,7 +43,7 @@ def judged_path(reported: str, prefix: str) -> str | None:
     if len(reported) > MAX_PATH_SIZE or not path.startswith(prefix) or not _QUERY.fullmatch(query):
         return None
     inner = path[len(prefix) :]
-    return inner if inner == HEALTH or is_signed_form(inner) else None
+    return inner if is_signed_form(inner) else None
 
 
 def problem_of(reported: str | None, prefix: str) -> str:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import signal
 import socket
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
+from typing import Any
 
-from restate_identity._health_server import HealthServer
+from restate_identity._health_server import HealthServer, Page
 from restate_identity.edge.application import EdgeApplication
 
 try:
     import uvicorn
 except ImportError as _error:
     raise ImportError("uvicorn is missing: pip install 'restate-identity[edge]'", name=_error.name) from _error
+
+uvloop: ModuleType | None
+try:
+    import uvloop
+except ImportError:  # on Windows, and on PyPy
+    uvloop = None
+
+logger: logging.Logger = logging.getLogger("restate_identity")
 
 # Longer than any proxy keeps an idle connection (Envoy: an hour). If the edge closed it first, a request that the proxy
 # is just sending on it would be lost.
@@ -38,18 +49,20 @@ def listener(address: str) -> Iterator[socket.socket]:
     """
     if address.startswith("unix:"):
         path = Path(address[len("unix:") :])
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-            path.unlink()  # left by a process that was killed
+        _remove_if_abandoned(path)
         with socket.socket(socket.AF_UNIX) as bound:
             mask = os.umask(0o117)
             try:
                 bound.bind(str(path))
             finally:
                 os.umask(mask)
+            own = path.stat().st_ino
             try:
                 yield bound
             finally:
-                path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    if path.stat().st_ino == own:
+                        path.unlink()
         return
     host, port = _host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -57,6 +70,19 @@ def listener(address: str) -> Iterator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         yield bound
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    """Remove the socket of a process that was killed; raise OSError if a process still listens there."""
+    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def is_reachable_from_outside(address: str) -> bool:
@@ -67,12 +93,20 @@ def is_reachable_from_outside(address: str) -> bool:
     return host not in ("localhost", "::1") and not host.startswith("127.")
 
 
-def serve_edge(application: EdgeApplication, listening: socket.socket, *, behind: str, health_port: int | None) -> None:
+def serve_edge(
+    application: EdgeApplication,
+    listening: socket.socket,
+    *,
+    behind: str,
+    health_port: int | None,
+    metrics_port: int | None,
+) -> None:
     """Answer questions until SIGTERM or SIGINT, then finish what is in flight.
 
     Raises:
-        OSError: The health port is taken.
+        OSError: The port for health or for metrics is taken.
     """
+    _allow_many_connections()
     config = uvicorn.Config(
         application,
         # Envoy's question has the client's path in the request line. h11 passes it on as it is, httptools cuts off a
@@ -91,21 +125,70 @@ def serve_edge(application: EdgeApplication, listening: socket.socket, *, behind
     # uvicorn drains at a signal and then raises it again, for what was the handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
-    asyncio.run(_serve(uvicorn.Server(config), listening, health_port))
+    # Of a request that it cannot read, uvicorn writes a line each, however many there are.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    run = asyncio.run if uvloop is None else uvloop.run
+    run(_serve(uvicorn.Server(config), listening, health_port, metrics_port))
 
 
 def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is given)
     sys.exit(0)
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, health_port: int | None) -> None:
-    health = HealthServer(lambda: server.started and not server.should_exit, health_port or 0)
+async def _serve(
+    server: uvicorn.Server, listening: socket.socket, health_port: int | None, metrics_port: int | None
+) -> None:
+    def is_serving() -> bool:
+        return server.started and not server.should_exit
+
+    asyncio.get_running_loop().set_exception_handler(_LossOfConnections())
+    ports: dict[int, dict[str, Page]] = {}
     if health_port is not None:
-        await health.start()
+        ports[health_port] = {}
+    if metrics_port is not None:
+        ports[metrics_port] = {"/metrics": _metrics}
+    small = [HealthServer(is_serving, port, pages=pages) for port, pages in ports.items()]
     try:
+        for each in small:
+            await each.start()
+        logger.info("answering on %s", listening.getsockname())
         await server.serve(sockets=[listening])
     finally:
-        health.close()
+        for each in small:
+            each.close()
+
+
+def _metrics() -> tuple[str, bytes]:
+    from prometheus_client import REGISTRY
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    return CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open descriptors as far as this process may: proxies keep many idle connections."""
+    try:
+        import resource
+    except ImportError:  # on Windows there is no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class _LossOfConnections:
+    """Logs one line in ten seconds while no more connections can be accepted; asyncio would log thousands a second."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._silent_until:
+            self._silent_until = loop.time() + 10
+            logger.error("no more connections can be accepted: raise the limit of open files (LimitNOFILE, ulimit -n)")
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -71,7 +71,7 @@ class Edge:
         self.held = threading.Event()
         self.held.set()
         self.asked: list[list[tuple[bytes, bytes]]] = []
-        self._application = EdgeApplication(behind=behind, prefix=PREFIX, exempt_health=True, verifier=self.verifier)
+        self._application = EdgeApplication(behind=behind, prefix=PREFIX, verifier=self.verifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked.append(list(scope["headers"]))

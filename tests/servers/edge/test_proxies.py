@@ -86,11 +86,27 @@ def test_an_object_with_a_key_as_long_as_a_token_allows_reaches_the_service(chai
     assert received.values("x-restate-identity-subject") == [quote(subject, safe="")]
 
 
-@pytest.mark.parametrize("path", ["/discover", "/health"])
-def test_discovery_and_the_exempt_health_check_reach_the_service(chain: Chain, path: str) -> None:
-    with Http2Exchange(chain.port, "GET", PREFIX + path, fields(chain, path) if path != "/health" else ()) as exchange:
+def test_discovery_reaches_the_service(chain: Chain) -> None:
+    path = "/discover"
+    with Http2Exchange(chain.port, "GET", PREFIX + path, fields(chain, path)) as exchange:
         assert exchange.status() == 200
     assert [received.target.decode() for received in chain.service.received] == [PREFIX + path]
+
+
+def test_connect_does_not_reach_the_service(chain: Chain) -> None:
+    for target in (f"{PREFIX}{PATH}", "internal.example:22"):
+        with Http1Exchange(chain.port, "CONNECT", target, fields(chain)) as exchange:
+            assert exchange.status() in (400, 404, 405, 501)
+    assert chain.service.received == []
+
+
+def test_a_caller_cannot_remove_the_identity_by_naming_it_as_hop_by_hop(chain: Chain) -> None:
+    named = ("connection", "x-restate-identity-key, x-restate-identity-subject")
+    with Http1Exchange(chain.port, "GET", PREFIX + PATH, [named, *fields(chain, subject="alice")]) as exchange:
+        exchange.status()
+    for received in chain.service.received:
+        assert received.values("x-restate-identity-key") == [str(chain.signer.public_key)]
+        assert received.values("x-restate-identity-subject") == ["alice"]
 
 
 @PROTOCOLS

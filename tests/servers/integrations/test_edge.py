@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,50 @@ def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_p
     assert not path.exists()
 
 
+def test_a_unix_socket_on_which_an_edge_listens_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "edge.sock"
+    with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}", keys=KEYS):
+        give_up_at = time.monotonic() + 20
+        while not path.exists():
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+        second = subprocess.run(
+            [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx", "--listen", f"unix:{path}"],
+            env={**os.environ, **KEYS},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 2
+        assert "Address already in use" in second.stderr
+        assert path.exists()
+
+
+def test_callers_that_say_nothing_to_the_ports_for_health_and_metrics_do_not_keep_the_proxy_out(tmp_path: Path) -> None:
+    health, metrics = free_port(), free_port()
+    ports = ("--health-port", str(health), "--metrics-port", str(metrics))
+    with edge(tmp_path, "--behind", "nginx", *ports, keys=KEYS) as (process, port, log), ExitStack() as silent:
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (200, hard))
+        for _ in range(120):
+            for each in (health, metrics):
+                silent.enter_context(socket.create_connection(("127.0.0.1", each), timeout=20))
+        assert [asked(port, question()) for _ in range(20)] == [200] * 20
+        assert len(log.read_bytes()) < 5_000
+
+
+def test_a_stranger_who_takes_all_descriptors_does_not_fill_the_log(tmp_path: Path) -> None:
+    with edge(tmp_path, "--behind", "nginx", keys=KEYS) as (process, port, log):
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (40, hard))
+        with ExitStack() as silent:
+            for _ in range(80):
+                silent.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            time.sleep(2)
+            assert len(log.read_bytes()) < 5_000
+        assert asked(port, question()) == 200
+
+
 def test_a_metrics_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
@@ -115,7 +161,8 @@ def test_a_metrics_port_that_is_taken_is_named() -> None:
             timeout=60,
         )
     assert done.returncode == 2
-    assert f"cannot listen on --metrics-port {port}" in done.stderr
+    assert f"or on --metrics-port {port}" in done.stderr
+    assert "ddress already in use" in done.stderr
 
 
 def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
