@@ -67,8 +67,10 @@ def _accelerator() -> Any:
     except ModuleNotFoundError as error:
         if error.name == "restate_identity_accelerator":
             return None
+        raise ImportError(f"a part of restate-identity-accelerator is missing: {error}; {ADVICE}") from error
+    except (KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic in Rust is no Exception
         raise ImportError(f"the installed restate-identity-accelerator cannot be loaded: {error}; {ADVICE}") from error
     interface = getattr(module, "INTERFACE", None)
     if interface != INTERFACE or not hasattr(module, "__version__"):
@@ -85,7 +87,9 @@ def _try(module: Any, name: str, advice: str) -> None:
     try:
         key = module.VerifyingKey(KNOWN_KEY)
         verdicts = [key.verify(message, signature) for message, signature, _ in KNOWN_VERDICTS]
-    except BaseException as error:  # a panic in Rust is no Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
         raise ImportError(f"{name} does not work: {advice}") from error
     if any(found is not expected for found, (_, _, expected) in zip(verdicts, KNOWN_VERDICTS, strict=True)):
         raise ImportError(f"{name} gives wrong answers: {advice}")

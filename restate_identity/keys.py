@@ -104,6 +104,9 @@ class PublicKey:
         Source: RFC 8032, 5.1.7, as libsodium implements it: S must be reduced, R is compared byte for byte, and
         points of small order are refused. The accelerator, if it is installed, answers the same.
         """
+        if type(message) is not bytes or type(signature) is not bytes:
+            # Implementations differ in what else they take.
+            message, signature = bytes(memoryview(message)), bytes(memoryview(signature))
         return self._key.verify(message, signature)  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[type[PublicKey], tuple[bytes]]:

@@ -1,7 +1,7 @@
 //! A key, and the check of a signature.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, RwLock};
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -19,7 +19,7 @@ const NEUTRAL: [u8; 32] = {
     encoded
 };
 
-static OF_BASE: LazyLock<Multiples> = LazyLock::new(|| Multiples::of(&ED25519_BASEPOINT_POINT));
+static OF_BASE: LazyLock<Option<Multiples>> = LazyLock::new(|| Multiples::of(&ED25519_BASEPOINT_POINT));
 static OF_KEYS: Tables = Tables::new();
 
 /// These bytes are not a key to verify with.
@@ -38,7 +38,7 @@ impl std::error::Error for UnsoundKey {}
 pub struct VerifyingKey {
     encoded: [u8; 32],
     negated: EdwardsPoint,
-    multiples: OnceLock<Arc<Multiples>>,
+    multiples: RwLock<Option<Arc<Multiples>>>,
 }
 
 impl VerifyingKey {
@@ -58,7 +58,7 @@ impl VerifyingKey {
         Ok(Self {
             encoded,
             negated: -point,
-            multiples: OnceLock::new(),
+            multiples: RwLock::new(None),
         })
     }
 
@@ -83,19 +83,24 @@ impl VerifyingKey {
 
     /// Return `s` times the base point minus `k` times this key.
     fn difference(&self, s: &Scalar, k: &Scalar) -> EdwardsPoint {
-        match self.multiples() {
-            Some(of_key) => of_key.add_product(k, OF_BASE.add_product(s, nothing())),
-            None => EdwardsPoint::vartime_double_scalar_mul_basepoint(k, &self.negated, s),
+        match (self.multiples(), &*OF_BASE) {
+            (Some(of_key), Some(of_base)) => of_key.add_product(k, of_base.add_product(s, nothing())),
+            _ => EdwardsPoint::vartime_double_scalar_mul_basepoint(k, &self.negated, s),
         }
     }
 
-    /// Return the tables of this key; none while too many other keys have some, or another thread makes some.
-    fn multiples(&self) -> Option<&Multiples> {
-        if let Some(multiples) = self.multiples.get() {
-            return Some(multiples);
+    /// Return the tables of this key; none without memory, while too many other keys have some, or while a lock is held.
+    ///
+    /// This never waits, for the reasons given at `Tables::of`.
+    fn multiples(&self) -> Option<Arc<Multiples>> {
+        if let Some(multiples) = self.multiples.try_read().ok()?.as_ref() {
+            return Some(Arc::clone(multiples));
         }
         let multiples = OF_KEYS.of(&self.negated, self.encoded)?;
-        Some(self.multiples.get_or_init(|| multiples))
+        if let Ok(mut own) = self.multiples.try_write() {
+            *own = Some(Arc::clone(&multiples));
+        }
+        Some(multiples)
     }
 }
 
@@ -213,7 +218,10 @@ mod tests {
             assert!(!key.verify(MESSAGE, &signature));
             assert!(!key.verify(MESSAGE, &signer.sign(Scalar::ZERO)));
         }
-        let without = keys.iter().filter(|(_, key)| key.multiples.get().is_none()).count();
+        let without = keys
+            .iter()
+            .filter(|(_, key)| key.multiples.read().unwrap().is_none())
+            .count();
         assert!(without >= keys.len() - crate::tables::MAX_TABLES);
     }
 }

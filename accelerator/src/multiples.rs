@@ -14,17 +14,20 @@ const WINDOWS: usize = 253usize.div_ceil(WINDOW);
 pub struct Multiples(Vec<[EdwardsPoint; HALF]>);
 
 impl Multiples {
-    pub fn of(point: &EdwardsPoint) -> Self {
+    /// Return the multiples of `point`; none if there is not enough memory.
+    pub fn of(point: &EdwardsPoint) -> Option<Self> {
+        let mut rows = Vec::new();
+        rows.try_reserve_exact(WINDOWS).ok()?;
         let mut unit = *point;
-        let windows = (0..WINDOWS).map(|_| {
+        for _ in 0..WINDOWS {
             let mut row = [unit; HALF];
             for index in 1..HALF {
                 row[index] = row[index - 1] + unit;
             }
             unit = row[HALF - 1] + row[HALF - 1];
-            row
-        });
-        Self(windows.collect())
+            rows.push(row);
+        }
+        Some(Self(rows))
     }
 
     /// Return `scalar` times the point, added to `sum`. The time depends on the scalar.
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn a_product_is_the_one_of_the_library() {
         let point = BASE * Scalar::from(123_456_789u64);
-        let multiples = Multiples::of(&point);
+        let multiples = Multiples::of(&point).unwrap();
         for scalar in scalars() {
             assert_eq!(multiples.product(&scalar), point * scalar);
         }

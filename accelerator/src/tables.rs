@@ -1,6 +1,6 @@
 //! The tables of the keys in use: shared by equal keys, a bounded number of them, freed with the last key.
 
-use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 
 use curve25519_dalek::edwards::EdwardsPoint;
 
@@ -12,35 +12,56 @@ use crate::multiples::Multiples;
 pub const MAX_TABLES: usize = 32;
 
 /// The tables that are in use, each under the encoding of its point.
-pub struct Tables(Mutex<Vec<([u8; 32], Weak<Multiples>)>>);
+pub struct Tables(Mutex<Vec<Entry>>);
+
+type Entry = ([u8; 32], Weak<Multiples>);
 
 impl Tables {
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// Return the tables of `point`, which has this encoding; none if too many others are in use.
+    /// Return the tables of `point`, which has this encoding; none without memory, or if too many others are in use.
     ///
     /// This never waits, since a check without tables is quicker than another thread's work on a table. A wait could
     /// also be endless: a process that forks while one of its threads holds the lock gives its child a held lock.
     pub fn of(&self, point: &EdwardsPoint, encoded: [u8; 32]) -> Option<Arc<Multiples>> {
-        let mut known = match self.0.try_lock() {
-            Ok(known) => known,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        known.retain(|(_, multiples)| multiples.strong_count() > 0);
-        let equal = known.iter().find(|(other, _)| *other == encoded);
-        if let Some(multiples) = equal.and_then(|(_, multiples)| multiples.upgrade()) {
+        let mut known = self.lock()?;
+        if let Some(multiples) = find(&mut known, encoded) {
             return Some(multiples);
         }
         if known.len() >= MAX_TABLES {
             return None;
         }
-        let multiples = Arc::new(Multiples::of(point));
+        drop(known);
+        // Without the lock: this takes a millisecond, and a process that forks meanwhile would pass on a held lock.
+        let multiples = Arc::new(Multiples::of(point)?);
+        let mut known = self.lock()?;
+        if let Some(multiples) = find(&mut known, encoded) {
+            return Some(multiples);
+        }
+        if known.len() >= MAX_TABLES {
+            return None;
+        }
+        known.try_reserve(1).ok()?;
         known.push((encoded, Arc::downgrade(&multiples)));
         Some(multiples)
     }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Vec<Entry>>> {
+        match self.0.try_lock() {
+            Ok(known) => Some(known),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Return the tables under this encoding, if there are any, and forget those that are no longer in use.
+fn find(known: &mut Vec<Entry>, encoded: [u8; 32]) -> Option<Arc<Multiples>> {
+    known.retain(|(_, multiples)| multiples.strong_count() > 0);
+    let equal = known.iter().find(|(other, _)| *other == encoded);
+    equal.and_then(|(_, multiples)| multiples.upgrade())
 }
 
 #[cfg(test)]

@@ -105,6 +105,13 @@ def test_the_description_for_the_package_index_is_the_readme_without_links_to_fi
     assert re.findall(r"\]\((?!https:)", description) == []
 
 
+def test_the_extra_of_the_edge_has_what_its_command_needs(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        requirements = message_from_bytes(wheel.read(name)).get_all("Requires-Dist")
+    assert "restate-identity[cli]; extra == 'edge'" in (requirements or [])
+
+
 def test_the_lock_has_every_runtime_dependency_with_hashes() -> None:
     lines = runtime_requirements().splitlines()
     pinned = {line.partition("==")[0] for line in lines if not line.startswith(" ")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.edge.attacks import Attacker
 from tests.support.edge import Edge, Service, running_edge, running_service
-from tests.support.edge_proxies import INSTALLED, PREFIX, proxy
+from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, proxy, wait_for_its_routes
 from tests.support.processes import free_port
+from tests.support.proxies import proxied
 from tests.support.wire import Http1Exchange, Http2Exchange
 
 PATH = "/invoke/Greeter/greet"
@@ -227,3 +229,20 @@ def test_without_an_edge_nothing_reaches_the_service(name: str, signer: RequestS
     ):
         assert exchange.status() in (403, 500, 502, 503)
     assert service.received == []
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_no_token_is_in_the_log_of_a_proxy_whose_service_is_down(
+    name: str, signer: RequestSigner, tmp_path: Path
+) -> None:
+    port, nobody = free_port(), free_port()
+    files = CONFIGURATIONS / name
+    with (
+        running_edge(name, signer) as edge,
+        proxied(name, files, tmp_path, port=port, upstream=nobody, edge=edge.port) as started,
+    ):
+        wait_for_its_routes(port)
+        headers = signer.headers(PATH)
+        with Http1Exchange(port, "GET", PREFIX + PATH, headers.items()) as exchange:
+            assert exchange.status() in (502, 503)
+        assert headers["x-restate-jwt-v1"] not in started.printed
