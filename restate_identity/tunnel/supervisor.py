@@ -131,6 +131,9 @@ class Supervisor:
             for task in (asking, stopped):
                 task.cancel()
             await asyncio.wait({asking, stopped})
+            if not asking.cancelled():
+                # Retrieve it: if the tunnel stops meanwhile, nobody else does, and asyncio would log it.
+                asking.exception()
 
     def _reconcile(self, targets: frozenset[Target]) -> None:
         if self._stopping.is_set():

@@ -208,8 +208,8 @@ TROUBLES = {
 # These take more than one request, or a Restate server, and have separate tests below.
 DOES_NOT_SIGN = "the Restate server has no request identity key, so it does not sign"
 SPEAKS_HTTP_2 = (
-    "registering fails, and the path in the log is `'*'`: Restate speaks HTTP/2 to a server that knows only "
-    "HTTP/1.1, such as uvicorn"
+    "registering fails, and the path in the log is `'*'`, or the server logs an invalid request line or "
+    "`PRI * HTTP/2.0`: Restate speaks HTTP/2 to a server that knows only HTTP/1.1, such as uvicorn"
 )
 NO_HTTP_REQUEST = (
     "on AWS Lambda, and the log says `no path`: the event is not an HTTP request, but comes from a queue, a "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,8 +14,9 @@ import dns.resolver
 import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel import TunnelError, connect_tunnel
+from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
+from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
 from tests.tunnel.dialling import TOKEN, echo, run, until
@@ -322,6 +324,29 @@ async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> 
             # Still a target: it is dialled again when it dies.
             (await cloud.line(0)).kill()
             await (await cloud.line(1)).accepted()
+
+
+async def test_a_failure_of_dns_while_the_tunnel_stops_is_not_left_for_asyncio_to_log() -> None:
+    """The plugin that runs the tests fails a test whose event loop reports an exception that nobody retrieved."""
+
+    class StopsAndFails:
+        tunnel: Tunnel | None = None
+
+        async def resolve(self) -> frozenset[Target]:
+            if self.tunnel is None:
+                return frozenset()
+            self.tunnel.stop()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise ResolutionError("DNS does not answer") from None
+            return frozenset()
+
+    source = StopsAndFails()
+    async with opened(source=source) as source.tunnel:
+        await source.tunnel.wait_closed()
+    gc.collect()
+    await asyncio.sleep(0)
 
 
 async def test_the_first_answer_of_dns_is_waited_for() -> None:
