@@ -38,9 +38,10 @@ def waiting(service: Service) -> Iterator[Waiting]:
             edge.asked.clear()
             edge.held.clear()
             running.callback(edge.held.set)
-            exchanges[name] = Http2Exchange(
+            exchanges[name] = exchange = Http2Exchange(
                 *(port, "POST", PREFIX + PATH, signer.headers(PATH).items()), timeout=PATIENCE[name]
             )
+            running.push(exchange)
             give_up_at = time.monotonic() + 20
             while not edge.asked:
                 assert time.monotonic() < give_up_at, f"{name} asks nobody"
