@@ -87,8 +87,7 @@ class EdgeApplication:
             shown = None if reported is None else reported.partition("?")[0]
             self._guard.refuse(shown, scheme, token, problem_of(shown, self._prefix))
         identity = self._guard.admit(path, scheme, token)
-        if identity is None:
-            return []
+        assert identity is not None  # no path is exempt
         handed_on = [(KEY_HEADER.encode(), identity.key.encode())]
         if identity.subject is not None:
             handed_on.append((SUBJECT_HEADER.encode(), quote(identity.subject, safe="").encode()))

@@ -1,5 +1,6 @@
 import copy
 import pickle
+from typing import Any
 
 import base58
 import pytest
@@ -197,7 +198,7 @@ def test_a_key_cannot_be_changed() -> None:
 
 def test_the_bare_check_accepts_only_the_signature_of_that_message() -> None:
     private = Ed25519PrivateKey.generate()
-    key = PublicKey(private.public_key().public_bytes_raw())
+    key: Any = PublicKey(private.public_key().public_bytes_raw())
     signature = private.sign(b"message")
     assert key.verify(b"message", signature)
     assert not key.verify(b"messagE", signature)
@@ -208,7 +209,7 @@ def test_the_bare_check_accepts_only_the_signature_of_that_message() -> None:
 @pytest.mark.parametrize("moved", [-64, -1, 1, 7])
 def test_the_border_between_signature_and_message_cannot_be_shifted(moved: int) -> None:
     private = Ed25519PrivateKey.generate()
-    key = PublicKey(private.public_key().public_bytes_raw())
+    key: Any = PublicKey(private.public_key().public_bytes_raw())
     joined = private.sign(b"a message") + b"a message"
     assert key.verify(joined[64:], joined[:64])
     assert not key.verify(joined[64 + moved :], joined[: 64 + moved])
@@ -217,8 +218,20 @@ def test_the_border_between_signature_and_message_cannot_be_shifted(moved: int) 
 def test_a_signature_whose_scalar_is_not_reduced_is_refused() -> None:
     order = 2**252 + 27742317777372353535851937790883648493
     private = Ed25519PrivateKey.generate()
-    key = PublicKey(private.public_key().public_bytes_raw())
+    key: Any = PublicKey(private.public_key().public_bytes_raw())
     signature = private.sign(b"message")
     scalar = int.from_bytes(signature[32:], "little") + order
     assert key.verify(b"message", signature)
     assert not key.verify(b"message", signature[:32] + scalar.to_bytes(32, "little"))
+
+
+def test_message_and_signature_may_be_any_bytes_and_no_text() -> None:
+    private = Ed25519PrivateKey.generate()
+    key: Any = PublicKey(private.public_key().public_bytes_raw())
+    message, signature = b"a message", private.sign(b"a message")
+    assert key.verify(bytearray(message), signature)
+    assert key.verify(message, memoryview(signature))
+    assert not key.verify(bytearray(message), bytearray(signature)[:63])
+    for wrong in ("a message", 9, None):
+        with pytest.raises(TypeError):
+            key.verify(wrong, signature)

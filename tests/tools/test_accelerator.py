@@ -191,6 +191,14 @@ def test_an_accelerator_that_does_not_fit_is_an_import_error(tmp_path: Path, tex
     assert found.returncode == 0
 
 
+@pytest.mark.parametrize(
+    "text", ["raise SystemExit(3)", STAND_IN.replace("        try:", "        raise SystemExit(3)\n        try:")]
+)
+def test_a_process_that_is_told_to_end_meanwhile_ends(tmp_path: Path, text: str) -> None:
+    found = run(["-c", SAY], with_module(tmp_path, text))
+    assert (found.returncode, found.stderr) == (3, "")
+
+
 def test_a_folder_that_an_accelerator_left_behind_is_an_import_error(tmp_path: Path) -> None:
     (tmp_path / "restate_identity_accelerator" / "__pycache__").mkdir(parents=True)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
