@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from restate_identity.signing import RequestSigner
+from tests.support.key_file import replace_keys
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer
 from tests.support.servers import hypercorn, serve, uvicorn
@@ -36,15 +37,7 @@ class Service:
 
     def trust(self, *signers: RequestSigner) -> None:
         """Replace the key file, and wait until a request has made the service take it up."""
-        keys = [str(signer.public_key) for signer in signers]
-        new = self.key_file.with_name("new")
-        new.write_text("".join(f"{key}\n" for key in keys))
-        new.replace(self.key_file)
-        line = f"now trusting {', '.join(keys)}\n"
-        give_up_at = time.monotonic() + DEADLINE
-        while line not in self.log.read_text():
-            assert time.monotonic() < give_up_at, "the service did not take up the file"
-            time.sleep(0.05)
+        replace_keys(self.key_file, signers, [self.log])
 
     def status(self, signer: RequestSigner) -> int:
         """Return how it answers a request for discovery that *signer* signed."""

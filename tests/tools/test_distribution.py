@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -55,6 +56,12 @@ def tracked(*paths: str) -> set[str]:
     return set(run("git", "ls-files", *paths).splitlines())
 
 
+def metadata_of(wheel: Path) -> Message:
+    with ZipFile(wheel) as opened:
+        [name] = (name for name in opened.namelist() if name.endswith("/METADATA"))
+        return message_from_bytes(opened.read(name))
+
+
 def test_the_wheel_holds_the_package_as_git_has_it_and_its_metadata_and_nothing_else(built: Built) -> None:
     with ZipFile(built.wheel) as wheel:
         names = set(wheel.namelist())
@@ -83,9 +90,7 @@ def test_the_sdist_holds_the_package_what_builds_it_and_what_one_reads_first(bui
 
 
 def test_the_wheel_asks_for_two_packages_and_the_rest_is_in_extras(built: Built) -> None:
-    with ZipFile(built.wheel) as wheel:
-        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
-        requirements = message_from_bytes(wheel.read(name)).get_all("Requires-Dist")
+    requirements = metadata_of(built.wheel).get_all("Requires-Dist")
     assert requirements is not None
     runtime = [line for line in requirements if "extra ==" not in line]
     assert {line.partition(">")[0] for line in runtime} == {"base58", "pynacl"}
@@ -94,9 +99,7 @@ def test_the_wheel_asks_for_two_packages_and_the_rest_is_in_extras(built: Built)
 
 
 def test_the_description_for_the_package_index_is_the_readme_without_links_to_files(built: Built) -> None:
-    with ZipFile(built.wheel) as wheel:
-        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
-        metadata = message_from_bytes(wheel.read(name))
+    metadata = metadata_of(built.wheel)
     description = metadata.get_payload()
     assert isinstance(description, str)
     assert metadata["Description-Content-Type"] == "text/markdown"
@@ -106,9 +109,7 @@ def test_the_description_for_the_package_index_is_the_readme_without_links_to_fi
 
 
 def test_the_extra_of_the_edge_has_what_its_command_needs(built: Built) -> None:
-    with ZipFile(built.wheel) as wheel:
-        [name] = (name for name in wheel.namelist() if name.endswith("/METADATA"))
-        requirements = message_from_bytes(wheel.read(name)).get_all("Requires-Dist")
+    requirements = metadata_of(built.wheel).get_all("Requires-Dist")
     needed = {
         extra: {line.partition(";")[0] for line in requirements or [] if f"extra == '{extra}'" in line}
         for extra in ("cli", "edge")

@@ -20,6 +20,7 @@ from restate_identity.signing import RequestSigner
 from tests.support.edge import running_service
 from tests.support.edge_command import EdgeProcess, edge
 from tests.support.edge_proxies import INSTALLED, PREFIX, proxy
+from tests.support.key_file import replace_keys
 from tests.support.processes import free_port
 
 PATH = "/invoke/Greeter/greet"
@@ -66,16 +67,7 @@ class Rotation:
 
     def trust(self, *signers: RequestSigner) -> None:
         """Replace the key file, and wait until all edges have taken it up."""
-        keys = [str(signer.public_key) for signer in signers]
-        new = self.key_file.with_name("new")
-        new.write_text("".join(f"{key}\n" for key in keys))
-        new.replace(self.key_file)
-        line = f"now trusting {', '.join(keys)}\n"
-        give_up_at = time.monotonic() + DEADLINE
-        for running in self.edges.values():
-            while line not in running.log.read_text():
-                assert time.monotonic() < give_up_at, "an edge did not take up the file"
-                time.sleep(0.05)
+        replace_keys(self.key_file, signers, [running.log for running in self.edges.values()])
 
     def accepted(self, name: str, signer: RequestSigner) -> float:
         """Return what the metrics of an edge say about a key."""

@@ -26,6 +26,9 @@ from tests.support.servers import serve
 
 INTEGRATIONS = ROOT / "integrations"
 
+# `python` and what is installed beside it are those of the tests.
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
 # Nothing of these servers is kept, and the SDK takes SIGTERM away from the one that it runs in.
 NO_PATIENCE = 0.0
 
@@ -90,8 +93,7 @@ class Launcher:
         """Run the *command* for a free port in *folder* and return when it answers HTTP requests."""
         port = free_port()
         environment = {
-            # `python` and what is installed beside it are those of the tests.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": PATH,
             "PYTHONUNBUFFERED": "1",
             "RESTATE_IDENTITY_KEYS": self._identity_key,
             **(env or {}),
@@ -113,13 +115,13 @@ def calls_of_the_readme(folder: str, addresses: Mapping[str, str], pem: Path) ->
     """
     blocks = re.findall(r"```sh\n(.*?)```", (INTEGRATIONS / folder / "README.md").read_text("utf-8"), flags=re.DOTALL)
     (commands,) = [block for block in blocks if block.startswith("curl ")]
-    for address, real in {**addresses, "private.pem": str(pem)}.items():
-        assert address == "private.pem" or address in commands
+    for address, real in addresses.items():
+        assert address in commands
         commands = commands.replace(address, real)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    commands = commands.replace("private.pem", str(pem))
     done = subprocess.run(
         ["bash", "-e", "-c", commands],
-        env={"PATH": path, "NO_PROXY": "127.0.0.1"},
+        env={"PATH": PATH, "NO_PROXY": "127.0.0.1"},
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,
