@@ -18,7 +18,7 @@ class HealthServer:
     """Answers ``GET /health`` with 200 while *is_serving* returns True, else with 503, from `start` to `close`.
 
     Args:
-        is_serving: Returns whether the tunnel serves.
+        is_serving: Returns whether the process serves requests.
         port: The port to listen on; 0 picks a free one. The server listens on all addresses, because the kubelet
             connects from outside the pod.
         pages: Other paths, each with a function that returns the content type and the body.

@@ -11,7 +11,6 @@ from restate_identity.cli.complaints import fail, warn
 from restate_identity.cli.options import identity_key_option, prefix_option
 from restate_identity.edge import EdgeApplication
 from restate_identity.edge.dialects import DIALECTS
-from restate_identity.errors import InvalidKeyError
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer, PrometheusObserver
 
@@ -59,12 +58,9 @@ def edge_command(
     observer = None if metrics_port is None else _observer()
     try:
         application = EdgeApplication(
-            behind=behind,
-            prefix=prefix,
-            identity_keys=identity_keys or None,
-            observer=observer,
+            behind=behind, prefix=prefix, identity_keys=identity_keys or None, observer=observer
         )
-    except (InvalidKeyError, ValueError) as error:
+    except (ImportError, ValueError) as error:
         fail(str(error).replace("pass identity_keys=['publickeyv1_...'] or verifier=...", "pass --identity-key"))
     try:
         if is_reachable_from_outside(listen):

@@ -14,8 +14,8 @@ from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
 
-KEY_HEADER = "x-restate-identity-key"
-SUBJECT_HEADER = "x-restate-identity-subject"
+KEY_HEADER = b"x-restate-identity-key"
+SUBJECT_HEADER = b"x-restate-identity-subject"
 
 
 class EdgeApplication:
@@ -51,11 +51,7 @@ class EdgeApplication:
             raise ValueError(f"behind is the proxy that asks, one of {', '.join(DIALECTS)}, not {behind!r}")
         self._behind = behind
         self._prefix = checked_prefix(prefix)
-        self._guard = RequestGuard(
-            identity_keys=identity_keys,
-            verifier=verifier,
-            observer=observer,
-        )
+        self._guard = RequestGuard(identity_keys=identity_keys, verifier=verifier, observer=observer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question."""
@@ -88,7 +84,7 @@ class EdgeApplication:
             self._guard.refuse(shown, scheme, token, problem_of(shown, self._prefix))
         identity = self._guard.admit(path, scheme, token)
         assert identity is not None  # no path is exempt
-        handed_on = [(KEY_HEADER.encode(), identity.key.encode())]
+        handed_on = [(KEY_HEADER, identity.key.encode())]
         if identity.subject is not None:
-            handed_on.append((SUBJECT_HEADER.encode(), quote(identity.subject, safe="").encode()))
+            handed_on.append((SUBJECT_HEADER, quote(identity.subject, safe="").encode()))
         return handed_on

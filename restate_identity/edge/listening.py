@@ -17,6 +17,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from restate_identity._health_server import HealthServer, Page
+from restate_identity.asgi import ASGIApp
 from restate_identity.edge.application import EdgeApplication
 
 try:
@@ -93,21 +94,9 @@ def is_reachable_from_outside(address: str) -> bool:
     return host not in ("localhost", "::1") and not host.startswith("127.")
 
 
-def serve_edge(
-    application: EdgeApplication,
-    listening: socket.socket,
-    *,
-    behind: str,
-    health_port: int | None,
-    metrics_port: int | None,
-) -> None:
-    """Answer questions until SIGTERM or SIGINT, then finish what is in flight.
-
-    Raises:
-        OSError: The port for health or for metrics is taken.
-    """
-    _allow_many_connections()
-    config = uvicorn.Config(
+def server_config(application: ASGIApp, behind: str) -> uvicorn.Config:
+    """Return how uvicorn serves an edge for the proxy *behind*."""
+    return uvicorn.Config(
         application,
         # Envoy's question has the client's path in the request line. h11 passes it on as it is, httptools cuts off a
         # fragment.
@@ -122,6 +111,23 @@ def serve_edge(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
+
+
+def serve_edge(
+    application: EdgeApplication,
+    listening: socket.socket,
+    *,
+    behind: str,
+    health_port: int | None,
+    metrics_port: int | None,
+) -> None:
+    """Answer questions until SIGTERM or SIGINT, then finish what is in flight.
+
+    Raises:
+        OSError: The port for health or for metrics is taken.
+    """
+    _allow_many_connections()
+    config = server_config(application, behind)
     # uvicorn drains at a signal and then raises it again, for what was the handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)

@@ -19,6 +19,7 @@ import uvicorn
 from restate_identity import IdentityVerifier
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.edge import EdgeApplication
+from restate_identity.edge.listening import server_config
 from restate_identity.signing import RequestSigner
 from tests.support.edge_proxies import PREFIX
 from tests.support.processes import accepts_connections, free_port
@@ -115,16 +116,9 @@ def running_edge(behind: str, signer: RequestSigner) -> Iterator[Edge]:
     """Serve an `Edge` as the command does."""
     port = free_port()
     edge = Edge(behind, signer, port)
-    config = uvicorn.Config(
-        edge,
-        port=port,
-        http="h11" if behind == "envoy" else "auto",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=7200,
-        timeout_graceful_shutdown=1,
-    )
+    config = server_config(edge, behind)
+    config.port = port
+    config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     with _in_thread(server.run, port):
         try:

@@ -136,8 +136,11 @@ def test_callers_that_say_nothing_to_the_ports_for_health_and_metrics_do_not_kee
         assert len(log.read_bytes()) < 5_000
 
 
-def test_a_stranger_who_takes_all_descriptors_does_not_fill_the_log(tmp_path: Path) -> None:
-    with edge(tmp_path, "--behind", "nginx", keys=KEYS) as (process, port, log):
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_stranger_who_takes_all_descriptors_does_not_fill_the_log(tmp_path: Path, loop: str) -> None:
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError")
+    with edge(tmp_path, "--behind", "nginx", keys={**KEYS, "PYTHONPATH": str(tmp_path)}) as (process, port, log):
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (40, hard))
         with ExitStack() as silent:
@@ -145,7 +148,23 @@ def test_a_stranger_who_takes_all_descriptors_does_not_fill_the_log(tmp_path: Pa
                 silent.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
             time.sleep(2)
             assert len(log.read_bytes()) < 5_000
+            assert ("no more connections can be accepted" in log.read_text()) is (loop == "asyncio")
         assert asked(port, question()) == 200
+
+
+def test_a_key_file_that_needs_an_extra_names_it_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("raise ImportError")
+    (tmp_path / "keys").write_text("apiVersion: v1\nkind: RestateCloudEnvironment\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx"],
+        env={**os.environ, "RESTATE_IDENTITY_KEYS_FILE": str(tmp_path / "keys"), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'restate-identity[kubernetes]'" in done.stderr
 
 
 def test_a_metrics_port_that_is_taken_is_named() -> None:
