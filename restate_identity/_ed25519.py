@@ -103,3 +103,4 @@ ED25519_IMPLEMENTATION: str = (
     _without_accelerator.NAME if _module is None else f"restate-identity-accelerator {_module.__version__}"
 )
 """What checks signatures: `libsodium`, the accelerator with its version, or in Pyodide `Node's crypto`."""
+accelerator_file: str | None = getattr(_module, "__file__", None)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from restate_identity._ed25519 import ED25519_IMPLEMENTATION
+from restate_identity._ed25519 import ED25519_IMPLEMENTATION, accelerator_file
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.clock import seconds_ahead_of
 from restate_identity.cli.exit_status import NO, YES
@@ -42,7 +42,8 @@ def doctor(url: str | None, as_json: bool) -> int:
         _show_keys(keys)
     clock = None if url is None else _clock(seconds_ahead_of(url))
     if as_json:
-        click.echo(json.dumps({"keys": keys, "ed25519": ED25519_IMPLEMENTATION, "clock": clock}))
+        implementation = {"ed25519": ED25519_IMPLEMENTATION, "ed25519_file": accelerator_file}
+        click.echo(json.dumps({"keys": keys, **implementation, "clock": clock}))
     elif clock is not None:
         _show_clock(clock)
     return YES if keys["sound"] and (clock is None or clock["sound"]) else NO
@@ -68,7 +69,8 @@ def _show_keys(found: dict[str, Any]) -> None:
     file = "" if found["file"] is None else f", the file {found['file']}"
     show(f"Keys    from {found['variable']}{file}")
     show(*(Text(f"        {key}  sound", style="green") for key in found["keys"]))
-    show(f"        signatures are checked by {ED25519_IMPLEMENTATION}")
+    module = "" if accelerator_file is None else f", {shown_path(accelerator_file)}"
+    show(f"        signatures are checked by {ED25519_IMPLEMENTATION}{module}")
     if found["not_read"]:
         show(Text(f"        also set, and not read: {', '.join(found['not_read'])}", style="yellow"))
 

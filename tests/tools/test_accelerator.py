@@ -14,7 +14,7 @@ import pytest
 
 from restate_identity import ED25519_IMPLEMENTATION
 from tests.support import ROOT
-from tests.support.accelerator import IS_BUILT, environment
+from tests.support.accelerator import IS_BUILT, SITE, environment
 from tests.vectors.forge import OWN
 
 built = pytest.mark.skipif(not IS_BUILT, reason="the accelerator is not built: make accelerator, which needs cargo")
@@ -101,9 +101,13 @@ def test_the_package_says_that_the_accelerator_is_in_use() -> None:
 def test_doctor_says_what_checks_signatures(accelerated: bool) -> None:
     env = {**(environment() if accelerated else os.environ), "RESTATE_IDENTITY_KEYS": OWN.text}
     expected = "restate-identity-accelerator 0.1.0" if accelerated else ED25519_IMPLEMENTATION
-    shown = run(["-m", "restate_identity", "doctor"], env)
-    assert f"signatures are checked by {expected}\n" in shown.stdout, shown.stderr
-    assert json.loads(run(["-m", "restate_identity", "doctor", "--json"], env).stdout)["ed25519"] == expected
+    found = json.loads(run(["-m", "restate_identity", "doctor", "--json"], env).stdout)
+    assert found["ed25519"] == expected
+    file = found["ed25519_file"]
+    assert (file is not None) == ("accelerator" in expected)
+    assert not accelerated or Path(file).is_relative_to(SITE)
+    shown = run(["-m", "restate_identity", "doctor"], env).stdout
+    assert f"signatures are checked by {expected}{'' if file is None else f', {file}'}\n" in shown
 
 
 def test_without_the_accelerator_the_package_says_libsodium() -> None:
