@@ -1,4 +1,4 @@
-"""One of the apps, for a server to import; the environment of the process names the app and the key."""
+"""One of the apps, for a server to import; the environment names the app, the key and what checks signatures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 
 from benchmarks.servers.apps import App, bare, behind_native_check, reading
-from restate_identity import PublicKey
+from restate_identity import ED25519_IMPLEMENTATION, PublicKey
 from restate_identity.asgi import RequestIdentityMiddleware
 
 
@@ -23,6 +23,8 @@ def _chosen(name: str) -> App:
     return bare
 
 
+if os.environ["BENCHMARK_ED25519"] != ED25519_IMPLEMENTATION:
+    raise RuntimeError(f"signatures would be checked by {ED25519_IMPLEMENTATION}")
 # The benchmark sends a forged request on purpose; its refusal should not appear among the tables.
 logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
 app = _chosen(os.environ["BENCHMARK_APP"])

@@ -13,7 +13,7 @@ from benchmarks.contenders import PATH
 from benchmarks.measure import Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.signed import SignedRequest
-from benchmarks.workloads.servers import CONNECTIONS, NEW_TOKENS, WARM_UP, Client, load_case, load_outcome
+from benchmarks.workloads.servers import CONNECTIONS, NEW_TOKENS, WARM_UP, Client, environment, load_case, load_outcome
 from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, wait_for_its_routes
 from tests.support.processes import free_port
 from tests.support.proxies import proxied
@@ -103,8 +103,7 @@ def _question(request: SignedRequest) -> SignedRequest:
 
 
 def _served(stack: ExitStack, command: tuple[str, ...], app: str, session: Session) -> int:
-    env = {"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
-    return stack.enter_context(serve(*command, env=env)).port
+    return stack.enter_context(serve(*command, env=environment(app, session))).port
 
 
 def _edge(stack: ExitStack, proxy: str, session: Session) -> int:

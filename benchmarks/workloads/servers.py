@@ -14,6 +14,7 @@ from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.signed import SignedRequest, with_signature_changed
+from restate_identity import ED25519_IMPLEMENTATION
 from tests.support import ROOT
 from tests.support.servers import hypercorn, serve, uvicorn
 
@@ -43,15 +44,9 @@ def run(session: Session) -> Outcome:
         client.keep("new", session.pair.distinct(PATH, NEW_TOKENS))
         forged = session.pair.request(PATH)
         client.keep("forged", [_forged(forged)])
-        key = str(session.pair.public)
         cases = []
         for server, command in SERVERS.items():
-            ports = {
-                app: stack.enter_context(
-                    serve(*command, env={"BENCHMARK_APP": app, "BENCHMARK_IDENTITY_KEY": key})
-                ).port
-                for app in APPS
-            }
+            ports = {app: stack.enter_context(serve(*command, env=environment(app, session))).port for app in APPS}
             for label, (app, requests) in CASES.items():
                 port = ports[app]
                 if app != "bare":
@@ -63,6 +58,15 @@ def run(session: Session) -> Outcome:
     outcome = load_outcome(samples, latencies)
     outcome.notes.append(f"{CONNECTIONS} connections, HTTP/1.1 kept alive; the client shares the machine")
     return outcome
+
+
+def environment(app: str, session: Session) -> dict[str, str]:
+    """Return the variables for a server of *app*, which fails if it would check signatures by other means than here."""
+    return {
+        "BENCHMARK_APP": app,
+        "BENCHMARK_IDENTITY_KEY": str(session.pair.public),
+        "BENCHMARK_ED25519": ED25519_IMPLEMENTATION,
+    }
 
 
 def load_case(name: str, load: Callable[[], dict[str, Any]], latencies: dict[str, Samples]) -> Case:

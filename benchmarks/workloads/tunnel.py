@@ -18,7 +18,7 @@ from benchmarks.children import ask
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
-from benchmarks.workloads.servers import WARM_UP, load_case, load_outcome
+from benchmarks.workloads.servers import WARM_UP, environment, load_case, load_outcome
 from tests.support import ROOT
 from tests.support.servers import hypercorn, serve
 
@@ -33,7 +33,7 @@ PREFIX = "/http/in-process/9080"
 def run(session: Session) -> Outcome:
     """Load the guarded app both ways over HTTP/2, and open idle connections."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
-    env = {"BENCHMARK_APP": "guarded-reading", "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
+    env = environment("guarded-reading", session)
     request = session.pair.request(PATH)
     # The authority says it already, and h2 ends the connection if they differ.
     headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]

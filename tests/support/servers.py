@@ -110,7 +110,8 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="served-") as temporary:
         folder = Path(temporary)
         log = log or folder / "log"
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        variables = {**os.environ, "PYTHONPATH": path, **(env or {})}
         if identity_key is not None:
             variables["IDENTITY_KEY"] = identity_key
         with running(
