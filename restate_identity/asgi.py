@@ -26,7 +26,7 @@ ENDS_EARLY = "restate_identity.ends_early"
 
 _SCHEME = SCHEME_HEADER.encode()
 _TOKEN = TOKEN_HEADER.encode()
-_SCHEME_LENGTH, _TOKEN_LENGTH = len(_SCHEME), len(_TOKEN)
+_LENGTHS = frozenset((len(_SCHEME), len(_TOKEN)))
 _HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEADERS)
 
 
@@ -104,16 +104,12 @@ def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, s
     token: bytes | None = None
     try:
         for name, value in headers:
-            length = len(name)
-            if length == _TOKEN_LENGTH:
+            if len(name) in _LENGTHS:
                 if name == _TOKEN and token is None:
                     token = value
-                elif name.lower() == _TOKEN or type(name) is not bytes:
-                    return signature_headers(headers)
-            elif length == _SCHEME_LENGTH:
-                if name == _SCHEME and scheme is None:
+                elif name == _SCHEME and scheme is None:
                     scheme = value
-                elif name.lower() == _SCHEME or type(name) is not bytes:
+                elif name.lower() in (_TOKEN, _SCHEME) or type(name) is not bytes:
                     return signature_headers(headers)
         # Do not search again for absent headers: a stranger may send thousands of headers.
         return (

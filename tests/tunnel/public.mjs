@@ -77,9 +77,10 @@ class Line {
     stream.on("close", () => {
       this.streams.delete(stream);
       caller.unpipe(stream).resume(); // what is still sent is read and thrown away
-      if (gone(caller) || stream.readableEnded) return;
-      if (caller.headersSent) caller.close(NGHTTP2_INTERNAL_ERROR);
-      else refuse(caller, 502);
+      if (gone(caller)) return;
+      // A stream that was reset with NO_ERROR before it had a response has ended, too.
+      if (!caller.headersSent) refuse(caller, 502);
+      else if (!stream.readableEnded) caller.close(NGHTTP2_INTERNAL_ERROR);
     });
     caller.on("close", () => stream.close(NGHTTP2_CANCEL));
     caller.pipe(stream);
