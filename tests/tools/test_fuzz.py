@@ -29,7 +29,7 @@ def test_every_target_has_its_turn() -> None:
 
 @pytest.mark.parametrize("target", NAMES)
 def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
-    done = fuzz(tmp_path, target, 5)
+    done = fuzz(tmp_path, target, 2)
 
     assert done.returncode == 0, done.stdout
     row = next(line.split() for line in done.stdout.splitlines() if line.startswith(target))
