@@ -15,10 +15,10 @@ from time import perf_counter, perf_counter_ns
 from typing import Any
 
 
-def encoded(path: str, headers: list[tuple[str, str]], body: str = "{}") -> bytes:
+def encoded(path: str, headers: list[tuple[str, str]], body: bytes = b"{}") -> bytes:
     """Return the bytes of a POST request that keeps the connection open."""
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), f"content-length: {len(body)}"]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
 async def load(
@@ -71,7 +71,8 @@ def main() -> None:
     for line in sys.stdin:
         command: dict[str, Any] = json.loads(line)
         if command["do"] == "keep":
-            requests = [encoded(path, headers) for path, headers in command["requests"]]
+            body = bytes.fromhex(command["body"])
+            requests = [encoded(path, headers, body) for path, headers in command["requests"]]
             sets[command["set"]] = itertools.cycle(requests)
             answer: dict[str, Any] = {"kept": len(requests)}
         else:

@@ -18,6 +18,11 @@ def _chosen(name: str) -> App:
         return RequestIdentityMiddleware(reading, identity_keys=keys)
     if name == "native":
         return behind_native_check(bare, keys)
+    if name == "handler":
+        # Imported here, so that the SDK is no part of the other apps.
+        from benchmarks.servers.sdk_handler import handler
+
+        return handler
     if name == "reading":
         return reading
     return bare

@@ -1,20 +1,28 @@
-"""Measure verification at the edge: the application that is asked, and each real proxy with and without asking it."""
+"""Measure verification at the edge: the application that is asked, and each real proxy with and without asking it.
+
+Behind the proxies stands a handler of the Python SDK without identity keys. Beside them, a service of the TypeScript
+SDK verifies for itself behind nginx, which asks nobody.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 import re
+import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.contenders import PATH
 from benchmarks.measure import Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.signed import SignedRequest
 from benchmarks.workloads.servers import CONNECTIONS, NEW_TOKENS, WARM_UP, Client, environment, load_case, load_outcome
 from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, wait_for_its_routes
+from tests.support.invocation import invocation_body
+from tests.support.probed.endpoints import NODE, served
+from tests.support.probed.typescript import installed_service
 from tests.support.processes import free_port
 from tests.support.proxies import proxied
 from tests.support.servers import hypercorn, serve, uvicorn
@@ -22,6 +30,10 @@ from tests.support.servers import hypercorn, serve, uvicorn
 BAREST = "asked directly: the barest application under uvicorn"
 SEEN = "asked directly: an edge, token seen before"
 NEW = "asked directly: an edge, new tokens"
+# Behind the same proxy, so that only the verification differs.
+TYPESCRIPT = "nginx: the TypeScript SDK verifies"
+ASKING_FIRST = "nginx: asks, before the TypeScript SDK without keys"
+PATH = "/invoke/Greeter/greet"
 ROUNDS = 10
 # What a configuration does without, if it is not to ask.
 ASKING = {
@@ -60,13 +72,15 @@ def run(session: Session) -> Outcome:
         client.keep("question", [_question(request) for request in once])
         client.keep("new questions", [_question(request) for request in many])
         client.keep("unsigned", [SignedRequest(PREFIX + PATH, "", [(b"host", b"localhost")])])
-        client.keep("seen", [request._replace(path=PREFIX + PATH) for request in once])
-        client.keep("new", [request._replace(path=PREFIX + PATH) for request in many])
-        barest = _served(stack, uvicorn("benchmarks.servers.served:app", "--no-access-log"), "bare", session)
-        # Some proxies break off the response of a service that answers before it has read the request. And hypercorn
-        # must not close a connection, with the requests on it, because it was idle or has served many.
+        call = invocation_body("", "Ada")
+        client.keep("seen", [request._replace(path=PREFIX + PATH) for request in once], call)
+        client.keep("new", [request._replace(path=PREFIX + PATH) for request in many], call)
+        barest_app = uvicorn("benchmarks.servers.served:app", "--no-access-log")
+        barest = stack.enter_context(serve(*barest_app, env=environment("bare", session))).port
+        # hypercorn must not close a connection, with the requests on it, because it was idle or has served many.
         options = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR", "--keep-alive=3600")
-        service = _served(stack, hypercorn("benchmarks.servers.served:app", *options), "reading", session)
+        sdk = hypercorn("benchmarks.servers.served:app", *options)
+        service = stack.enter_context(serve(*sdk, env=environment("handler", session))).port
         edge = _edge(stack, "nginx", session)
         client.load(edge, "unsigned", 0.02, expect="401")
         loads = [(BAREST, barest, "question", CONNECTIONS)]
@@ -82,6 +96,14 @@ def run(session: Session) -> Outcome:
                 (alone(without(proxy)), open_to_all, "seen", 1),
                 (alone(seen(proxy)), guarded, "seen", 1),
             ]
+        if session.node and shutil.which("npm") and "nginx" in INSTALLED:
+            with_keys, without_keys = (
+                _of_an_sdk(stack, (NODE, os.fspath(installed_service() / program)), session)
+                for program in ("service.mjs", "unguarded.mjs")
+            )
+            verifying, asking = _proxy(stack, "nginx", with_keys, None), _proxy(stack, "nginx", without_keys, edge)
+            client.load(verifying, "unsigned", 0.02, expect="401")
+            loads += [(TYPESCRIPT, verifying, "seen", CONNECTIONS), (ASKING_FIRST, asking, "seen", CONNECTIONS)]
         cases = []
         for name, port, requests, connections in loads:
             load = functools.partial(
@@ -91,8 +113,8 @@ def run(session: Session) -> Outcome:
         samples = session.interleave(cases, rounds=min(ROUNDS, session.scale.rounds), warm_up=WARM_UP)
     outcome = load_outcome(samples, latencies)
     outcome.notes.append(
-        f"{CONNECTIONS} connections, HTTP/1.1 kept alive; behind each proxy hypercorn answers over HTTP/2; client, "
-        "proxy, edge and service share the machine"
+        f"{CONNECTIONS} connections, HTTP/1.1 kept alive; behind each proxy a handler of the Python SDK answers under "
+        "hypercorn over HTTP/2; client, proxy, edge and service share the machine"
     )
     return outcome
 
@@ -102,8 +124,8 @@ def _question(request: SignedRequest) -> SignedRequest:
     return request._replace(path="/", headers=[*request.headers, (b"x-original-uri", (PREFIX + request.path).encode())])
 
 
-def _served(stack: ExitStack, command: tuple[str, ...], app: str, session: Session) -> int:
-    return stack.enter_context(serve(*command, env=environment(app, session))).port
+def _of_an_sdk(stack: ExitStack, command: tuple[str, ...], session: Session) -> int:
+    return stack.enter_context(served(command, str(session.pair.public))).port
 
 
 def _edge(stack: ExitStack, proxy: str, session: Session) -> int:

@@ -114,11 +114,11 @@ class Client:
             )
         )
 
-    def keep(self, name: str, requests: list[SignedRequest]) -> None:
+    def keep(self, name: str, requests: list[SignedRequest], body: bytes = b"{}") -> None:
         plain = [
             (request.path, [(name.decode(), value.decode()) for name, value in request.headers]) for request in requests
         ]
-        self._ask({"do": "keep", "set": name, "requests": plain})
+        self._ask({"do": "keep", "set": name, "requests": plain, "body": body.hex()})
 
     def load(
         self, port: int, name: str, seconds: float, *, expect: str, connections: int = CONNECTIONS

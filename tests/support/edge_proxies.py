@@ -43,7 +43,7 @@ def _has_its_routes(port: int) -> bool:
     """Return whether a path below the prefix has a route: Traefik listens before it has read its files."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", f"{PREFIX}/is-there-a-route")
+        connection.request("GET", f"{PREFIX}/health")
         return connection.getresponse().status != 404
     except OSError:
         return False

@@ -1,12 +1,6 @@
 // Services of the TypeScript SDK without identity keys. Each returns what the edge said about the caller.
+import "./with_resolvers.mjs";
 import * as restate from "@restatedev/restate-sdk";
-
-// The SDK needs this at every call; Node 20 does not have it.
-Promise.withResolvers ??= () => {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
-};
 
 function identity(ctx) {
   const headers = ctx.request().attemptHeaders;
