@@ -43,7 +43,7 @@ def question(signer: RequestSigner = SIGNER) -> dict[str, str]:
 
 def test_every_proxy_has_a_configuration() -> None:
     folders = [path.name for path in (INTEGRATIONS / "edge").iterdir() if path.is_dir()]
-    assert sorted(folders) == sorted((*PROXIES, "kubernetes"))
+    assert sorted(folders) == sorted((*PROXIES, "kubernetes", "typescript"))
 
 
 def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: Path) -> None:
