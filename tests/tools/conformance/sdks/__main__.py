@@ -51,7 +51,7 @@ class Sdk(NamedTuple):
 
     name: str
     tool: str
-    command: Callable[[int, str], Sequence[str]]
+    command: Callable[..., Sequence[str]]
     http2: bool = False
 
     @property
@@ -69,17 +69,17 @@ def _typescript(port: int, key: str) -> Sequence[str]:
     return ["node", os.fspath(HERE / "typescript" / "service.mjs"), os.fspath(sdk), str(port), key]
 
 
-def _go(port: int, key: str) -> Sequence[str]:
+def go(port: int, *key: str) -> Sequence[str]:
     service = CACHE / "conformance-go"
     subprocess.run(["go", "build", "-o", service, "."], cwd=HERE / "go", check=True, timeout=600)
-    return [os.fspath(service), f"{HOST}:{port}", key]
+    return [os.fspath(service), f"{HOST}:{port}", *key]
 
 
-def _java(port: int, key: str) -> Sequence[str]:
+def java(port: int, *key: str) -> Sequence[str]:
     project = _copied("java")
     subprocess.run(["mvn", "--batch-mode", "--quiet", "compile"], cwd=project, check=True, timeout=600)
     target = project / "target"
-    return ["java", "-cp", f"{target / 'classes'}{os.pathsep}{target / 'dependency' / '*'}", "Greeter", str(port), key]
+    return ["java", "-cp", f"{target / 'classes'}{os.pathsep}{target / 'dependency' / '*'}", "Greeter", str(port), *key]
 
 
 def _rust(port: int, key: str) -> Sequence[str]:
@@ -96,8 +96,8 @@ def _copied(name: str) -> Path:
 SDKS = (
     Sdk(f"Python SDK {version('restate-sdk')}, uvicorn", sys.executable, _python),
     Sdk("TypeScript SDK, node:http", "npm", _typescript),
-    Sdk("Go SDK, net/http", "go", _go),
-    Sdk("Java SDK, Vert.x", "mvn", _java),
+    Sdk("Go SDK, net/http", "go", go),
+    Sdk("Java SDK, Vert.x", "mvn", java),
     Sdk("Rust SDK, hyper", "cargo", _rust, http2=True),
 )
 

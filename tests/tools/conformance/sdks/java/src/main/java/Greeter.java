@@ -5,7 +5,7 @@ import dev.restate.sdk.auth.signing.RestateRequestIdentityVerifier;
 import dev.restate.sdk.endpoint.Endpoint;
 import dev.restate.sdk.http.vertx.RestateHttpServer;
 
-/** The smallest service of the Java SDK that checks request identity: Greeter PORT KEY */
+/** The smallest service of the Java SDK that checks request identity, or with no key does not: Greeter PORT [KEY] */
 @Service
 public class Greeter {
   @Handler
@@ -14,8 +14,10 @@ public class Greeter {
   }
 
   public static void main(String[] arguments) {
-    var identity = RestateRequestIdentityVerifier.fromKeys(arguments[1]);
-    var endpoint = Endpoint.bind(new Greeter()).withRequestIdentityVerifier(identity);
+    var endpoint = Endpoint.bind(new Greeter());
+    if (arguments.length > 1) {
+      endpoint.withRequestIdentityVerifier(RestateRequestIdentityVerifier.fromKeys(arguments[1]));
+    }
     RestateHttpServer.listen(endpoint, Integer.parseInt(arguments[0]));
   }
 }
