@@ -63,7 +63,8 @@ class HealthServer:
             writer.write(self._response(head))
             await asyncio.wait_for(writer.drain(), self._patience)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            pass
+            # Not closed: that would wait until a caller who does not read has read what was written.
+            writer.transport.abort()
         finally:
             self._connections -= 1
             writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -17,6 +18,73 @@ async def asked(port: int, request: bytes) -> bytes:
     answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return answer
+
+
+def answer(status: str, body: bytes, content_type: str = "application/json") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}"]
+    return "\r\n".join([*lines, "cache-control: no-store", "connection: close", "", ""]).encode() + body
+
+
+async def test_it_answers_health_and_pages_and_nothing_else() -> None:
+    port = free_port()
+    serving = True
+    health = HealthServer(lambda: serving, port, pages={"/page": lambda: ("text/plain", b"page")})
+    await health.start()
+    try:
+        for path in ("/health", "/health?a=b"):
+            assert await asked(port, f"GET {path} HTTP/1.1\r\n\r\n".encode()) == answer(
+                "200 OK", b'{"status":"serving"}'
+            )
+        whole = answer("200 OK", b'{"status":"serving"}')
+        assert await asked(port, b"HEAD /health HTTP/1.1\r\n\r\n") == whole.partition(b"{")[0]
+        assert await asked(port, b"GET /page HTTP/1.1\r\n\r\n") == answer("200 OK", b"page", "text/plain")
+        for path in ("/", "/a", "/z", "/healthy", "/healt"):
+            assert await asked(port, f"GET {path} HTTP/1.1\r\n\r\n".encode()) == answer("404 Not Found", b"")
+        assert await asked(port, b"POST /health HTTP/1.1\r\n\r\n") == answer("405 Method Not Allowed", b"")
+        serving = False
+        expected = answer("503 Service Unavailable", b'{"status":"not serving"}')
+        assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n") == expected
+    finally:
+        health.close()
+
+
+async def test_64_connections_are_held_at_a_time_and_each_that_ends_makes_room_for_another() -> None:
+    port = free_port()
+    health = HealthServer(lambda: True, port, patience=600)
+    await health.start()
+    try:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
+        assert await asked(port, b"") == b""
+        assert not any(reader.at_eof() for reader, _ in silent)
+        reader, writer = silent[0]
+        writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+        assert await asyncio.wait_for(reader.read(), PATIENCE)
+        assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n")
+        silent.append(await asyncio.open_connection("127.0.0.1", port))
+        assert await asked(port, b"") == b""
+        assert not silent[-1][0].at_eof()
+        for _, writer in silent:
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        health.close()
+
+
+async def test_who_does_not_read_a_long_page_is_hung_up_on() -> None:
+    port = free_port()
+    health = HealthServer(lambda: True, port, pages={"/page": lambda: ("text/plain", bytes(50_000_000))}, patience=0.2)
+    await health.start()
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /page HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(1)
+            client.setblocking(False)
+            loop, received = asyncio.get_running_loop(), 0
+            while part := await asyncio.wait_for(loop.sock_recv(client, 1_000_000), PATIENCE):
+                received += len(part)
+            assert received < 50_000_000
+    finally:
+        health.close()
 
 
 @pytest.mark.parametrize("request_", [b"", b"GET /health HTTP/1.1\r\nhost: a\r\n"])
