@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("proxies", nargs="*", default=INSTALLED, metavar="PROXY")
     arguments = parser.parse_args()
-    logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
+    # uvicorn notes each request that it cannot read, and asyncio each connection that is open when a server ends.
+    for name in ("restate_identity", "uvicorn.error", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     signer = RequestSigner.generate()
     for name in arguments.proxies:
         with (
