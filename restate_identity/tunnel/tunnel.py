@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 
 from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
 from restate_identity.telemetry import Observer
-from restate_identity.tunnel.deployment import deployment_url
+from restate_identity.tunnel.deployment import SEGMENTS, deployment_url
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.hpack_log import quiet_hpack
@@ -34,6 +35,8 @@ class Tunnel:
         source: For tests: a source of targets that replaces the configured ones.
         tls: A context to use instead of the system's certificate authorities.
         observer: Receives the outcome of every verified request.
+        cancels: Whether a call of the application is cancelled when its stream is lost, besides ``http.disconnect``.
+        segments: Scheme, host and port of each deployment, as `deployment_url` takes them.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Tunnel:
         source: TargetSource | None = None,
         tls: ssl.SSLContext | None = None,
         observer: Observer | None = None,
+        cancels: bool = False,
+        segments: Sequence[str] = (SEGMENTS,),
     ) -> None:
         self.options = options
         self._timings = timings
@@ -63,11 +68,12 @@ class Tunnel:
             read_token=options.auth_token.read,
         )
         self._supervisor = Supervisor(
-            Outlet(guarded, credentials, timings, tls),
+            Outlet(guarded, credentials, timings, tls, cancels=cancels),
             targets=options.servers,
             source=source,
             on_accepted=self._accepted,
         )
+        self._segments = tuple(segments)
         self._acceptance: Acceptance | None = None
         self._connection_count = 0
         self._deployment_url: str | None = None
@@ -218,14 +224,15 @@ class Tunnel:
     def _accepted(self, acceptance: Acceptance) -> None:
         self._connection_count += 1
         try:
-            url = deployment_url(acceptance.proxy_url)
+            urls = [deployment_url(acceptance.proxy_url, segments) for segments in self._segments]
         except ValueError as error:
             logger.error("tunnel worker=%s: %s", self.options.worker_id, error)
             return
         self._acceptance = acceptance
-        if url != self._deployment_url:
-            self._deployment_url = url
-            logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
+        if urls[0] != self._deployment_url:
+            self._deployment_url = urls[0]
+            for url in urls:
+                logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
         self._was_ready.set()
 
 
