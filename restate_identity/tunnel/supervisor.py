@@ -10,7 +10,7 @@ from typing import Protocol
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
-from restate_identity.tunnel.lane import Lane, set_within
+from restate_identity.tunnel.lane import Lane, ServerState, set_within
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
@@ -58,6 +58,15 @@ class Supervisor:
     def is_serving(self) -> bool:
         """Whether a connection serves, and the tunnel is not stopping."""
         return not self._stopping.is_set() and any(lane.is_serving for lane in self._tasks.values())
+
+    @property
+    def servers(self) -> dict[Target, ServerState]:
+        """The connections to each server, those that only drain among them."""
+        found: dict[Target, ServerState] = {}
+        for lane in self._tasks.values():
+            # A server may have vanished from DNS and come back while the old connections drain.
+            found[lane.target] = found.get(lane.target, ServerState()).plus(lane.state)
+        return found
 
     @property
     def failure(self) -> BaseException | None:

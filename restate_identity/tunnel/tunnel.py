@@ -14,11 +14,13 @@ from restate_identity.tunnel.deployment import SEGMENTS, deployment_url
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.hpack_log import quiet_hpack
+from restate_identity.tunnel.lane import ServerState
 from restate_identity.tunnel.lifespan import Lifespan
 from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.supervisor import Supervisor, TargetSource
+from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.verifier import IdentityVerifier
 
@@ -123,6 +125,11 @@ class Tunnel:
     def is_serving(self) -> bool:
         """Whether a connection serves now. False before the first, between connections, and while the tunnel stops."""
         return self._supervisor.is_serving
+
+    @property
+    def servers(self) -> dict[Target, ServerState]:
+        """The state of the connections to each server."""
+        return self._supervisor.servers
 
     async def ready(self) -> None:
         """Wait until the first connection serves. Later calls return at once.

@@ -7,8 +7,8 @@ without both, every port. The host is
 - ``*.`` and a name: one or more labels in front of the name, never the name itself;
 - a network, ``10.0.0.0/8``: addresses in it, and names that resolve to one.
 
-A special address (`restate_identity.tunnel.client.special_addresses`) is reached only if a target is that address. The
-one exception is ``localhost``, which names the loopback addresses.
+A special address (`restate_identity.tunnel.client.special_addresses`) is reached only if a target is that address; by a
+name only if the name is a target, too. The one exception is ``localhost``, which names the loopback addresses.
 """
 
 from __future__ import annotations
@@ -86,17 +86,19 @@ class AllowList:
 
     def admits(self, origin: Origin, address: Address) -> bool:
         """Return whether *origin* may be dialled at *address*, which its host is or resolves to."""
-        named = networked = itself = False
-        for entry in self._fitting(origin):
-            if entry.network is not None:
-                networked = networked or address in entry.network
-            elif entry.host is not None and address_of(entry.host) == address:
-                itself = True
-            elif _names(entry, origin.host):
-                named = True
-        if special(address) is None:
-            return named or networked or itself
-        return itself or (named and origin.host == "localhost" and is_loopback(address))
+        entries = self._fitting(origin)
+        literal = address_of(origin.host)
+        itself = any(entry.host is not None and address_of(entry.host) == address for entry in entries)
+        if special(address) is not None:
+            if literal is not None:
+                return itself and literal == address
+            exactly = any(entry.host == origin.host for entry in entries)
+            return exactly and (itself or (origin.host == "localhost" and is_loopback(address)))
+        if literal is not None:
+            named = itself and literal == address
+        else:
+            named = any(_names(entry, origin.host) for entry in entries)
+        return named or any(entry.network is not None and address in entry.network for entry in entries)
 
     def _fitting(self, origin: Origin) -> list[_Entry]:
         return [entry for entry in self._entries if entry.fits(origin.scheme, origin.port)]

@@ -102,7 +102,7 @@ def _ipv6(text: str) -> IPv6Address:
     try:
         address = IPv6Address(text)
     except ValueError:
-        raise ValueError("what is in brackets is not an IPv6 address") from None
+        raise ValueError("an IPv6 address must be in brackets, and what is in them is none") from None
     if address.scope_id is not None or text != text.lower():
         raise ValueError("an IPv6 address must be in lower case and have no zone")
     return address
