@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import h11
 
 from restate_identity.tunnel.client.exchange import Field, RequestHead, ResponseHead
+from restate_identity.tunnel.client.response_head import check_size
 from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break
 
 # RFC 9110, 9.3: a request with one of these methods has no body, unless it says that it has.
@@ -22,7 +23,11 @@ def request_event(head: RequestHead) -> h11.Request:
         h11.LocalProtocolError: It cannot be sent, because a header is malformed.
     """
     headers: list[Field] = [(b"host", head.authority)]
-    headers += [(name, value.strip(b" \t")) for name, value in head.headers if name != b"te"]
+    for name, value in head.headers:
+        if name == b"content-length":
+            headers.append((name, b"%d" % int(value)))
+        elif name != b"te":
+            headers.append((name, value.strip(b" \t")))
     if (b"te", b"trailers") in head.headers:
         headers += [(b"te", b"trailers"), (b"connection", b"te")]
     if not any(name == b"content-length" for name, _ in headers):
@@ -46,6 +51,7 @@ def response_head_of(event: h11.Response) -> ResponseHead:
     """
     fields = [(bytes(name), bytes(value)) for name, value in event.headers]
     named = {option.strip().lower() for name, value in fields if name == b"connection" for option in value.split(b",")}
+    check_size(fields)
     names = {name for name, _ in fields}
     if b"transfer-encoding" in names and b"content-length" in names:
         raise ValueError("both a transfer-encoding and a content-length")
@@ -60,6 +66,7 @@ def trailers_of(event: h11.EndOfMessage) -> list[Field]:
         ValueError: A field is malformed.
     """
     fields = [(bytes(name), bytes(value)) for name, value in event.headers]
+    check_size(fields)
     if any(has_line_break(value) for _, value in fields):
         raise ValueError("malformed trailers")
     return [field for field in fields if field[0] not in OF_THE_CONNECTION]

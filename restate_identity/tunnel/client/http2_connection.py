@@ -10,10 +10,10 @@ from h2.errors import ErrorCodes
 from restate_identity.tunnel.client.connection import Watcher
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
 from restate_identity.tunnel.client.http2_exchange import Http2Exchange
-from restate_identity.tunnel.client.http2_wire import ClientWire, ResponseReceived
+from restate_identity.tunnel.client.http2_wire import ClientWire
 from restate_identity.tunnel.client.idleness import Idleness
 from restate_identity.tunnel.frames import GoAway
-from restate_identity.tunnel.received import StreamFault, TrailersReceived, WireEvent
+from restate_identity.tunnel.received import ResponseReceived, StreamFault, TrailersReceived, WireEvent
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.watchdog import Watchdog
 
@@ -112,7 +112,7 @@ class Http2Connection:
         exchange = self._exchanges.get(stream_id)
         return exchange is not None and exchange.awaits_head
 
-    def _received(self, event: WireEvent | ResponseReceived) -> None:
+    def _received(self, event: WireEvent) -> None:
         if isinstance(event, h2.events.PingAckReceived):
             self._watchdog.answered()
             return
@@ -130,7 +130,7 @@ class Http2Connection:
         elif isinstance(event, h2.events.StreamEnded):
             exchange.ended()
         elif isinstance(event, TrailersReceived):
-            exchange.trailers_received(event.headers.fields)
+            exchange.trailers_received(event.headers)
         elif isinstance(event, StreamFault):
             exchange.broken(event.code, event.reason)
         elif isinstance(event, h2.events.StreamReset):

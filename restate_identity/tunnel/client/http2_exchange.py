@@ -142,10 +142,10 @@ class Http2Exchange:
         self._output.credit(self.stream_id, flow_controlled - len(data))
         self._wake()
 
-    def trailers_received(self, fields: Iterable[Field]) -> None:
+    def trailers_received(self, headers: HeaderList) -> None:
         """Handle the trailers, which the end of the stream follows."""
         try:
-            self.trailers = checked_trailers(fields)
+            self.trailers = checked_trailers(headers)
         except ValueError as error:
             self.broken(ErrorCodes.PROTOCOL_ERROR, f"its response has {error}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import h2.connection
 import h2.events
@@ -12,16 +12,9 @@ from hpack import Encoder
 
 from restate_identity.tunnel.frames import FrameError, HeaderBlock
 from restate_identity.tunnel.header_blocks import HeaderList, stand_in
-from restate_identity.tunnel.received import StreamFault, TrailersReceived
+from restate_identity.tunnel.received import ResponseReceived, StreamFault, TrailersReceived
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.wire import Wire, h2_side
-
-
-class ResponseReceived(NamedTuple):
-    """The target sent the head of the final response; h2's StreamEnded follows if there is no body."""
-
-    stream_id: int
-    headers: HeaderList
 
 
 class _PlainEncoder(Encoder):

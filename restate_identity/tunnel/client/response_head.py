@@ -13,6 +13,12 @@ _STATUS = re.compile(rb"[2-9][0-9]{2}").fullmatch
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 
 
+def check_size(fields: Iterable[Field]) -> None:
+    """Raise ValueError if the fields are more than the other side of the tunnel takes."""
+    if sum(len(name) + len(value) + 32 for name, value in fields) > MAX_HEADER_LIST_SIZE:
+        raise ValueError(f"a header list of more than {MAX_HEADER_LIST_SIZE} bytes")
+
+
 def response_head(received: HeaderList) -> ResponseHead:
     """Return the head with the fields in *received*.
 
@@ -39,14 +45,16 @@ def response_head(received: HeaderList) -> ResponseHead:
     return ResponseHead(int(status), headers)
 
 
-def checked_trailers(fields: Iterable[Field]) -> list[Field]:
+def checked_trailers(received: HeaderList) -> list[Field]:
     """Return the trailers without fields of the connection.
 
     Raises:
         ValueError: They are malformed.
     """
+    if received.size > MAX_HEADER_LIST_SIZE:
+        raise ValueError(f"trailers of more than {MAX_HEADER_LIST_SIZE} bytes")
     trailers = []
-    for name, value in fields:
+    for name, value in received.fields:
         if not is_name(name) or has_line_break(value):
             raise ValueError("malformed trailers")
         if name not in OF_THE_CONNECTION:
