@@ -10,7 +10,7 @@ from enum import Enum
 import h2.events
 from h2.errors import ErrorCodes
 
-from restate_identity.asgi import ASGIApp
+from restate_identity.asgi import ASGIApp, Scope
 from restate_identity.tunnel.forwarded_path import forwarded_path
 from restate_identity.tunnel.handshake import DRAIN_PATH, DRAINING_HEADER, HEALTH_PATH
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
@@ -167,6 +167,9 @@ class Requests:
             self._log(logging.WARNING, "answers 400: %s", error)
             stream.answer(400)
             return
+        self._call(stream, asgi_scope(stream.request, forwarded))
+
+    def _call(self, stream: ForwardedStream, scope: Scope) -> None:
         # The server may have max_streams open, and the application may still work on as many that were reset.
         if self.in_flight >= 2 * self._max_streams:
             if not self._overloaded:
@@ -175,7 +178,6 @@ class Requests:
             stream.refuse()
             return
         self._streams[stream.stream_id] = stream
-        scope = asgi_scope(stream.request, forwarded)
         stream.task = asyncio.get_running_loop().create_task(stream.run(self._app, scope, self._forget))
 
     def _check_length(self, stream: ForwardedStream) -> None:

@@ -16,7 +16,7 @@ from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.lane import ServerState
 from restate_identity.tunnel.lifespan import Lifespan
-from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions
+from restate_identity.tunnel.options import TunnelOptions
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.supervisor import Supervisor, TargetSource
@@ -200,7 +200,7 @@ class Tunnel:
 
     def _check_token(self) -> None:
         """Read the token once, to report a wrong configuration at the start. Later failures are retried."""
-        origin = f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}"
+        origin = f"auth_token_file, or {self.options.variables.auth_token_file}"
         try:
             self.options.auth_token.read()
         except OSError as error:

@@ -43,6 +43,10 @@ class FailureLog:
         """Log that a request cannot be forwarded."""
         self._tell(("malformed", why), "answers 400: %s", why)
 
+    def caller(self, why: str) -> None:
+        """Log that a remote proxy refused a request."""
+        self._tell(("caller", why), "a remote proxy refused a request: %s", why)
+
     def _tell(self, key: object, message: str, *arguments: object) -> None:
         now = self._clock()
         if key not in self._last and len(self._last) >= MOST:
