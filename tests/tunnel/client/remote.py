@@ -39,7 +39,7 @@ def trusting() -> ssl.SSLContext:
 
 
 class CloudApi:
-    """The API of the cloud: it notes every request, and answers by the path.
+    """The API of the cloud: it notes every request, and answers by the first segment of the path.
 
     Attributes:
         seen: The scopes of the requests, in order.
@@ -59,11 +59,12 @@ class CloudApi:
         if scope["type"] != "http":
             raise NotImplementedError
         self.seen.append(scope)
-        if scope["path"] == "/echo":
+        kind = scope["path"].split("/")[1]
+        if kind == "echo":
             await self._echo(receive, send)
             return
         body, more = b"", True
-        if scope["path"] == "/early":
+        if kind == "early":
             more = False
         while more:
             message = await receive()
@@ -74,7 +75,7 @@ class CloudApi:
             self.received += len(message.get("body", b""))
             more = message.get("more_body", False)
         self.bodies.append(body)
-        if scope["path"] == "/held":
+        if kind == "held":
             gone = asyncio.ensure_future(receive())
             released = asyncio.ensure_future(self.release.wait())
             await asyncio.wait({gone, released}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,10 +86,10 @@ class CloudApi:
             gone.cancel()
         headers = [(b"content-type", b"text/plain"), (b"x-of-the-cloud", b"yes")]
         await send({"type": "http.response.start", "status": 201, "headers": headers})
-        if scope["path"] == "/large":
+        if kind == "large":
             for _ in range(64):
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-        if scope["path"] == "/broken":
+        if kind == "broken":
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
             raise ConnectionAbortedError("on purpose")
         await send({"type": "http.response.body", "body": b"answered"})
