@@ -454,9 +454,9 @@ async def test_what_a_server_never_reads_does_not_pile_up() -> None:
         await send({"type": "http.response.body"})
 
     async with serving(app) as (here, line):
-        for _ in range(100):
+        for _ in range(200):
             line.open(ECHO, end=True)
-        await until(lambda: entered == 100)
+        await until(lambda: entered == 200)
         line.freeze()
         let_go.set()
         assert (await here.ending()).reason.startswith("the server does not read what it asks for")
