@@ -116,8 +116,8 @@ class Connector:
 
     def _protocol(self, version: Version) -> Http1Connection | Http2Connection:
         if version is Version.HTTP1:
-            return Http1Connection(idle=self._limits.idle_http1)
-        return Http2Connection(self._timings, idle=self._limits.idle)
+            return Http1Connection(self._limits)
+        return Http2Connection(self._timings, self._limits)
 
     def _context(self, version: Version) -> ssl.SSLContext:
         context = self._contexts.get(version)

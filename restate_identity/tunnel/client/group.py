@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from restate_identity.tunnel.client.connection import TargetConnection
 from restate_identity.tunnel.client.exchange import ExchangeError
 from restate_identity.tunnel.client.limits import Limits
+
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 # How long the last frames may take when the client stops.
 _FAREWELL = 1.0
@@ -129,40 +132,43 @@ class Group:
         most = self._limits.connections if self._multiplexes else self._limits.connections_http1
         wanted = min(1 if self._multiplexes else wanted, most - len(self.connections))
         while len(self._dials) < wanted:
-            task = asyncio.get_running_loop().create_task(self._open())
-            self._dials.add(task)
-            task.add_done_callback(self._dialled)
+            self._dials.add(asyncio.get_running_loop().create_task(self._open()))
 
     async def _open(self) -> None:
         try:
             connection = await self._connect()
         except ExchangeError as error:
-            self._failed(error)
-            return
-        self._multiplexes = connection.multiplexes
-        if connection.is_usable:
+            self._dialled(error)
+        except Exception as error:
+            logger.exception("tunnel client: a dial failed as it never should")
+            # The requests must not wait for ever.
+            self._dialled(ExchangeError(f"the dial failed ({type(error).__name__})", unprocessed=True))
+        else:
+            self._multiplexes = connection.multiplexes
+            if not connection.is_usable:
+                self._dialled(ExchangeError("the target closed the connection at once", unprocessed=True))
+                return
             connection.watcher = self
             self.connections.append(connection)
+            self._dialled()
             self.has_room(connection)
-        else:
-            self._failed(ExchangeError("the target closed the connection at once", unprocessed=True))
+            if self._waiters:
+                # There was not enough room for all.
+                self._dial(len(self._waiters))
 
-    def _failed(self, error: ExchangeError) -> None:
-        """Tell those that waited for this dial, unless something else may serve them."""
+    def _dialled(self, error: ExchangeError | None = None) -> None:
+        """Note the end of a dial; tell those that waited for it of a failure, unless something else may serve them."""
+        # Before anything else happens: a request that finds no connection must not wait for this dial.
+        task = asyncio.current_task()
+        assert task is not None
+        self._dials.discard(task)
+        if error is None:
+            return
         if not self._multiplexes and self._waiters:
             _fail(self._waiters.popleft(), error)
-        if not self.connections and len(self._dials) <= 1:
+        if not self.connections and not self._dials:
             while self._waiters:
                 _fail(self._waiters.popleft(), error)
-
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._dials.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A bug of ours; the requests must not wait for ever.
-            self._failed(ExchangeError(f"the dial failed ({type(error).__name__})", unprocessed=True))
-        elif self._waiters and not self._multiplexes and not task.cancelled():
-            # The first dial tells that a connection serves only one of them.
-            self._dial(len(self._waiters))
         self._check_empty()
 
     def _check_empty(self) -> None:

@@ -16,6 +16,7 @@ from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
 from restate_identity.tunnel.client.http1_exchange import Http1Exchange
 from restate_identity.tunnel.client.http1_heads import request_event
 from restate_identity.tunnel.client.idleness import Idleness
+from restate_identity.tunnel.client.limits import Limits
 
 # How many bytes may wait: in the socket's buffer, and of the response until it is read.
 BUFFER = 256 * 1024
@@ -28,13 +29,13 @@ class Http1Connection(asyncio.Protocol):
     """See `TargetConnection`.
 
     Args:
-        idle: How many seconds the connection is kept without requests.
+        limits: How long the connection is kept without requests, and how many it takes.
     """
 
     multiplexes = False
     most = 1
 
-    def __init__(self, *, idle: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.watcher: Watcher | None = None
         self.is_usable: bool = True
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
@@ -44,7 +45,8 @@ class Http1Connection(asyncio.Protocol):
         self._writable.set()
         self._closed = asyncio.Event()
         self._reading = True
-        self._idleness = Idleness(idle, self._idle)
+        self._idleness = Idleness(limits.idle_http1, self._idle)
+        self._left = limits.requests
 
     # What the pool does.
 
@@ -56,6 +58,9 @@ class Http1Connection(asyncio.Protocol):
     def open(self, head: RequestHead, scheme: str) -> Http1Exchange:  # noqa: ARG002 (the interface of a connection)
         """See `TargetConnection.open`."""
         self._exchange = exchange = Http1Exchange(self, head)
+        self._left -= 1
+        if not self._left:
+            self._leave()
         try:
             event = request_event(head)
             self.write(event)

@@ -12,13 +12,11 @@ from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
 from restate_identity.tunnel.client.http2_exchange import Http2Exchange
 from restate_identity.tunnel.client.http2_wire import ClientWire
 from restate_identity.tunnel.client.idleness import Idleness
+from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.frames import GoAway
 from restate_identity.tunnel.received import ResponseReceived, StreamFault, TrailersReceived, WireEvent
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.watchdog import Watchdog
-
-# Half of all stream ids (RFC 9113, 5.1.1). After so many requests another connection takes over.
-_LAST_STREAM_ID = 2**30
 
 
 class Http2Connection:
@@ -26,12 +24,12 @@ class Http2Connection:
 
     Args:
         timings: Windows, and the intervals of the PINGs that find out whether the target is alive.
-        idle: How many seconds the connection is kept without requests.
+        limits: How long the connection is kept without requests, and how many it takes.
     """
 
     multiplexes = True
 
-    def __init__(self, timings: TunnelTimings, *, idle: float) -> None:
+    def __init__(self, timings: TunnelTimings, limits: Limits) -> None:
         self.watcher: Watcher | None = None
         self.is_usable: bool = False
         self._exchanges: dict[int, Http2Exchange] = {}
@@ -48,7 +46,8 @@ class Http2Connection:
             timings=timings,
         )
         self._watchdog = Watchdog(timings, ping=self.protocol.output.ping, on_silence=self._silent)
-        self._idleness = Idleness(idle, self._idle)
+        self._idleness = Idleness(limits.idle, self._idle)
+        self._left = limits.requests
 
     async def ready(self) -> None:
         """Wait for the target's first frame, its settings: from then on it surely speaks HTTP/2.
@@ -82,8 +81,9 @@ class Http2Connection:
         stream_id = self.protocol.open(fields, end=head.ended)
         exchange = Http2Exchange(self.protocol.output, stream_id, head, self._over)
         self._exchanges[stream_id] = exchange
-        if stream_id >= _LAST_STREAM_ID:
-            self.retire("it has used up its streams")
+        self._left -= 1
+        if not self._left:
+            self.retire("it has had enough requests")
         return exchange
 
     def retire(self, reason: str) -> None:

@@ -16,6 +16,9 @@ class Limits:
     idle_http1: float = 4.0
     """How long an HTTP/1.1 connection without requests is kept. Servers close theirs after as little as 5 s, and a
     request that is sent at that moment is lost."""
+    requests: int = 1000
+    """How many requests a connection has before another one takes over. Hypercorn ends a connection at the next one,
+    with all requests in flight."""
     connections: int = 16
     """How many HTTP/2 connections an origin may have. Another one is opened when all have *streams* requests."""
     streams: int = 100

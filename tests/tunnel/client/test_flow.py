@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import pytest
 from h2.settings import SettingCodes
 
+from restate_identity.tunnel.client import Limits
 from tests.support.servers import hypercorn, serve, uvicorn
+from tests.tunnel.client import few_requests
 from tests.tunnel.client.clients import HTTP1, forwarding, opened, sent
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target
@@ -17,6 +19,7 @@ from tests.tunnel.cloud import Exchange
 from tests.tunnel.dialling import until
 
 MEBIBYTE = 2**20
+FEW = few_requests.keep_alive_max_requests
 # The window of the tunnel's stream, and that of the stream to the target.
 WINDOW = MEBIBYTE
 
@@ -167,6 +170,16 @@ async def test_large_bodies_and_many_streams_pass_through_a_real_server(
         assert all([(await echoed(opened(line, origin, headers))) == body for _ in range(2)])
         assert client.counters.requests == {200: 62}
         assert client.counters.failures == 0
+
+
+async def test_a_server_that_ends_its_connections_after_some_requests_loses_none() -> None:
+    with serve(*hypercorn("tests.tunnel.echoing:echo", "--config=python:tests.tunnel.client.few_requests")) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        async with forwarding(origin, limits=Limits(requests=FEW)) as (client, line):
+            for _ in range(3):
+                responses = await asyncio.gather(*(sent(line, origin, body=b"x") for _ in range(2 * FEW)))
+                assert {response.status for response in responses} == {200}
+            assert client.counters.failures == 0
 
 
 async def test_a_connection_without_requests_holds_little() -> None:

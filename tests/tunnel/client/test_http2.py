@@ -265,6 +265,18 @@ async def test_connections_are_used_again_and_another_one_is_opened_when_all_are
         assert client.pool.connections == 2
 
 
+async def test_after_enough_requests_another_connection_takes_over_and_those_in_flight_finish() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(requests=3)) as (_, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(7)]
+        await target.request(6)
+        assert len(target.ends) == 3
+        assert not any(end.lost for end in target.ends)
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        await until(lambda: [end.lost for end in target.ends] == [True, True, False])
+
+
 async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
     async with (
         Http2Target(on_complete=echoing) as target,
