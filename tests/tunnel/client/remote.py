@@ -14,6 +14,8 @@ import hypercorn.config
 import trustme
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
+from restate_identity.tunnel.client.connector import Connector
+from restate_identity.tunnel.client.exchange import Exchange, RequestHead, Version
 from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies.callers import Callers
@@ -44,14 +46,13 @@ class CloudApi:
     Attributes:
         seen: The scopes of the requests, in order.
         bodies: Their bodies, once they are complete.
-        received: How many bytes of bodies have come so far.
         gone: How many requests were given up.
+        release: Lets the requests that are held go on.
     """
 
     def __init__(self) -> None:
         self.seen: list[Scope] = []
         self.bodies: list[bytes] = []
-        self.received = 0
         self.gone = 0
         self.release = asyncio.Event()
 
@@ -64,15 +65,12 @@ class CloudApi:
             await self._echo(receive, send)
             return
         body, more = b"", True
-        if kind == "early":
-            more = False
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 self.gone += 1
                 return
             body += message.get("body", b"")
-            self.received += len(message.get("body", b""))
             more = message.get("more_body", False)
         self.bodies.append(body)
         if kind == "held":
@@ -84,14 +82,10 @@ class CloudApi:
                 self.gone += 1
                 return
             gone.cancel()
-        headers = [(b"content-type", b"text/plain"), (b"x-of-the-cloud", b"yes")]
-        await send({"type": "http.response.start", "status": 201, "headers": headers})
-        if kind == "large":
-            for _ in range(64):
-                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-        if kind == "broken":
-            await send({"type": "http.response.body", "body": b"half", "more_body": True})
-            raise ConnectionAbortedError("on purpose")
+        status = 307 if kind == "redirect" else 201
+        headers = [(b"location", b"https://elsewhere.test/")] if kind == "redirect" else []
+        headers += [(b"content-type", b"text/plain"), (b"x-of-the-cloud", b"yes")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"answered"})
 
     async def _echo(self, receive: Receive, send: Send) -> None:
@@ -168,6 +162,19 @@ class Remote:
 
 
 @asynccontextmanager
+async def exchanging(remote: Remote, version: Version, path: str) -> AsyncIterator[Exchange]:
+    """Begin a request to the proxy, with a body that is open."""
+    connection = await Connector(Limits()).connect(Origin("http", "127.0.0.1", remote.port), version)
+    head = RequestHead(b"POST", path.encode(), b"localhost:%d" % remote.port, [], False)
+    exchange = connection.open(head, "http")
+    try:
+        yield exchange
+    finally:
+        exchange.cancel()
+        await connection.gone(within=1)
+
+
+@asynccontextmanager
 async def proxied(
     folder: Path,
     *,
@@ -193,4 +200,5 @@ async def proxied(
         try:
             yield Remote(api, proxies)
         finally:
+            api.release.set()
             await proxies.drain(0)

@@ -15,13 +15,13 @@ from restate_identity.tunnel.client.proxies.http1_call import Http1Call
 from restate_identity.tunnel.client.proxies.http1_request import request_of, trailers_of
 from restate_identity.tunnel.client.proxies.side import Owner
 from restate_identity.tunnel.deadline import Deadline
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 
 # How many bytes may wait: in the socket's buffer, of a body until it is read, and of the next requests.
 BUFFER = 256 * 1024
-# The same as for a header list over HTTP/2.
-MAX_HEAD = 64 * 1024
 # How long we read on after a response that needed no more of the request: closing at once could lose the response.
 _LINGER = 2.0
+_COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
 
 class Http1Side(asyncio.Protocol):
@@ -34,7 +34,7 @@ class Http1Side(asyncio.Protocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_LIST_SIZE)
         self._transport: asyncio.Transport | None = None
         self._call: Http1Call | None = None
         self._writable = asyncio.Event()
@@ -100,7 +100,7 @@ class Http1Side(asyncio.Protocol):
             self._idle_since = self._loop.time()
             self.read_on()
             self._advance()
-        elif self._h11.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED):
+        elif self._h11.their_state in _COMPLETE:
             self._close()
         else:
             self._linger()
@@ -143,7 +143,8 @@ class Http1Side(asyncio.Protocol):
 
     def _advance(self) -> None:
         try:
-            while True:
+            # What comes after a complete request waits for the response, and is ignored if this was the last one.
+            while self._call is None or self._h11.their_state not in _COMPLETE:
                 event: Any = self._h11.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break

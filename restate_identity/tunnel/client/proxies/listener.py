@@ -49,6 +49,11 @@ class Listener:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._sides)
+
     async def start(self) -> None:
         """Start to listen.
 
