@@ -22,6 +22,11 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 _ALPN = {Version.ALPN: ["h2", "http/1.1"], Version.HTTP2: ["h2"], Version.HTTP1: ["http/1.1"]}
 
 
+# A target is near, so a stream needs no large window. The window of the connection holds those of `Limits.streams`
+# responses that nobody reads, so that they do not hold up the others.
+_WINDOWS = TunnelTimings(stream_window=128 * 1024, connection_window=16 * 1024 * 1024)
+
+
 class TargetRefusedError(ExchangeError):
     """The host resolves only to addresses that it must not be dialled at."""
 
@@ -44,7 +49,7 @@ class Connector:
         admits: Admits | None = None,
         resolve: Resolve = addresses,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
-        timings: TunnelTimings = TunnelTimings(),  # noqa: B008 (frozen)
+        timings: TunnelTimings = _WINDOWS,
     ) -> None:
         self._limits = limits
         self._admits = admits

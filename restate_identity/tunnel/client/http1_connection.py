@@ -19,7 +19,7 @@ from restate_identity.tunnel.client.idleness import Idleness
 from restate_identity.tunnel.client.limits import Limits
 
 # How many bytes may wait: in the socket's buffer, and of the response until it is read.
-BUFFER = 256 * 1024
+BUFFER = 64 * 1024
 # The same as for a header list over HTTP/2.
 _MAX_HEAD = 64 * 1024
 _COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)

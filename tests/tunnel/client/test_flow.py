@@ -20,8 +20,8 @@ from tests.tunnel.dialling import until
 
 MEBIBYTE = 2**20
 FEW = few_requests.keep_alive_max_requests
-# The window of the tunnel's stream, and that of the stream to the target.
-WINDOW = MEBIBYTE
+# Of a stream to a target.
+WINDOW = 128 * 1024
 
 
 async def stalled(count: list[int]) -> int:
@@ -74,13 +74,43 @@ async def test_a_server_that_does_not_read_stops_the_target_and_nobody_else() ->
 
         sending = asyncio.ensure_future(send())
         await line.until(lambda: exchange.total == 2 * 65_535)
-        assert await stalled(count) <= WINDOW + 2 * 65_535
+        # What is being sent, and what waits behind it.
+        assert await stalled(count) <= 2 * WINDOW + 2 * 65_535
         other = opened(line, target.origin, end=True)
         (await target.request(1)).answer()
         assert (await other.whole()).body == b"done"
         sending.cancel()
         exchange.reset()
         await until(lambda: served.reset_code is not None)
+
+
+async def test_many_responses_that_nobody_reads_do_not_hold_up_another_one() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        exchanges = [opened(line, target.origin, end=True) for _ in range(60)]
+        for exchange in exchanges:
+            exchange.hold = True
+        await target.request(59)
+        for served in target.served:
+            served.respond(200)
+        for _ in range(100):
+            for served in target.served:
+                if (room := min(served.window(), 16_384)) > 0:
+                    served.send(b"x" * room)
+            await asyncio.sleep(0)
+        await line.until(lambda: all(exchange.total == 65_535 for exchange in exchanges))
+        for _ in range(20):
+            for served in target.served:
+                if (room := min(served.window(), 16_384)) > 0:
+                    served.send(b"x" * room)
+            await asyncio.sleep(0.01)
+        assert len(target.ends) == 1
+        other = opened(line, target.origin, end=True)
+        (await target.request(60)).answer(b"y" * 60_000)
+        assert len((await other.whole()).body) == 60_000
+        for exchange in exchanges:
+            exchange.reset()
 
 
 async def test_over_http_1_1_a_target_that_does_not_read_stops_the_server() -> None:
