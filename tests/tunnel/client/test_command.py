@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.support import ROOT
@@ -127,6 +128,8 @@ async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path)
             'restate_identity_requests_total{outcome="refused",reason="missing_scheme"} 1.0',
         ):
             assert sample in metrics, "\n".join(metrics)
+        # The page says 60, for a client without requests.
+        assert psutil.Process(here.process.pid).memory_info().rss < 100 * 1000 * 1000
         here.process.terminate()
         assert await here.process.wait() == 0
         assert f"forwards to {behind}, and nowhere else" in here.printed()
