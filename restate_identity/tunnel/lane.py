@@ -29,10 +29,6 @@ class ServerState(NamedTuple):
     attempts: int = 0
     """How many were dialled so far."""
 
-    def plus(self, other: ServerState) -> ServerState:
-        """Return the sum of both."""
-        return ServerState(self.opened + other.opened, self.draining + other.draining, self.attempts + other.attempts)
-
 
 class Lane:
     """The connections to one target: the current one, and draining ones that serve until the server closes them.

@@ -60,12 +60,16 @@ class Supervisor:
         return not self._stopping.is_set() and any(lane.is_serving for lane in self._tasks.values())
 
     @property
-    def servers(self) -> dict[Target, ServerState]:
+    def servers(self) -> dict[str, ServerState]:
         """The connections to each server, those that only drain among them."""
-        found: dict[Target, ServerState] = {}
+        found: dict[str, ServerState] = {}
         for lane in self._tasks.values():
             # A server may have vanished from DNS and come back while the old connections drain.
-            found[lane.target] = found.get(lane.target, ServerState()).plus(lane.state)
+            server = str(lane.target)
+            before, now = found.get(server, ServerState()), lane.state
+            found[server] = ServerState(
+                before.opened + now.opened, before.draining + now.draining, before.attempts + now.attempts
+            )
         return found
 
     @property

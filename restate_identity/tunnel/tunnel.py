@@ -20,7 +20,6 @@ from restate_identity.tunnel.options import TunnelOptions
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.supervisor import Supervisor, TargetSource
-from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.verifier import IdentityVerifier
 
@@ -127,8 +126,8 @@ class Tunnel:
         return self._supervisor.is_serving
 
     @property
-    def servers(self) -> dict[Target, ServerState]:
-        """The state of the connections to each server."""
+    def servers(self) -> dict[str, ServerState]:
+        """The state of the connections to each server, by its address, ``https://10.0.0.7:9080``."""
         return self._supervisor.servers
 
     async def ready(self) -> None:

@@ -86,10 +86,10 @@ class _Collector:
         opened = GaugeMetricFamily(f"{_OFFICIAL}_opened", "Connections that serve, by server.", labels=["server"])
         draining = GaugeMetricFamily(f"{_OFFICIAL}_draining", "Connections that drain, by server.", labels=["server"])
         attempts = CounterMetricFamily(f"{_OFFICIAL}_connection_attempts", "Dials, by server.", labels=["server"])
-        for target, state in self._client.tunnel.servers.items():
-            opened.add_metric([str(target)], state.opened)
-            draining.add_metric([str(target)], state.draining)
-            attempts.add_metric([str(target)], state.attempts)
+        for server, state in self._client.tunnel.servers.items():
+            opened.add_metric([server], state.opened)
+            draining.add_metric([server], state.draining)
+            attempts.add_metric([server], state.attempts)
         yield from (opened, draining, attempts)
 
 

@@ -57,8 +57,8 @@ class StatusServer:
 
 def _report(client: TunnelClient) -> bytes:
     servers = {
-        str(target): {"opened": state.opened, "draining": state.draining, "attempts": state.attempts}
-        for target, state in sorted(client.tunnel.servers.items())
+        server: {"opened": state.opened, "draining": state.draining, "attempts": state.attempts}
+        for server, state in sorted(client.tunnel.servers.items())
     }
     status = "serving" if client.tunnel.is_serving else "not serving"
     return json.dumps({"status": status, "servers": servers}).encode()
