@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from restate_identity.asgi import Scope
@@ -9,6 +10,7 @@ from restate_identity.tunnel.beyond_asgi import FORWARDED, Forwarded
 from restate_identity.tunnel.client.exchange import RequestHead, Version
 from restate_identity.tunnel.client.origins import Origin, origin
 
+_is_target = re.compile(rb"[!-~]+").fullmatch
 VERSION_HEADER = b"x-restate-tunnel-http-version"
 _VERSIONS = {b"HTTP/2.0": Version.HTTP2, b"HTTP/1.1": Version.HTTP1}
 
@@ -41,16 +43,20 @@ def request_head(scope: Scope, origin: Origin) -> RequestHead:
     """Return the head that the target gets: the same, but for the authority and the header of the version.
 
     Raises:
-        ValueError: The method asks for something else than a response.
+        ValueError: The method asks for something else than a response, or the path or the query has a character that
+            HTTP/1.1 would take for its end.
     """
     method: str = scope["method"]
     if method == "CONNECT":
         raise ValueError("CONNECT is not forwarded")
     query: bytes = scope["query_string"]
     path: bytes = scope["raw_path"]
+    target = b"%s?%s" % (path, query) if query else path
+    if not _is_target(target):
+        raise ValueError("the path and the query must be printable ASCII without spaces")
     return RequestHead(
         method.encode("latin-1"),
-        b"%s?%s" % (path, query) if query else path,
+        target,
         _authority(origin),
         [field for field in scope["headers"] if _passes(*field)],
         _forwarded(scope).ended,

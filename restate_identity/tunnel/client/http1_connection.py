@@ -14,7 +14,7 @@ import h11
 from restate_identity.tunnel.client.connection import Watcher
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
 from restate_identity.tunnel.client.http1_exchange import Http1Exchange
-from restate_identity.tunnel.client.http1_heads import request_event
+from restate_identity.tunnel.client.http1_heads import complaint, request_event
 from restate_identity.tunnel.client.idleness import Idleness
 from restate_identity.tunnel.client.limits import Limits
 
@@ -67,7 +67,7 @@ class Http1Connection(asyncio.Protocol):
             if head.ended:
                 self.write(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            exchange.failed(ExchangeError(f"the request cannot be sent over HTTP/1.1: {error}"))
+            exchange.failed(ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}"))
             self.abort()
         return exchange
 
@@ -177,7 +177,7 @@ class Http1Connection(asyncio.Protocol):
                 if isinstance(event, h11.ConnectionClosed):
                     break
         except h11.RemoteProtocolError as error:
-            exchange.failed(ExchangeError(f"the target violated HTTP/1.1: {error}"))
+            exchange.failed(ExchangeError(f"the target violated HTTP/1.1: {complaint(error)}"))
             self.abort()
             return
         if exchange.buffered > BUFFER and self._reading and self._transport is not None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import h11
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Field, RequestHead, ResponseHead
-from restate_identity.tunnel.client.http1_heads import request_end, response_head_of, trailers_of
+from restate_identity.tunnel.client.http1_heads import complaint, request_end, response_head_of, trailers_of
 
 
 class Line(Protocol):
@@ -32,7 +32,7 @@ class Http1Exchange:
 
     def __init__(self, line: Line, request: RequestHead) -> None:
         self.trailers: list[Field] = []
-        self.is_over = False
+        self.is_over: bool = False
         self._line = line
         self._has_length = any(name == b"content-length" for name, _ in request.headers)
         self._head: ResponseHead | None = None
@@ -58,7 +58,7 @@ class Http1Exchange:
                 self._sent = True
         except h11.LocalProtocolError as error:
             self._line.abort()
-            raise ExchangeError(f"the request cannot be sent over HTTP/1.1: {error}") from None
+            raise ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}") from None
         await self._line.room()
         self._raise_error()
 

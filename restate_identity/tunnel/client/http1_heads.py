@@ -16,6 +16,11 @@ _WITHOUT_BODY = (b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"DELETE")
 _NOT_IN_TRAILERS = (b"content-length", b"host", b"trailer", b"te")
 
 
+def complaint(error: h11.ProtocolError) -> str:
+    """Return what is wrong, without what h11 quotes of the message: it may be a token."""
+    return str(error).partition(":")[0].partition("b'")[0].strip()
+
+
 def request_event(head: RequestHead) -> h11.Request:
     """Return the head of the request as HTTP/1.1 has it.
 

@@ -220,6 +220,23 @@ async def test_a_response_that_could_be_read_in_two_ways_is_a_502(response: byte
 
 
 @pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nset cookie: a-secret\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx-a: \0a-secret\r\n\r\n",
+        b"a-secret\r\n\r\n",
+    ],
+)
+async def test_the_log_says_what_is_wrong_with_a_response_and_does_not_quote_it(
+    response: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Http1Target(replying_with(response)) as target, forwarding(target.origin) as (_, line):  # type: ignore[arg-type]
+        assert (await sent(line, target.origin, HTTP1)).status == 502
+    assert "the target violated HTTP/1.1: illegal" in caplog.text
+    assert "a-secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
     "begin",
     [
         b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf",

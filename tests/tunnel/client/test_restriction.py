@@ -212,6 +212,13 @@ async def test_a_request_that_could_be_read_as_two_is_not_forwarded(fields: list
         assert (await sent(line, target.origin, HTTP1, body=b"12345")).status == 200
 
 
+@pytest.mark.parametrize("query", ["a b", "a\x7f", "a\tb", "\xfc"])
+async def test_a_query_that_http_1_1_would_end_in_the_middle_is_not_forwarded(query: str) -> None:
+    async with Http2Target(on_complete=answering) as target, forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin, path=f"{PATH}?x={query}")).status == 400
+        assert (await sent(line, target.origin, path=f"{PATH}?x=a%20b")).status == 200
+
+
 async def test_a_connect_is_not_forwarded() -> None:
     async with Http1Target(replying) as target, forwarding(target.origin) as (_, line):
         line.h2.config.validate_outbound_headers = False
