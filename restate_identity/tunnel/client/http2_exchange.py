@@ -45,7 +45,7 @@ class Http2Exchange:
     def __init__(
         self, output: Output, stream_id: int, request: RequestHead, on_over: Callable[[Http2Exchange], None]
     ) -> None:
-        self.stream_id = stream_id
+        self.stream_id: int = stream_id
         self.trailers: list[Field] = []
         self._output = output
         self._on_over = on_over
