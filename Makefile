@@ -170,7 +170,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.10 --generate-h
 	--custom-compile-command "make lock" pyproject.toml
 
 # Every extra but `accelerated`, which is built here.
-EXTRAS := cli django fastapi kubernetes opentelemetry prometheus restate signing testing tunnel
+EXTRAS := cli django fastapi kubernetes opentelemetry prometheus restate signing testing tunnel tunnel-client
 # The lock pins versions and hashes for every supported Python and platform, and names no registry.
 lock:  ## Renew the files in requirements/ (needs uv)
 	$(COMPILE) $(EXTRAS:%=--extra %) --group dev --output-file requirements/dev.txt

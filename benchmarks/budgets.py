@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from benchmarks.contenders import LIBSODIUM, NATIVE, SEEN
 from benchmarks.measure import per_round, summary
 from benchmarks.session import Outcome
-from benchmarks.workloads import edge, imports, memory, middleware, refusals, threads, tunnel
+from benchmarks.workloads import edge, imports, memory, middleware, refusals, threads, tunnel, tunnel_client
 from benchmarks.workloads.checks import EVICTING
 from tests.support.edge_proxies import INSTALLED
+from tests.support.proxies import is_installed
 
 
 class Budget(NamedTuple):
@@ -88,6 +89,19 @@ BUDGETS = (
         at_least=True,
     ),
     Budget("idle connection of the tunnel", "tunnel", tunnel.MEMORY, 1.0, unit=2**20, unit_name="MiB"),
+    *(
+        Budget(
+            f"requests a second through the tunnel client, {service}",
+            "tunnel-client",
+            tunnel_client.through_client(service),
+            limit,
+            under=tunnel_client.through_nginx(service),
+            at_least=True,
+        )
+        for service, limit in {"hypercorn": 0.5, "granian": 0.2}.items()
+        if is_installed("nginx")
+    ),
+    Budget("idle tunnel client", "tunnel-client", tunnel_client.MEMORY, 64.0, unit=2**20, unit_name="MiB"),
     Budget("questions a second, token seen before", "edge", edge.SEEN, 0.8, under=edge.BAREST, at_least=True),
     Budget("questions a second, new tokens", "edge", edge.NEW, 0.6, under=edge.BAREST, at_least=True),
     *(

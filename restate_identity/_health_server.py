@@ -19,8 +19,9 @@ class HealthServer:
 
     Args:
         is_serving: Returns whether the process serves requests.
-        port: The port to listen on; 0 picks a free one. The server listens on all addresses, because the kubelet
-            connects from outside the pod.
+        port: The port to listen on; 0 picks a free one.
+        host: The address to listen on. None is all addresses, because the kubelet connects from outside the pod.
+        report: Returns the body of the answer, JSON; by default it repeats the status.
         pages: Other paths, each with a function that returns the content type and the body.
         patience: How many seconds a client has to send its request, and again to read the answer.
     """
@@ -30,11 +31,15 @@ class HealthServer:
         is_serving: Callable[[], bool],
         port: int,
         *,
+        host: str | None = None,
+        report: Callable[[], bytes] | None = None,
         pages: Mapping[str, Page] | None = None,
         patience: float = 5.0,
     ) -> None:
         self._is_serving = is_serving
         self._port = port
+        self._host = host
+        self._report = report
         self._pages = dict(pages or {})
         self._patience = patience
         self._connections = 0
@@ -46,7 +51,7 @@ class HealthServer:
         Raises:
             OSError: The port is in use, or this process may not use it.
         """
-        self._server = await asyncio.start_server(self._answer, None, self._port, limit=_MAX_SIZE)
+        self._server = await asyncio.start_server(self._answer, self._host, self._port, limit=_MAX_SIZE)
 
     def close(self) -> None:
         """Stop listening."""
@@ -79,10 +84,10 @@ class HealthServer:
             status, body = "405 Method Not Allowed", b""
         elif path in self._pages:
             status, (content_type, body) = "200 OK", self._pages[path]()
-        elif self._is_serving():
-            status, body = "200 OK", b'{"status":"serving"}'
         else:
-            status, body = "503 Service Unavailable", b'{"status":"not serving"}'
+            serving = self._is_serving()
+            status = "200 OK" if serving else "503 Service Unavailable"
+            body = self._report() if self._report else b'{"status":"%s"}' % (b"serving" if serving else b"not serving")
         lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}"]
         lines += ["cache-control: no-store", "connection: close"]
         return "\r\n".join([*lines, "", ""]).encode() + (b"" if method == b"HEAD" else body)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 
-from soak import in_process, tunnel
+from soak import in_process, tunnel, tunnel_client
 from soak.control import Control
 from soak.signing_server import signing_server
 from soak.tally import Tally
@@ -104,6 +104,7 @@ def main() -> int:
     plants = ",".join(arguments.plant)
     memory = soak(arguments.seconds, tally, plants)
     memory.append(tunnel.soak(arguments.seconds / 2, tally, plants))
+    memory.append(tunnel_client.soak(arguments.seconds / 5, tally))
     print()
     for what, number in sorted(tally.counts.items()):
         print(f"{number:12,}  {what}")
@@ -135,6 +136,9 @@ EXPECTED = (
     "tunnel: objects read back",
     "tunnel: hostile, refused",
     *(f"tunnel: connections, {harm}" for harm in HARM),
+    "tunnel client: one of 1,000 streams at once",
+    "tunnel client: 50 MB both ways",
+    "tunnel client: a slow reader's body",
 )
 
 

@@ -16,6 +16,7 @@ from benchmarks.workloads import (
     skewed,
     threads,
     tunnel,
+    tunnel_client,
 )
 
 WORKLOADS: dict[str, Workload] = {
@@ -33,6 +34,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("threads", "New tokens shared by 1, 2 and 4 threads", threads.run),
         Workload("servers", "The whole request through an ASGI server", servers.run),
         Workload("tunnel", "The whole request through the tunnel, and without it under hypercorn", tunnel.run),
+        Workload("tunnel-client", "The whole request through the tunnel client, nginx, and neither", tunnel_client.run),
         Workload("edge", "The whole request through a proxy that asks an edge, and the edge alone", edge.run),
         Workload("imports", "Import in a fresh interpreter", imports.run),
         Workload("memory", "Memory under a flood of distinct valid tokens", memory.run),

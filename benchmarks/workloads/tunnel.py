@@ -38,7 +38,7 @@ def run(session: Session) -> Outcome:
     # The authority says it already, and h2 ends the connection if they differ.
     headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
     with ExitStack() as stack:
-        client = stack.enter_context(_client())
+        client = stack.enter_context(load_generator())
         config = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR")
         server = stack.enter_context(serve(*hypercorn("benchmarks.servers.served:app", *config), env=env))
         cloud = client.ask("listen", name=THROUGH)["port"]
@@ -68,7 +68,7 @@ def run(session: Session) -> Outcome:
     return outcome
 
 
-def _memory_of_an_idle_connection(client: _Client, env: dict[str, str]) -> float:
+def _memory_of_an_idle_connection(client: LoadGenerator, env: dict[str, str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         authority = trustme.CA()
         issued = authority.issue_cert("localhost")
@@ -93,7 +93,7 @@ def _tunnelled(env: dict[str, str], port: int, connections: int, *certificate: s
             child.kill()
 
 
-class _Client:
+class LoadGenerator:
     """The load generator, in its own process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -107,10 +107,10 @@ class _Client:
 
 
 @contextmanager
-def _client() -> Iterator[_Client]:
+def load_generator() -> Iterator[LoadGenerator]:
     command = [sys.executable, "-m", "benchmarks.servers.load_h2"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield _Client(process)
+            yield LoadGenerator(process)
         finally:
             process.kill()

@@ -20,6 +20,7 @@ from restate_identity.cli.keys import keygen, public_key
 from restate_identity.cli.probe import probe_command
 from restate_identity.cli.sign import sign
 from restate_identity.cli.tunnel import tunnel_command
+from restate_identity.cli.tunnel_client import tunnel_client_command
 from restate_identity.cli.verify import verify
 
 
@@ -96,6 +97,6 @@ def cli() -> None:
 
 for _command in (
     *(keygen, public_key, inspect, verify, sign, probe_command, doctor),
-    *(tunnel_command, edge_command, export),
+    *(tunnel_command, tunnel_client_command, edge_command, export),
 ):
     cli.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -56,6 +57,14 @@ def prefix_option(command: _Command) -> _Command:
 def json_option(command: _Command) -> _Command:
     """Add the option to print JSON to *command*."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+
+
+def as_options(message: str, command: click.Command) -> str:
+    """Return *message* with the names of arguments replaced by options: `tunnel_name=...` by `--tunnel-name`."""
+    names = {str(param.name): param.opts[0] for param in command.params if isinstance(param, click.Option)}
+    # Some arguments are also ordinary words, so match only where a message names an argument.
+    spoken = re.compile(rf"(?:(?<=^)|(?<=pass )|(?<= or )|(?<=\())({'|'.join(names)})\b(?:=\.\.\.)?")
+    return spoken.sub(lambda found: names[found[1]], message)
 
 
 def _parsed(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[PublicKey, ...]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from typing import Any
 
 import click
 
 from restate_identity.cli.application import find_application
 from restate_identity.cli.complaints import fail
-from restate_identity.cli.options import FILE
+from restate_identity.cli.options import FILE, as_options
 
 
 @click.command("tunnel", short_help="Serve an ASGI application to Restate Cloud.")
@@ -82,7 +81,7 @@ def tunnel_command(app: str, servers: tuple[str, ...], grace: float, **options: 
     try:
         asyncio.run(serve_tunnel(application, servers=servers or None, timings=TunnelTimings(grace=grace), **options))
     except (TunnelError, ValueError, TypeError) as error:
-        fail(_as_options(str(error)))
+        fail(as_options(str(error), tunnel_command))
     except OSError as error:
         fail(f"cannot listen on --health-port {options['health_port']}: {error.strerror}")
 
@@ -109,11 +108,3 @@ def _require(options: dict[str, Any], servers: tuple[str, ...]) -> None:
     ]
     if missing:
         fail(f"the tunnel needs {', '.join(missing)}")
-
-
-def _as_options(message: str) -> str:
-    """Return *message* with the names of arguments replaced by options: `tunnel_name=...` by `--tunnel-name`."""
-    names = {str(param.name): param.opts[0] for param in tunnel_command.params if isinstance(param, click.Option)}
-    # Some arguments are also ordinary words, so match only where a message names an argument.
-    spoken = re.compile(rf"(?:(?<=^)|(?<=pass )|(?<= or )|(?<=\())({'|'.join(names)})\b(?:=\.\.\.)?")
-    return spoken.sub(lambda found: names[found[1]], message)

@@ -12,6 +12,7 @@ except ImportError as _error:
 
 from restate_identity.tunnel.connect import connect_tunnel
 from restate_identity.tunnel.errors import TunnelError
+from restate_identity.tunnel.lane import ServerState
 from restate_identity.tunnel.serve import serve_tunnel
 from restate_identity.tunnel.settings import ServeSettings, TunnelSettings
 from restate_identity.tunnel.timings import TunnelTimings
@@ -21,6 +22,7 @@ del _dns, _h2
 
 __all__ = [
     "ServeSettings",
+    "ServerState",
     "Tunnel",
     "TunnelError",
     "TunnelSettings",

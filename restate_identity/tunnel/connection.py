@@ -79,6 +79,7 @@ class Connection:
             self._wire.output,
             outlet.app,
             max_streams=outlet.timings.max_streams,
+            cancels=outlet.cancels,
             on_drain=lambda: self._happened(Event.DRAIN, "the server asked for a replacement"),
             on_idle=self._idle,
             log=self._log,

@@ -106,6 +106,10 @@ class FloodGauge:
             self.count(_COUNTED.get(kind, Flood.UNKNOWN))
         return Verdict.PASS
 
+    def stream_opened(self) -> None:
+        """Expect another RST_STREAM, because we have opened a stream."""
+        self._resettable += 1
+
     def count(self, flood: Flood) -> None:
         """Count one frame of the kind *flood*."""
         self._counts[flood] += 1

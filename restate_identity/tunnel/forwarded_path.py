@@ -6,18 +6,20 @@ from typing import NamedTuple
 
 
 class ForwardedPath(NamedTuple):
-    """The path and query that the application gets, byte for byte as they were sent."""
+    """The path and query that the application gets, byte for byte as they were sent, and what was in front of them."""
 
     path: bytes
     """Begins with a slash; still percent-encoded."""
     query: bytes
+    destination: tuple[bytes, bytes, bytes] = (b"http", b"in-process", b"9080")
+    """Scheme, host and port. Only the stand-alone client (`restate_identity.tunnel.client`) uses them."""
 
 
 def forwarded_path(target: bytes) -> ForwardedPath:
     """Return *target*, the ``:path`` of a forwarded request, without its first three segments.
 
-    The tunnel server puts ``/<scheme>/<host>/<port>`` in front of the path. These segments only identify the
-    deployment; nobody dials them. If nothing follows them, the path is ``/``.
+    The tunnel server puts ``/<scheme>/<host>/<port>`` in front of the path. For an in-process deployment these segments
+    only identify it, and nobody dials them. If nothing follows them, the path is ``/``.
 
     Raises:
         ValueError: The segments are missing, the port is not a number, or the rest is not ASCII.
@@ -32,4 +34,4 @@ def forwarded_path(target: bytes) -> ForwardedPath:
         raise ValueError("the path does not begin with a scheme, a host and a port")
     if not tail.isascii():
         raise ValueError("the path is not ASCII")
-    return ForwardedPath(b"/" + tail, query)
+    return ForwardedPath(b"/" + tail, query, (scheme, host, port))

@@ -100,11 +100,16 @@ class StreamFlood(NamedTuple):
 
 
 class FrameReader:
-    """Separates GOAWAY frames and header blocks from the bytes for h2, and calls *judge* for the head of each frame."""
+    """Separates GOAWAY frames and header blocks from the bytes for h2, and calls *judge* for the head of each frame.
 
-    def __init__(self, judge: Callable[[FrameHead], Verdict]) -> None:
+    Args:
+        judge: Says what to do with a frame, from its head.
+        preface: The size of what comes before the first frame: a client sends a preface, a server none.
+    """
+
+    def __init__(self, judge: Callable[[FrameHead], Verdict], *, preface: int = PREFACE_SIZE) -> None:
         self._judge = judge
-        self._left = PREFACE_SIZE
+        self._left = preface
         self._part_of_head = b""
         # The current frame, if it is kept from h2, and the header block that is incomplete so far.
         self._taken: FrameHead | None = None

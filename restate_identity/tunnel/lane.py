@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
 from restate_identity.tunnel.outlet import Outlet
-from restate_identity.tunnel.state import Ending, EndingKind
+from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind
 from restate_identity.tunnel.targets import Target
 
 # While connections to a server keep failing, log the first failure as a WARNING, and then one in this many seconds.
 _WARN_EVERY = 60.0
+_DRAINING = (ConnectionState.DRAINING, ConnectionState.LEAVING, ConnectionState.STOPPING)
+
+
+class ServerState(NamedTuple):
+    """The connections to one server, at one moment."""
+
+    opened: int = 0
+    """How many serve, and are not to be replaced."""
+    draining: int = 0
+    """How many still serve, while the server or we are about to close them."""
+    attempts: int = 0
+    """How many were dialled so far."""
 
 
 class Lane:
@@ -43,6 +56,19 @@ class Lane:
         self._backoff = Backoff(outlet.timings)
         self._warned_at: float | None = None
         self._connections: dict[asyncio.Task[Ending], Connection] = {}
+        self._attempts = 0
+
+    @property
+    def target(self) -> Target:
+        """The server."""
+        return self._target
+
+    @property
+    def state(self) -> ServerState:
+        """How many connections there are."""
+        states = [connection.state for connection in self._connections.values()]
+        opened = states.count(ConnectionState.SERVING)
+        return ServerState(opened, sum(state in _DRAINING for state in states), self._attempts)
 
     @property
     def is_serving(self) -> bool:
@@ -74,6 +100,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         warns = self._warned_at is None or loop.time() - self._warned_at >= _WARN_EVERY
         drained = asyncio.Event()
+        self._attempts += 1
         connection = Connection(
             self._target, self._outlet, warns=warns, on_accepted=self._on_accepted, on_drain=drained.set
         )

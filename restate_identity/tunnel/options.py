@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from restate_identity._redaction import has_mark_of_secret, shown
 from restate_identity.errors import InvalidKeyError
@@ -30,6 +31,20 @@ AUTH_TOKEN_FILE_VARIABLE = "RESTATE_INPROC_AUTH_TOKEN_FILE"
 SERVERS_SRV_VARIABLE = "RESTATE_TUNNEL_SERVERS_SRV"
 WORKER_ID_VARIABLE = "RESTATE_TUNNEL_WORKER_ID"
 
+
+class Variables(NamedTuple):
+    """The names of the environment variables."""
+
+    tunnel_name: str = TUNNEL_NAME_VARIABLE
+    environment_id: str = ENVIRONMENT_ID_VARIABLE
+    region: str = REGION_VARIABLE
+    signing_public_key: str = SIGNING_PUBLIC_KEY_VARIABLE
+    auth_token: str = AUTH_TOKEN_VARIABLE
+    auth_token_file: str = AUTH_TOKEN_FILE_VARIABLE
+    servers_srv: str = SERVERS_SRV_VARIABLE
+    worker_id: str = WORKER_ID_VARIABLE
+
+
 _NAME_FORM = "letters, digits, '.', '_' and '-'"
 _is_tunnel_name = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 
@@ -47,6 +62,7 @@ class TunnelOptions:
         servers: The servers to dial; empty if *servers_srv* names them.
         servers_srv: The SRV record with the servers; None if *servers* are given.
         tls: Whether to speak TLS with the servers of the SRV record.
+        variables: The names of the variables, for messages.
     """
 
     tunnel_name: str
@@ -57,32 +73,38 @@ class TunnelOptions:
     servers: tuple[Target, ...] = ()
     servers_srv: str | None = None
     tls: bool = True
+    variables: Variables = Variables()  # noqa: RUF009 (frozen)
 
 
-def tunnel_options(environ: Mapping[str, str], settings: TunnelSettings) -> TunnelOptions:
-    """Return the configuration in *settings*, completed from *environ*.
+def tunnel_options(
+    environ: Mapping[str, str],
+    settings: TunnelSettings,
+    names: Variables = Variables(),  # noqa: B008 (frozen)
+) -> TunnelOptions:
+    """Return the configuration in *settings*, completed from *environ*, whose variables have these *names*.
 
     Raises:
         ValueError: A setting is missing, contradictory or malformed. The message names the argument and the variable.
         InvalidKeyError: A signing key cannot be used. This is a ValueError too.
     """
-    targets, record = _servers(environ, settings.servers, settings.servers_srv, settings.region)
+    targets, record = _servers(environ, names, settings.servers, settings.servers_srv, settings.region)
     tls = bool(settings.tls)
     if not tls and (record is None or record.lower().rstrip(".").endswith(".restate.cloud")):
         # Anyone who listens on the network would get the auth token.
         raise ValueError("tls=False is only for a servers_srv of your own; for servers in cleartext, write http://...")
     name, environment_id = settings.tunnel_name, settings.environment_id
     return TunnelOptions(
-        tunnel_name=_checked(environ, "tunnel_name", TUNNEL_NAME_VARIABLE, name, _tunnel_name_fits, _NAME_FORM),
+        tunnel_name=_checked(environ, "tunnel_name", names.tunnel_name, name, _tunnel_name_fits, _NAME_FORM),
         environment_id=_checked(
-            environ, "environment_id", ENVIRONMENT_ID_VARIABLE, environment_id, _environment_id_fits, "env_..."
+            environ, "environment_id", names.environment_id, environment_id, _environment_id_fits, "env_..."
         ),
-        signing_public_keys=_keys(environ, settings.signing_public_key),
-        auth_token=_auth_token(environ, settings.auth_token, settings.auth_token_file),
-        worker_id=_worker_id(environ, settings.worker_id),
+        signing_public_keys=_keys(environ, names, settings.signing_public_key),
+        auth_token=_auth_token(environ, names, settings.auth_token, settings.auth_token_file),
+        worker_id=_worker_id(environ, names, settings.worker_id),
         servers=targets,
         servers_srv=record,
         tls=tls,
+        variables=names,
     )
 
 
@@ -120,43 +142,45 @@ def _checked(
     return text
 
 
-def _keys(environ: Mapping[str, str], value: str | PublicKey | None) -> tuple[PublicKey, ...]:
+def _keys(environ: Mapping[str, str], names: Variables, value: str | PublicKey | None) -> tuple[PublicKey, ...]:
     if isinstance(value, PublicKey):
         return (value,)
-    origin, text = _given(environ, "signing_public_key", SIGNING_PUBLIC_KEY_VARIABLE, value)
+    origin, text = _given(environ, "signing_public_key", names.signing_public_key, value)
     words = text.replace(",", " ").split()
     try:
         keys = tuple(PublicKey.parse(word) for word in words)
     except InvalidKeyError as error:
         raise InvalidKeyError(f"{origin}: {error}") from None
     if not keys:
-        raise ValueError(f"{origin} holds no key: pass signing_public_key=..., or set {SIGNING_PUBLIC_KEY_VARIABLE}")
+        raise ValueError(f"{origin} holds no key: pass signing_public_key=..., or set {names.signing_public_key}")
     return keys
 
 
-def _auth_token(environ: Mapping[str, str], text: str | None, file: str | os.PathLike[str] | None) -> AuthToken:
+def _auth_token(
+    environ: Mapping[str, str], names: Variables, text: str | None, file: str | os.PathLike[str] | None
+) -> AuthToken:
     if text is not None and file is not None:
         raise ValueError("pass auth_token or auth_token_file, not both")
     if text is None and file is None:
-        if AUTH_TOKEN_VARIABLE in environ:
-            if AUTH_TOKEN_FILE_VARIABLE in environ:
+        if names.auth_token in environ:
+            if names.auth_token_file in environ:
                 logger.warning(
                     "tunnel: %s and %s are both set. The first is used, and the file is not read: unset one",
-                    AUTH_TOKEN_VARIABLE,
-                    AUTH_TOKEN_FILE_VARIABLE,
+                    names.auth_token,
+                    names.auth_token_file,
                 )
-            return _token_of(AUTH_TOKEN_VARIABLE, environ[AUTH_TOKEN_VARIABLE])
-        file = environ.get(AUTH_TOKEN_FILE_VARIABLE)
+            return _token_of(names.auth_token, environ[names.auth_token])
+        file = environ.get(names.auth_token_file)
         if file is None:
             raise ValueError(
                 "the tunnel needs the auth token: pass auth_token_file=... or auth_token=..., "
-                f"or set {AUTH_TOKEN_VARIABLE} or {AUTH_TOKEN_FILE_VARIABLE}"
+                f"or set {names.auth_token} or {names.auth_token_file}"
             )
     if text is not None:
         return _token_of("auth_token", text)
     assert file is not None
     if not os.fspath(file):
-        raise ValueError(f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}, must be the path of a file, but is empty")
+        raise ValueError(f"auth_token_file, or {names.auth_token_file}, must be the path of a file, but is empty")
     return AuthToken(file=file)
 
 
@@ -170,7 +194,11 @@ def _token_of(origin: str, text: str) -> AuthToken:
 
 
 def _servers(
-    environ: Mapping[str, str], servers: Iterable[str] | None, record: str | None, region: str | None
+    environ: Mapping[str, str],
+    variables: Variables,
+    servers: Iterable[str] | None,
+    record: str | None,
+    region: str | None,
 ) -> tuple[tuple[Target, ...], str | None]:
     if isinstance(servers, str):
         raise TypeError("servers is a list of strings, not a single string: pass servers=[...]")
@@ -183,21 +211,21 @@ def _servers(
         if not targets:
             raise ValueError("servers is empty: name a server, or omit it to use those of the region")
         return targets, None
-    if record is not None or (SERVERS_SRV_VARIABLE in environ and region is None):
+    if record is not None or (variables.servers_srv in environ and region is None):
         form = "the name of an SRV record"
-        record = _checked(environ, "servers_srv", SERVERS_SRV_VARIABLE, record, is_record_name, form)
+        record = _checked(environ, "servers_srv", variables.servers_srv, record, is_record_name, form)
     else:
         form = "DNS labels in lower case, such as eu"
-        name = _checked(environ, "region", REGION_VARIABLE, region, is_region, form)
+        name = _checked(environ, "region", variables.region, region, is_region, form)
         if name.endswith("restate.cloud"):
-            raise ValueError(f"the region is a name such as eu, not the host name {name} (region, {REGION_VARIABLE})")
+            raise ValueError(f"the region is a name such as eu, not the host name {name} (region, {variables.region})")
         record = f"tunnel.{name}.restate.cloud"
     return (), record
 
 
-def _worker_id(environ: Mapping[str, str], value: str | None) -> str:
-    if value is not None or WORKER_ID_VARIABLE in environ:
+def _worker_id(environ: Mapping[str, str], names: Variables, value: str | None) -> str:
+    if value is not None or names.worker_id in environ:
         form = "printable ASCII without spaces"
-        return _checked(environ, "worker_id", WORKER_ID_VARIABLE, value, is_header_safe, form)
+        return _checked(environ, "worker_id", names.worker_id, value, is_header_safe, form)
     # Only people read it, so a missing or unusual HOSTNAME must not prevent the start.
     return re.sub(r"[^!-~]", "-", environ.get("HOSTNAME", "").strip()) or new_ulid()

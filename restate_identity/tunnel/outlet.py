@@ -21,6 +21,7 @@ class Outlet:
         timings: Time limits, and limits on what may be in flight.
         tls: A context to use instead of the system's certificate authorities.
         leftovers: Takes over the calls of the application that outlive their connection.
+        cancels: Whether a call of the application is cancelled when its stream is lost, besides ``http.disconnect``.
     """
 
     app: ASGIApp
@@ -28,3 +29,4 @@ class Outlet:
     timings: TunnelTimings = TunnelTimings()  # noqa: RUF009 (frozen)
     tls: ssl.SSLContext | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
+    cancels: bool = False

@@ -19,15 +19,22 @@ class RequestReceived(NamedTuple):
     """Whether the request has no body."""
 
 
+class ResponseReceived(NamedTuple):
+    """On a connection on which we are the client: the head of the final response arrived."""
+
+    stream_id: int
+    headers: HeaderList
+
+
 class TrailersReceived(NamedTuple):
-    """The client sent trailers, which end the stream; h2's StreamEnded follows."""
+    """The other side sent trailers, which end the stream; h2's StreamEnded follows."""
 
     stream_id: int
     headers: HeaderList
 
 
 class StreamFault(NamedTuple):
-    """The client made an error on a stream: reset this stream, and no other."""
+    """The other side made an error on a stream: reset this stream, and no other."""
 
     stream_id: int
     code: ErrorCodes
@@ -36,4 +43,4 @@ class StreamFault(NamedTuple):
     """Safe to log."""
 
 
-WireEvent = h2.events.Event | RequestReceived | TrailersReceived | StreamFault
+WireEvent = h2.events.Event | RequestReceived | ResponseReceived | TrailersReceived | StreamFault

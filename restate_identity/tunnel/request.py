@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from restate_identity.asgi import ENDS_EARLY, Scope
+from restate_identity.tunnel.beyond_asgi import FORWARDED, Forwarded
 from restate_identity.tunnel.fields import has_line_break, is_field
 from restate_identity.tunnel.forwarded_path import ForwardedPath
 from restate_identity.tunnel.header_blocks import HeaderList
@@ -97,5 +98,5 @@ def asgi_scope(request: Request, forwarded: ForwardedPath) -> Scope:
         "headers": request.headers,
         "client": None,
         "server": ("in-process", 9080),
-        "extensions": {ENDS_EARLY: {}},
+        "extensions": {ENDS_EARLY: {}, FORWARDED: Forwarded(forwarded.destination, request.ended)},
     }

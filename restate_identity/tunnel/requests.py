@@ -10,7 +10,7 @@ from enum import Enum
 import h2.events
 from h2.errors import ErrorCodes
 
-from restate_identity.asgi import ASGIApp
+from restate_identity.asgi import ASGIApp, Scope
 from restate_identity.tunnel.forwarded_path import forwarded_path
 from restate_identity.tunnel.handshake import DRAIN_PATH, DRAINING_HEADER, HEALTH_PATH
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
@@ -51,6 +51,7 @@ class Requests:
         app: ASGIApp,
         *,
         max_streams: int,
+        cancels: bool = False,
         on_drain: Callable[[], None],
         on_idle: Callable[[], None],
         log: Log,
@@ -58,6 +59,7 @@ class Requests:
         self._output = output
         self._app = app
         self._max_streams = max_streams
+        self._cancels = cancels
         self._on_drain = on_drain
         self._on_idle = on_idle
         self._log = log
@@ -86,6 +88,8 @@ class Requests:
         streams = list(self._streams.values())
         for stream in streams:
             stream.disconnected()
+            if self._cancels and stream.task is not None:
+                stream.task.cancel()
         return {stream.task for stream in streams if stream.task is not None}
 
     # Incoming events.
@@ -102,6 +106,8 @@ class Requests:
         elif isinstance(event, TrailersReceived):
             if trailers_are_malformed(event.headers):
                 self._break_off(event.stream_id, ErrorCodes.PROTOCOL_ERROR, "its trailers are malformed")
+            elif (stream := self._streams.get(event.stream_id)) is not None:
+                stream.trailers = event.headers.fields
         elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
             stream = self._streams.get(event.stream_id)
             if stream is None:
@@ -161,6 +167,9 @@ class Requests:
             self._log(logging.WARNING, "answers 400: %s", error)
             stream.answer(400)
             return
+        self._call(stream, asgi_scope(stream.request, forwarded))
+
+    def _call(self, stream: ForwardedStream, scope: Scope) -> None:
         # The server may have max_streams open, and the application may still work on as many that were reset.
         if self.in_flight >= 2 * self._max_streams:
             if not self._overloaded:
@@ -169,7 +178,6 @@ class Requests:
             stream.refuse()
             return
         self._streams[stream.stream_id] = stream
-        scope = asgi_scope(stream.request, forwarded)
         stream.task = asyncio.get_running_loop().create_task(stream.run(self._app, scope, self._forget))
 
     def _check_length(self, stream: ForwardedStream) -> None:
@@ -179,7 +187,10 @@ class Requests:
 
     def _drop(self, stream: ForwardedStream) -> None:
         stream.disconnected()
-        if not stream.started:
+        if stream.started:
+            if self._cancels and stream.task is not None:
+                stream.task.cancel()
+        else:
             # The application was never called, so nothing has to be disconnected.
             if stream.task is not None:
                 stream.task.cancel()

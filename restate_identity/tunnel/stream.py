@@ -10,7 +10,8 @@ from h2.errors import ErrorCodes
 
 from restate_identity._quoting import quoted
 from restate_identity.asgi import ASGIApp, Message, Scope
-from restate_identity.tunnel.output import Output
+from restate_identity.tunnel.beyond_asgi import RESET
+from restate_identity.tunnel.output import Headers, Output
 from restate_identity.tunnel.request import Request
 from restate_identity.tunnel.response import response_fields
 
@@ -42,6 +43,7 @@ class ForwardedStream:
         "started",
         "stream_id",
         "task",
+        "trailers",
     )
 
     def __init__(self, output: Output, stream_id: int, request: Request) -> None:
@@ -51,6 +53,8 @@ class ForwardedStream:
         self.task: asyncio.Task[None] | None = None
         self.started: bool = False
         """Whether the application has been called."""
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+        """The request's trailers; they come before `ended`."""
         # A single buffer, because a list of chunks of one byte each would take a hundred times their size.
         self._body = bytearray()
         self._owed = 0  # bytes in the buffer, to be credited to the window when they are read
@@ -141,7 +145,10 @@ class ForwardedStream:
                 body = bytes(self._body)
                 self._discard()
                 self._last_taken = self._ended
-                return {"type": "http.request", "body": body, "more_body": not self._ended}
+                message = {"type": "http.request", "body": body, "more_body": not self._ended}
+                if self._ended and self.trailers:
+                    message["trailers"] = self.trailers
+                return message
             self._news.clear()
             await self._news.wait()
 
@@ -167,19 +174,23 @@ class ForwardedStream:
                 raise RuntimeError("the response has not been started")
             if self._finished:
                 raise RuntimeError("the response is already complete")
-            await self._send_body(message.get("body") or b"", end=not message.get("more_body", False))
+            end = not message.get("more_body", False)
+            await self._send_body(message.get("body") or b"", end=end, trailers=message.get("trailers") or ())
+        elif kind == RESET:
+            self._reset(message["code"])
         else:
             raise RuntimeError(f"unexpected message type {kind!r}")
 
-    async def _send_body(self, data: bytes, *, end: bool) -> None:
+    async def _send_body(self, data: bytes, *, end: bool, trailers: Headers = ()) -> None:
         rest = memoryview(data if self._has_body else b"")
-        if not rest and not end:
-            return
-        while not self._gone:
-            rest = rest[self._output.write(self.stream_id, rest, end=end) :]
+        ends = end and not trailers
+        while (rest or ends) and not self._gone:
+            rest = rest[self._output.write(self.stream_id, rest, end=ends) :]
             if not rest:
                 break
             await self._output.room(self.stream_id)
+        if trailers and not self._gone:
+            self._output.headers(self.stream_id, trailers, end=True)
         if end:
             self._finish()
 
@@ -198,11 +209,15 @@ class ForwardedStream:
         if self._finished or self._gone:
             return
         if self._answered:
-            self._finished = True
-            self._discard()
-            self._output.reset(self.stream_id, ErrorCodes.INTERNAL_ERROR)
+            self._reset(ErrorCodes.INTERNAL_ERROR)
         else:
             self.answer(500)
+
+    def _reset(self, code: ErrorCodes) -> None:
+        if not self._finished and not self._gone:
+            self._finished = True
+            self._discard()
+            self._output.reset(self.stream_id, code)
 
     def _discard(self) -> None:
         owed, self._owed = self._owed, 0

@@ -10,7 +10,7 @@ from typing import Protocol
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
-from restate_identity.tunnel.lane import Lane, set_within
+from restate_identity.tunnel.lane import Lane, ServerState, set_within
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
@@ -58,6 +58,19 @@ class Supervisor:
     def is_serving(self) -> bool:
         """Whether a connection serves, and the tunnel is not stopping."""
         return not self._stopping.is_set() and any(lane.is_serving for lane in self._tasks.values())
+
+    @property
+    def servers(self) -> dict[str, ServerState]:
+        """The connections to each server, those that only drain among them."""
+        found: dict[str, ServerState] = {}
+        for lane in self._tasks.values():
+            # A server may have vanished from DNS and come back while the old connections drain.
+            server = str(lane.target)
+            before, now = found.get(server, ServerState()), lane.state
+            found[server] = ServerState(
+                before.opened + now.opened, before.draining + now.draining, before.attempts + now.attempts
+            )
+        return found
 
     @property
     def failure(self) -> BaseException | None:

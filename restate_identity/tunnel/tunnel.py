@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 
 from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
 from restate_identity.telemetry import Observer
-from restate_identity.tunnel.deployment import deployment_url
+from restate_identity.tunnel.deployment import SEGMENTS, deployment_url
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance, Credentials
 from restate_identity.tunnel.hpack_log import quiet_hpack
+from restate_identity.tunnel.lane import ServerState
 from restate_identity.tunnel.lifespan import Lifespan
-from restate_identity.tunnel.options import AUTH_TOKEN_FILE_VARIABLE, TunnelOptions
+from restate_identity.tunnel.options import TunnelOptions
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import SrvResolver
 from restate_identity.tunnel.supervisor import Supervisor, TargetSource
@@ -34,6 +36,8 @@ class Tunnel:
         source: For tests: a source of targets that replaces the configured ones.
         tls: A context to use instead of the system's certificate authorities.
         observer: Receives the outcome of every verified request.
+        cancels: Whether a call of the application is cancelled when its stream is lost, besides ``http.disconnect``.
+        segments: Scheme, host and port of each deployment, as `deployment_url` takes them.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Tunnel:
         source: TargetSource | None = None,
         tls: ssl.SSLContext | None = None,
         observer: Observer | None = None,
+        cancels: bool = False,
+        segments: Sequence[str] = (SEGMENTS,),
     ) -> None:
         self.options = options
         self._timings = timings
@@ -63,11 +69,12 @@ class Tunnel:
             read_token=options.auth_token.read,
         )
         self._supervisor = Supervisor(
-            Outlet(guarded, credentials, timings, tls),
+            Outlet(guarded, credentials, timings, tls, cancels=cancels),
             targets=options.servers,
             source=source,
             on_accepted=self._accepted,
         )
+        self._segments = tuple(segments)
         self._acceptance: Acceptance | None = None
         self._connection_count = 0
         self._deployment_url: str | None = None
@@ -117,6 +124,11 @@ class Tunnel:
     def is_serving(self) -> bool:
         """Whether a connection serves now. False before the first, between connections, and while the tunnel stops."""
         return self._supervisor.is_serving
+
+    @property
+    def servers(self) -> dict[str, ServerState]:
+        """The state of the connections to each server, by its address, ``https://10.0.0.7:9080``."""
+        return self._supervisor.servers
 
     async def ready(self) -> None:
         """Wait until the first connection serves. Later calls return at once.
@@ -187,7 +199,7 @@ class Tunnel:
 
     def _check_token(self) -> None:
         """Read the token once, to report a wrong configuration at the start. Later failures are retried."""
-        origin = f"auth_token_file, or {AUTH_TOKEN_FILE_VARIABLE}"
+        origin = f"auth_token_file, or {self.options.variables.auth_token_file}"
         try:
             self.options.auth_token.read()
         except OSError as error:
@@ -218,14 +230,15 @@ class Tunnel:
     def _accepted(self, acceptance: Acceptance) -> None:
         self._connection_count += 1
         try:
-            url = deployment_url(acceptance.proxy_url)
+            urls = [deployment_url(acceptance.proxy_url, segments) for segments in self._segments]
         except ValueError as error:
             logger.error("tunnel worker=%s: %s", self.options.worker_id, error)
             return
         self._acceptance = acceptance
-        if url != self._deployment_url:
-            self._deployment_url = url
-            logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
+        if urls[0] != self._deployment_url:
+            self._deployment_url = urls[0]
+            for url in urls:
+                logger.info("tunnel worker=%s: the deployment to register is %s", self.options.worker_id, url)
         self._was_ready.set()
 
 

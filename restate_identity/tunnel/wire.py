@@ -24,8 +24,9 @@ from hpack import HPACKError
 
 from restate_identity._quoting import quoted
 from restate_identity.tunnel.floods import MAX_EMPTY_DATA, MAX_FRAME_SIZE, FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameError, FrameReader, GoAway, HeaderBlock, StreamFlood
+from restate_identity.tunnel.frames import PREFACE_SIZE, FrameError, FrameReader, GoAway, HeaderBlock, StreamFlood
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, stand_in
+from restate_identity.tunnel.header_encoder import StatelessEncoder
 from restate_identity.tunnel.output import Output
 from restate_identity.tunnel.received import RequestReceived, StreamFault, TrailersReceived, WireEvent
 from restate_identity.tunnel.timings import TunnelTimings
@@ -47,6 +48,8 @@ class Wire(asyncio.Protocol):
         heard_at: When data last arrived, in the event loop's time.
     """
 
+    _PREFACE = PREFACE_SIZE
+
     def __init__(
         self,
         *,
@@ -62,14 +65,17 @@ class Wire(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._floods = FloodGauge()
-        self._reader = FrameReader(self._floods.frame)
+        self._reader = FrameReader(self._floods.frame, preface=self._PREFACE)
         self._header_decoder = HeaderDecoder()
-        self._h2 = _server_side(timings)
+        self._h2 = self._side(timings)
         self._connection_window = timings.connection_window
         self._closed = asyncio.Event()
         self._lost = False
         self.output: Output = Output(self._h2, on_unread=self._unread)
         self.heard_at: float = 0.0
+
+    def _side(self, timings: TunnelTimings) -> h2.connection.H2Connection:
+        return h2_side(timings, client=False)
 
     # Callbacks of asyncio.
 
@@ -208,11 +214,12 @@ class Wire(asyncio.Protocol):
             self._on_lost(reason)
 
 
-def _server_side(timings: TunnelTimings) -> h2.connection.H2Connection:
+def h2_side(timings: TunnelTimings, *, client: bool) -> h2.connection.H2Connection:
+    """Return the state of an HTTP/2 connection, with the windows and limits of *timings*."""
     # `restate_identity.tunnel.request` checks incoming headers, and `response` those that the application sends.
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(
-            client_side=False,
+            client_side=client,
             header_encoding=None,
             validate_inbound_headers=False,
             validate_outbound_headers=False,
@@ -225,6 +232,9 @@ def _server_side(timings: TunnelTimings) -> h2.connection.H2Connection:
         h2.settings.SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
         h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_SIZE,
     }
-    connection.local_settings = h2.settings.Settings(client=False, initial_values=settings)
+    if client:
+        settings[h2.settings.SettingCodes.ENABLE_PUSH] = 0
+    connection.local_settings = h2.settings.Settings(client=client, initial_values=settings)
     connection.max_inbound_frame_size = MAX_FRAME_SIZE
+    connection.encoder = StatelessEncoder()
     return connection

@@ -78,6 +78,10 @@ ELSEWHERE = [
         "tests/tunnel/test_documentation.py::test_the_snippet_connects_and_prints_what_to_register",
     ),
     (
+        *("docs/tunnel-client.md", "shell", "docker run"),
+        "tests/tunnel/client/test_documentation.py::test_the_documented_line_is_a_complete_configuration",
+    ),
+    (
         "docs/testing.md",
         "python",
         "",
@@ -139,6 +143,7 @@ NEEDS = {
     "sam ": "an AWS account; tests/servers/integrations/test_aws_lambda.py checks the template and runs the function",
     "vercel ": "an account; tests/servers/integrations/test_vercel.py serves the application as Vercel does",
     "kubectl ": "a cluster; tests/servers/integrations/test_kubernetes.py checks the manifests against the options",
+    "docker compose": "a Docker daemon; tests/servers/integrations/test_tunnel_client.py follows the files without one",
     "docker ": "a Docker daemon; tests/servers/integrations/test_docker.py follows the Dockerfile without one",
     "prometheus ": "Prometheus; tests/servers/integrations/test_grafana.py reads metrics, rules and dashboard",
 }

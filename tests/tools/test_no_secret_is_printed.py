@@ -34,6 +34,7 @@ from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.cli.main import cli, run
 from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
+from restate_identity.tunnel.client.variables import SETTINGS
 from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.handshake import Credentials
 from restate_identity.tunnel.settings import TunnelSettings
@@ -56,6 +57,17 @@ TUNNEL = {
     "RESTATE_INPROC_SIGNING_PUBLIC_KEY": str(RequestSigner.generate().public_key),
     "RESTATE_AUTH_TOKEN": "any-token",
 }
+CLIENT = {
+    "RESTATE_TUNNEL_NAME": "greeter",
+    "RESTATE_ENVIRONMENT_ID": "env_123",
+    "RESTATE_SIGNING_PUBLIC_KEY": str(RequestSigner.generate().public_key),
+    "RESTATE_AUTH_TOKEN": "any-token",
+    "RESTATE_CLOUD_REGION": "eu",
+    "RESTATE_TUNNEL_TARGETS": "http://greeter:9080",
+    "RESTATE_INGRESS_SERVE_ADDRESS": "127.0.0.1:0",
+    "RESTATE_ADMIN_SERVE_ADDRESS": "127.0.0.1:0",
+    "RESTATE_HEALTH_SERVE_ADDRESS": "127.0.0.1:0",
+}
 # Each name of a variable that the package reads stands in a constant.
 READ = {name for room in (keyring, tunnel_options) for name in vars(room).values() if str(name).startswith("RESTATE_")}
 VARIABLES = sorted(READ | set(keyring.VARIABLES))
@@ -71,7 +83,7 @@ def _commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
 
 COMMANDS = _commands(cli)
 # These serve until they are ended, so they get what makes them give up.
-NEVER_DONE = {"tunnel": "(unauthorized)", "edge": "cannot listen on 192.0.2.1:9001"}
+NEVER_DONE = {"tunnel": "(unauthorized)", "tunnel-client": "(unauthorized)", "edge": "cannot listen on 192.0.2.1:9001"}
 
 
 class Secret(NamedTuple):
@@ -274,7 +286,7 @@ def printed(
 
 
 def environment(command: str) -> dict[str, str]:
-    return TUNNEL if command == "tunnel" else {}
+    return {"tunnel": TUNNEL, "tunnel-client": CLIENT}.get(command, {})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -338,6 +350,21 @@ def test_a_secret_in_the_place_of_another_variable_is_not_repeated(
     printed.nothing_of(secret, ["tunnel", *words], **variables)
     if variable in ("RESTATE_INPROC_CLOUD_REGION", "RESTATE_TUNNEL_SERVERS_SRV"):
         printed.nothing_of(secret, ["tunnel", "served:app"], **variables)
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_a_secret_in_the_place_of_a_variable_of_the_tunnel_client_is_not_repeated(
+    kind: str, in_a_folder: Mapping[str, str], printed: Printed
+) -> None:
+    for setting in SETTINGS.values():
+        for variable in setting.names:
+            if (variable, kind) in TAKEN_FOR_NAMES:
+                continue
+            variables = {name: value for name, value in CLIENT.items() if name not in setting.names}
+            if variable.endswith("_FILE"):
+                del variables["RESTATE_AUTH_TOKEN"]
+            words = given(in_a_folder, "tunnel-client")
+            printed.nothing_of(SECRETS[kind], ["tunnel-client", *words], **variables, **{variable: SECRETS[kind].text})
 
 
 @pytest.mark.parametrize("kind", SECRETS)

@@ -92,6 +92,7 @@ class Exchange:
         self.stream_id = stream_id
         self.hold = False
         self.headers: dict[str, str] | None = None
+        self.response_trailers: dict[str, str] = {}
         self.received = bytearray()
         self.total = 0
         self.complete = False
@@ -383,6 +384,8 @@ class Line(asyncio.Protocol):
             return
         if isinstance(event, h2.events.ResponseReceived):
             exchange.headers = {str(name): str(value) for name, value in event.headers}
+        elif isinstance(event, h2.events.TrailersReceived):
+            exchange.response_trailers = {str(name): str(value) for name, value in event.headers}
         elif isinstance(event, h2.events.DataReceived):
             exchange.data(event.data or b"", event.flow_controlled_length or 0)
         elif isinstance(event, h2.events.StreamEnded):

@@ -9,26 +9,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support import ROOT
 from tests.support.processes import free_port
 from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.command import PATIENCE, Process, environment
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
-# A Python process starts within seconds, on a busy machine too.
-PATIENCE = 60.0
 NAMES = {"--tunnel-name": "greeter", "--environment-id": "env_123", "--signing-public-key": str(SIGNER.public_key)}
-
-
-def environment(**variables: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RESTATE_")}
-    return {**inherited, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error", **variables}
 
 
 def complete(*leave_out: str) -> list[str]:
@@ -45,34 +37,6 @@ def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.C
         timeout=PATIENCE,
         check=False,
     )
-
-
-@dataclass
-class Process:
-    process: asyncio.subprocess.Process
-    log: Path
-    health_url: str
-    released: Path
-
-    async def health(self) -> int | None:
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-            try:
-                return (await http.get(self.health_url)).status_code
-            except httpx.TransportError:
-                return None
-
-    async def until_healthy(self, status: int) -> None:
-        while await self.health() != status:
-            assert self.process.returncode is None, self.printed()
-            await asyncio.sleep(0.05)
-
-    async def until_printed(self, text: str) -> None:
-        while text not in self.printed():
-            assert self.process.returncode is None, self.printed()
-            await asyncio.sleep(0.02)
-
-    def printed(self) -> str:
-        return self.log.read_text()
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from h2.errors import ErrorCodes
 from restate_identity import current_identity
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
+from restate_identity.tunnel.beyond_asgi import FORWARDED, Forwarded
 from restate_identity.tunnel.state import ConnectionState
 from tests.tunnel.cloud import PREFIX, Response
 from tests.tunnel.dialling import ECHO, run, serving, until
@@ -145,7 +146,7 @@ def test_the_application_is_told_what_a_server_would_tell_it() -> None:
             ],
             "client": None,
             "server": ("in-process", 9080),
-            "extensions": {ENDS_EARLY: {}},
+            "extensions": {ENDS_EARLY: {}, FORWARDED: Forwarded((b"http", b"in-process", b"9080"), True)},
         }
     ]
 

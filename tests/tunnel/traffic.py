@@ -24,8 +24,9 @@ class Traffic:
         lost: What became of those that were not served.
     """
 
-    def __init__(self, *clouds: Cloud) -> None:
+    def __init__(self, *clouds: Cloud, prefix: str = PREFIX) -> None:
         self._clouds = clouds
+        self._path = f"{prefix}{PATH}"
         self._headers = SIGNER.headers(PATH)
         self._requests: set[asyncio.Task[None]] = set()
         self.sent = 0
@@ -61,7 +62,7 @@ class Traffic:
             self.lost.append("there is no connection")
             return
         try:
-            response = await line.request(f"{PREFIX}{PATH}", self._headers)
+            response = await line.request(self._path, self._headers)
         except (StreamResetError, h2.exceptions.ProtocolError) as error:
             self.lost.append(repr(error))
             return

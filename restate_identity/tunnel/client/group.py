@@ -1,0 +1,181 @@
+"""The connections to one origin in one version of HTTP: which one a request gets, and when another one is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from restate_identity.tunnel.client.connection import TargetConnection
+from restate_identity.tunnel.client.exchange import ExchangeError
+from restate_identity.tunnel.client.limits import Limits
+
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
+
+# How long the last frames may take when the client stops.
+_FAREWELL = 1.0
+
+
+class Group:
+    """A request asks `choose`; while that returns None, it waits for `changed` and asks again.
+
+    Requests that find no connection share the dial that is in progress, and its failure. HTTP/1.1 needs a connection,
+    and so a dial, for each.
+
+    Args:
+        connect: Opens a connection, or raises `ExchangeError`.
+        limits: How many connections there are, and how many requests each has.
+        on_empty: Called when nothing is left.
+
+    Attributes:
+        connections: Those that take requests, the newest last.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[TargetConnection]], limits: Limits, *, on_empty: Callable[[], None]
+    ) -> None:
+        self.connections: list[TargetConnection] = []
+        self._connect = connect
+        self._limits = limits
+        self._on_empty = on_empty
+        self._multiplexes = True
+        # Those without multiplexing that have no request, the one to use next last.
+        self._free: list[TargetConnection] = []
+        self._leaving: weakref.WeakSet[TargetConnection] = weakref.WeakSet()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def choose(self) -> TargetConnection | None:
+        """Return the connection for the next request; None if none has room. Open another one if it is time to."""
+        if not self._multiplexes:
+            while self._free:
+                connection = self._free.pop()
+                if connection.is_usable:
+                    return connection
+            return None
+        best: TargetConnection | None = None
+        # The oldest first: so the newer ones become idle when there is less to do.
+        for connection in self.connections:
+            count = connection.in_flight
+            if count < connection.most and (best is None or count < best.in_flight):
+                best = connection
+                if count < self._limits.streams:
+                    return best
+        if best is not None:
+            self._dial(1)
+        return best
+
+    async def changed(self) -> None:
+        """Wait until a connection may have room.
+
+        Raises:
+            ExchangeError: There is none.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._dial(len(self._waiters))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()  # somebody else gets the place
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for task in self._dials:
+            task.cancel()
+        for waiter in self._waiters:
+            _fail(waiter, ExchangeError("the client has stopped", unprocessed=True))
+        connections = [*self.connections, *self._leaving]
+        await asyncio.gather(*(connection.gone(within=_FAREWELL) for connection in connections))
+
+    # What the connections report.
+
+    def has_room(self, connection: TargetConnection) -> None:
+        """Wake those that wait for room."""
+        if not connection.multiplexes:
+            self._free.append(connection)
+        if self._waiters:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._multiplexes:
+            room = sum(max(connection.most - connection.in_flight, 0) for connection in self.connections)
+        else:
+            room = len(self._free)
+        while self._waiters and room > 0:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+
+    def gone(self, connection: TargetConnection) -> None:
+        """Choose a connection no more."""
+        self.connections.remove(connection)
+        if connection in self._free:
+            self._free.remove(connection)
+        if connection.in_flight:
+            self._leaving.add(connection)
+        if self._waiters:
+            self._dial(len(self._waiters))
+        self._check_empty()
+
+    # Dials.
+
+    def _dial(self, wanted: int) -> None:
+        most = self._limits.connections if self._multiplexes else self._limits.connections_http1
+        wanted = min(1 if self._multiplexes else wanted, most - len(self.connections))
+        while len(self._dials) < wanted:
+            self._dials.add(asyncio.get_running_loop().create_task(self._open()))
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._connect()
+        except ExchangeError as error:
+            self._dialled(error)
+        except Exception as error:
+            logger.exception("tunnel client: a dial failed as it never should")
+            # The requests must not wait for ever.
+            self._dialled(ExchangeError(f"the dial failed ({type(error).__name__})", unprocessed=True))
+        else:
+            self._multiplexes = connection.multiplexes
+            if not connection.is_usable:
+                self._dialled(ExchangeError("the target closed the connection at once", unprocessed=True))
+                return
+            connection.watcher = self
+            self.connections.append(connection)
+            self._dialled()
+            self.has_room(connection)
+            if self._waiters:
+                # There was not enough room for all.
+                self._dial(len(self._waiters))
+
+    def _dialled(self, error: ExchangeError | None = None) -> None:
+        """Note the end of a dial; tell those that waited for it of a failure, unless something else may serve them."""
+        # Before anything else happens: a request that finds no connection must not wait for this dial.
+        task = asyncio.current_task()
+        assert task is not None
+        self._dials.discard(task)
+        if error is None:
+            return
+        if not self._multiplexes and self._waiters:
+            _fail(self._waiters.popleft(), error)
+        if not self.connections and not self._dials:
+            while self._waiters:
+                _fail(self._waiters.popleft(), error)
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        if not (self.connections or self._dials or self._waiters):
+            self._on_empty()
+
+
+def _fail(waiter: asyncio.Future[None], error: ExchangeError) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)

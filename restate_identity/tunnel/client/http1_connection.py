@@ -1,0 +1,203 @@
+"""An HTTP/1.1 connection to a target: one request at a time, and both bodies at the same time.
+
+h11 reads and writes the messages. It refuses what could be read in two ways: a length and another one, a line break in
+a header, a malformed chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+
+from restate_identity.tunnel.client.connection import Watcher
+from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
+from restate_identity.tunnel.client.http1_exchange import Http1Exchange
+from restate_identity.tunnel.client.http1_heads import complaint, request_event
+from restate_identity.tunnel.client.idleness import Idleness
+from restate_identity.tunnel.client.limits import Limits
+
+# How many bytes may wait: in the socket's buffer, and of the response until it is read.
+BUFFER = 64 * 1024
+# The same as for a header list over HTTP/2.
+_MAX_HEAD = 64 * 1024
+_COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
+
+
+class Http1Connection(asyncio.Protocol):
+    """See `TargetConnection`.
+
+    Args:
+        limits: How long the connection is kept without requests, and how many it takes.
+    """
+
+    multiplexes = False
+    most = 1
+
+    def __init__(self, limits: Limits) -> None:
+        self.watcher: Watcher | None = None
+        self.is_usable: bool = True
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Http1Exchange | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._closed = asyncio.Event()
+        self._reading = True
+        self._idleness = Idleness(limits.idle_http1, self._idle)
+        self._left = limits.requests
+
+    # What the pool does.
+
+    @property
+    def in_flight(self) -> int:
+        """See `TargetConnection.in_flight`."""
+        return 0 if self._exchange is None else 1
+
+    def open(self, head: RequestHead, scheme: str) -> Http1Exchange:  # noqa: ARG002 (the interface of a connection)
+        """See `TargetConnection.open`."""
+        self._exchange = exchange = Http1Exchange(self, head)
+        self._left -= 1
+        if not self._left:
+            self._leave()
+        try:
+            event = request_event(head)
+            self.write(event)
+            if head.ended:
+                self.write(h11.EndOfMessage())
+        except h11.LocalProtocolError as error:
+            exchange.failed(ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}"))
+            self.abort()
+        return exchange
+
+    def retire(self, reason: str) -> None:  # noqa: ARG002 (the interface of a connection)
+        """See `TargetConnection.retire`."""
+        self._leave()
+        if self._exchange is None:
+            self._close()
+
+    async def gone(self, *, within: float) -> None:
+        """See `TargetConnection.gone`."""
+        self._close()
+        try:
+            await asyncio.wait_for(self._closed.wait(), within)
+        except asyncio.TimeoutError:
+            self.abort()
+
+    # What the exchange does.
+
+    def write(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
+        """Send a part of the request."""
+        data = self._h11.send(event)
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def room(self) -> None:
+        """Wait until the socket takes more."""
+        await self._writable.wait()
+
+    def read_on(self) -> None:
+        """Read from the socket again, because what was buffered has been read."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def over(self, exchange: Http1Exchange) -> None:
+        """Use the connection for the next request if both sides have completed this one; else close it."""
+        if self._exchange is not exchange:
+            return
+        self._exchange = None
+        states = (self._h11.our_state, self._h11.their_state)
+        # What comes after a response that nobody has asked for could be taken for the next response.
+        if states != (h11.DONE, h11.DONE) or not self.is_usable or self._h11.trailing_data[0]:
+            self._leave()
+            if states[0] in _COMPLETE and states[1] in _COMPLETE:
+                self._close()
+            else:
+                self.abort()
+            return
+        self._h11.start_next_cycle()
+        self.read_on()
+        self._idleness.begin()
+        if self.watcher is not None:
+            self.watcher.has_room(self)
+
+    def abort(self) -> None:
+        """Close the socket at once: the target sees that the request is given up."""
+        self._leave()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Callbacks of asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=BUFFER)
+        self._transport = transport
+        self._idleness.begin()
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._exchange is None:
+            # Nobody has asked for it.
+            self.abort()
+            return
+        self._h11.receive_data(data)
+        self._take(self._exchange)
+
+    def eof_received(self) -> bool:  # noqa: D102
+        self._leave()
+        if self._exchange is not None:
+            self._h11.receive_data(b"")
+            self._take(self._exchange)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
+        self._closed.set()
+        self._writable.set()
+        self._idleness.end()
+        self._leave()
+        if self._exchange is not None:
+            reason = f"the connection broke: {error}" if error else "the target closed the connection"
+            self._exchange.failed(ExchangeError(reason))
+
+    def pause_writing(self) -> None:  # noqa: D102
+        self._writable.clear()
+
+    def resume_writing(self) -> None:  # noqa: D102
+        self._writable.set()
+
+    def _take(self, exchange: Http1Exchange) -> None:
+        try:
+            while not exchange.is_over:
+                event: Any = self._h11.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED:
+                    break
+                exchange.received(event)
+                if isinstance(event, h11.ConnectionClosed):
+                    break
+        except h11.RemoteProtocolError as error:
+            exchange.failed(ExchangeError(f"the target violated HTTP/1.1: {complaint(error)}"))
+            self.abort()
+            return
+        if exchange.buffered > BUFFER and self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    # The end.
+
+    def _idle(self) -> None:
+        if self._exchange is None:
+            self.retire("nobody has used it for a while")
+
+    def _leave(self) -> None:
+        if self.is_usable:
+            self.is_usable = False
+            if self.watcher is not None:
+                self.watcher.gone(self)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._closed.set()

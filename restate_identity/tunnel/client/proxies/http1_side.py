@@ -1,0 +1,201 @@
+"""An HTTP/1.1 connection to a remote proxy: one request after another, and both bodies of each at the same time.
+
+h11 reads and writes the messages. What could be read in two ways, and so hide a second request in the body of the first
+one, ends the connection: h11 refuses most of it, and `request_of` a length beside a transfer-encoding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+
+from restate_identity.tunnel.client.proxies.http1_call import Http1Call
+from restate_identity.tunnel.client.proxies.http1_request import request_of, trailers_of
+from restate_identity.tunnel.client.proxies.side import Owner
+from restate_identity.tunnel.deadline import Deadline
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
+
+# How many bytes may wait: in the socket's buffer, of a body until it is read, and of the next requests.
+BUFFER = 256 * 1024
+# How long we read on after a response that needed no more of the request: closing at once could lose the response.
+_LINGER = 2.0
+_COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
+
+
+class Http1Side(asyncio.Protocol):
+    """See `Side`.
+
+    Args:
+        owner: Who has accepted the connection.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_LIST_SIZE)
+        self._transport: asyncio.Transport | None = None
+        self._call: Http1Call | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._reading = True
+        self._lingers = Deadline()
+        self._idle_since = self._loop.time()
+        self._head_since: float | None = None
+
+    # What the owner asks and does.
+
+    @property
+    def idle_since(self) -> float | None:
+        """See `Side.idle_since`."""
+        return self._idle_since if self._call is None and not self._lingers.is_set else None
+
+    @property
+    def head_since(self) -> float | None:
+        """See `Side.head_since`."""
+        return self._head_since
+
+    def leave(self) -> None:
+        """See `Side.leave`."""
+        if self._call is None:
+            self._close()
+
+    def abort(self) -> None:
+        """See `Side.abort`."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the call does.
+
+    async def write(self, event: h11.Event) -> None:
+        """Send a part of the response; return when the socket has taken it."""
+        if isinstance(event, h11.Response) and self._owner.is_draining:
+            event = h11.Response(status_code=event.status_code, headers=[*event.headers, (b"connection", b"close")])
+        data = self._h11.send(event)
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+        await self._writable.wait()
+
+    def continue_(self) -> None:
+        """Ask the client for the body, if it waits for that (RFC 9110, 10.1.1)."""
+        if self._h11.they_are_waiting_for_100_continue and self._transport is not None:
+            self._transport.write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+
+    def read_on(self) -> None:
+        """Read from the socket again."""
+        if not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def over(self, call: Http1Call, *, complete: bool) -> None:
+        """Go on with the next request, or close the connection."""
+        if self._call is not call:
+            return
+        self._call = None
+        if not complete:
+            self.abort()
+        elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
+            self._h11.start_next_cycle()
+            self._idle_since = self._loop.time()
+            self.read_on()
+            self._advance()
+        elif self._h11.their_state in _COMPLETE:
+            self._close()
+        else:
+            self._linger()
+
+    # Callbacks of asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=BUFFER)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._lingers.is_set:
+            return
+        self._h11.receive_data(data)
+        if self._call is None and self._head_since is None:
+            self._head_since = self._loop.time()
+        self._advance()
+
+    def eof_received(self) -> bool:  # noqa: D102
+        # The client has gone: nobody reads a response.
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002, D102
+        self._lingers.cancel()
+        self._writable.set()
+        self._transport = None
+        call, self._call = self._call, None
+        if call is not None and call.task is not None:
+            call.task.cancel()
+        self._owner.closed(self)
+
+    def pause_writing(self) -> None:  # noqa: D102
+        self._writable.clear()
+
+    def resume_writing(self) -> None:  # noqa: D102
+        self._writable.set()
+
+    # Incoming events.
+
+    def _advance(self) -> None:
+        try:
+            # What comes after a complete request waits for the response, and is ignored if this was the last one.
+            while self._call is None or self._h11.their_state not in _COMPLETE:
+                event: Any = self._h11.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED:
+                    break
+                if isinstance(event, h11.ConnectionClosed):
+                    self._close()
+                    return
+                self._received(event)
+        except h11.RemoteProtocolError as error:
+            self._malformed(error.error_status_hint)
+            return
+        waiting = len(self._h11.trailing_data[0]) + (self._call.buffered if self._call is not None else 0)
+        if waiting > BUFFER and self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _received(self, event: Any) -> None:
+        if isinstance(event, h11.Request):
+            self._head_since = None
+            self._call = call = Http1Call(self, request_of(event))
+            call.task = self._loop.create_task(call.run(self._owner.serve))
+        elif self._call is None:
+            return
+        elif isinstance(event, h11.Data):
+            self._call.received(bytes(event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            self._call.ended(trailers_of(event))
+
+    def _malformed(self, status: int) -> None:
+        """Answer that the request cannot be read, unless a response was begun, and close."""
+        call, self._call = self._call, None
+        if call is not None and call.task is not None:
+            call.task.cancel()
+        if self._transport is None:
+            return
+        if (call is not None and call.answered) or self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.abort()
+            return
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        self._transport.write(self._h11.send(h11.Response(status_code=status, headers=headers)) or b"")
+        self._linger()
+
+    # The end.
+
+    def _linger(self) -> None:
+        self._head_since = None
+        self.read_on()
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._lingers.set(_LINGER, self._close)
+
+    def _close(self) -> None:
+        self._lingers.cancel()
+        if self._transport is not None:
+            self._transport.close()

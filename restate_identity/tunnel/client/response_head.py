@@ -1,0 +1,78 @@
+"""Check the head and the trailers of a response that came from a target over HTTP/2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from restate_identity.tunnel.client.exchange import Field, ResponseHead
+from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break, is_name
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderList
+
+_STATUS = re.compile(rb"[2-9][0-9]{2}").fullmatch
+_LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
+
+
+def check_size(fields: Iterable[Field]) -> None:
+    """Raise ValueError if the fields are more than the other side of the tunnel takes."""
+    if sum(len(name) + len(value) + 32 for name, value in fields) > MAX_HEADER_LIST_SIZE:
+        raise ValueError(f"a header list of more than {MAX_HEADER_LIST_SIZE} bytes")
+
+
+def response_head(received: HeaderList) -> ResponseHead:
+    """Return the head with the fields in *received*.
+
+    Fields of the connection, which HTTP/2 forbids, are left out: some frameworks send them, and they mean nothing.
+
+    Raises:
+        ValueError: The head is malformed. The message says why, without quoting it.
+    """
+    if received.size > MAX_HEADER_LIST_SIZE:
+        raise ValueError(f"a header list of more than {MAX_HEADER_LIST_SIZE} bytes")
+    status: bytes | None = None
+    headers: list[Field] = []
+    for name, value in received.fields:
+        if name == b":status":
+            if status is not None or headers or not _STATUS(value):
+                raise ValueError("a malformed status")
+            status = value
+        elif not is_name(name) or has_line_break(value):
+            raise ValueError("a malformed header")
+        elif name not in OF_THE_CONNECTION:
+            headers.append((name, value))
+    if status is None:
+        raise ValueError("no status")
+    return ResponseHead(int(status), headers)
+
+
+def checked_trailers(received: HeaderList) -> list[Field]:
+    """Return the trailers without fields of the connection.
+
+    Raises:
+        ValueError: They are malformed.
+    """
+    if received.size > MAX_HEADER_LIST_SIZE:
+        raise ValueError(f"trailers of more than {MAX_HEADER_LIST_SIZE} bytes")
+    trailers = []
+    for name, value in received.fields:
+        if not is_name(name) or has_line_break(value):
+            raise ValueError("malformed trailers")
+        if name not in OF_THE_CONNECTION:
+            trailers.append((name, value))
+    return trailers
+
+
+def body_length(method: bytes, head: ResponseHead) -> int | None:
+    """Return the length that the body must have by its ``content-length``; None if the head does not say.
+
+    Raises:
+        ValueError: The lengths differ, or are not numbers.
+    """
+    lengths = {value for name, value in head.headers if name == b"content-length"}
+    if not lengths:
+        return None
+    if len(lengths) > 1 or not all(map(_LENGTH, lengths)):
+        raise ValueError("a malformed content-length")
+    if method == b"HEAD" or head.status in (204, 304):
+        return None
+    return int(lengths.pop())

@@ -1,0 +1,98 @@
+"""`run`: runs the client, and what belongs to it, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from restate_identity.tunnel.client.client import TunnelClient
+from restate_identity.tunnel.client.settings import ClientSettings
+from restate_identity.tunnel.signals import StopSignals
+
+logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
+
+
+class Companion(Protocol):
+    """A server that runs beside the tunnel: a remote proxy, the health and metrics."""
+
+    async def start(self, client: TunnelClient) -> None:
+        """Start to listen. It is called before the tunnel dials; an error ends the process."""
+
+    async def drain(self, within: float) -> None:
+        """Accept nothing more, let what is in flight finish for up to *within* seconds, and close."""
+
+
+async def run(settings: ClientSettings, companions: Sequence[Companion] = ()) -> None:
+    """Forward requests until SIGTERM or SIGINT; then finish those in flight, and return.
+
+    The tunnel and the companions drain at the same time, for up to ``settings.timings.grace`` seconds. A second signal
+    ends everything at once. Call it in the main thread.
+
+    Raises:
+        ValueError: The auth token file cannot be read, or holds no token.
+        TunnelError: Dialling again would not help, for instance because the server answers ``unauthorized``. The
+            message says what to do. Requests in flight have finished.
+        OSError: A companion cannot listen.
+        RuntimeError: This is not the main thread.
+    """
+    forced = False
+
+    def on_stop() -> None:
+        nonlocal forced
+        if not stopping.is_set():
+            logger.info("tunnel client: stopping; requests in flight may finish, a second signal ends them at once")
+            stopping.set()
+        else:
+            forced = True
+            running.cancel()
+
+    stopping = asyncio.Event()
+    client = TunnelClient(settings)
+    with StopSignals(on_stop):
+        running = asyncio.ensure_future(_run(client, companions, settings.timings.grace, stopping))
+        try:
+            await running
+        except asyncio.CancelledError:
+            if not forced:
+                running.cancel()
+                await asyncio.wait({running})
+                raise
+            logger.warning("tunnel client: ended by a second signal")
+
+
+async def _run(client: TunnelClient, companions: Sequence[Companion], grace: float, stopping: asyncio.Event) -> None:
+    started: list[Companion] = []
+    try:
+        for companion in companions:
+            started.append(companion)
+            await companion.start(client)
+        await client.start()
+        stopped = asyncio.ensure_future(stopping.wait())
+        ended = asyncio.ensure_future(client.tunnel.wait_closed())
+        try:
+            await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            ended.cancel()
+            await asyncio.wait({stopped, ended})
+            if not ended.cancelled():
+                ended.exception()  # it is raised below
+        if (error := client.tunnel.error) is not None:
+            raise error
+    finally:
+        await _drain(client, started, grace)
+
+
+async def _drain(client: TunnelClient, companions: Sequence[Companion], grace: float) -> None:
+    drains = [asyncio.ensure_future(companion.drain(grace)) for companion in companions]
+    try:
+        await client.aclose()
+        results = await asyncio.gather(*drains, return_exceptions=True)
+    finally:
+        for drain in drains:
+            drain.cancel()
+    for result in results:
+        if isinstance(result, Exception):
+            logger.error("tunnel client: a server did not stop as it should: %r", result)

@@ -1,0 +1,415 @@
+"""What goes through the client to a target that speaks HTTP/2, and what the target may do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+
+from restate_identity.tunnel.client import Limits
+from tests.tunnel.client.clients import forwarding, opened, sent
+from tests.tunnel.client.http2_target import Http2Target, Served
+from tests.tunnel.cloud import StreamResetError, tls_pair
+from tests.tunnel.dialling import until
+from tests.tunnel.neighbours import is_reset
+from tests.tunnel.tunnels import SIGNER
+
+MEBIBYTE = 2**20
+
+
+def echoing(served: Served) -> None:
+    served.respond(200, [("x-path", served.headers[":path"])])
+    served.send(bytes(served.body), end=True)
+
+
+async def test_a_request_reaches_the_target_unchanged_but_for_the_authority_and_the_header_of_the_version() -> None:
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (client, line):
+        headers = {"x-restate-tunnel-http-version": "HTTP/2.0", "te": "trailers", "x-a": "1", "cookie": "b=c"}
+        path = "/prefix%2Dhere/invoke/Greeter/echo?x=%20&y"
+        exchange = opened(line, target.origin, headers, path=path, method="PUT")
+        await exchange.send(b"hello", end=True)
+        response = await exchange.whole()
+        assert (response.status, response.headers["x-path"], response.body) == (200, path, b"hello")
+        served = target.served[0]
+        received = [name for name, _ in served.fields]
+        assert received[:4] == [":method", ":scheme", ":authority", ":path"]
+        assert sorted(received[4:]) == sorted(["x-restate-signature-scheme", "x-restate-jwt-v1", "te", "x-a", "cookie"])
+        assert served.headers[":method"] == "PUT"
+        assert served.headers[":authority"] == f"127.0.0.1:{target.port}"
+        assert client.counters.requests == {200: 1}
+
+
+@pytest.mark.parametrize("tail", ["", "?a=b", "/"])
+async def test_an_empty_tail_is_the_root_which_no_restate_calls(tail: str) -> None:
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
+        assert (await line.request(f"/http/127.0.0.1/{target.port}{tail}", SIGNER.headers("/"))).status == 401
+        assert not target.ends
+
+
+async def test_both_bodies_flow_at_the_same_time() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin)
+        served = await target.request()
+        assert not served.complete
+        served.respond(200)
+        assert (await exchange.response())[":status"] == "200"
+        for word in (b"one", b"two", b"three"):
+            await exchange.send(word)
+            await until(lambda word=word: served.body.endswith(word))  # type: ignore[misc]
+            served.send(word)
+            assert await exchange.read() == word
+        exchange.end()
+        await until(lambda: served.complete)
+        served.send(b"", end=True)
+        assert await exchange.read() == b""
+
+
+async def test_trailers_pass_both_ways() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin)
+        await exchange.send(b"hello")
+        exchange.trailers([("x-sum", "1"), ("x-more", "2")])
+        served = await target.request()
+        await until(lambda: served.complete)
+        assert (bytes(served.body), served.trailers) == (b"hello", {"x-sum": "1", "x-more": "2"})
+        served.respond(200)
+        served.send(b"body")
+        served.trail([("grpc-status", "0")])
+        assert (await exchange.whole()).body == b"body"
+        assert exchange.response_trailers == {"grpc-status": "0"}
+
+
+async def test_trailers_without_a_body_pass_too() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin)
+        exchange.trailers([("x-sum", "1")])
+        served = await target.request()
+        await until(lambda: served.complete)
+        assert served.trailers == {"x-sum": "1"}
+        served.respond(200)
+        served.trail([("x-end", "2")])
+        assert (await exchange.whole()).body == b""
+        assert exchange.response_trailers == {"x-end": "2"}
+
+
+async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        for part in (b"", b"hello"):
+            exchange = opened(line, target.origin)
+            if part:
+                await exchange.send(part)
+            served = await target.request(len(target.served))
+            exchange.reset()
+            await until(lambda served=served: served.reset_code == ErrorCodes.CANCEL)  # type: ignore[misc]
+        # While it answers, too; and others are not harmed.
+        other = opened(line, target.origin, end=True)
+        exchange = opened(line, target.origin)
+        served = await target.request(3)
+        served.respond(200)
+        served.send(b"some")
+        assert await exchange.read() == b"some"
+        exchange.reset()
+        await until(lambda: served.reset_code == ErrorCodes.CANCEL)
+        target.served[2].answer()
+        assert (await other.whole()).body == b"done"
+        assert len(target.ends) == 1
+
+
+async def test_a_lost_tunnel_gives_up_its_requests_at_the_target() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        opened(line, target.origin)
+        served = await target.request()
+        line.kill()
+        await until(lambda: served.reset_code == ErrorCodes.CANCEL)
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR])
+async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: ErrorCodes) -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (client, line):
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request()
+        served.respond(200)
+        served.send(b"half")
+        assert await exchange.read() == b"half"
+        served.reset(code)
+        await is_reset(exchange, ErrorCodes.INTERNAL_ERROR if code == ErrorCodes.NO_ERROR else code)
+        # Before the response it is an answer that says so.
+        exchange = opened(line, target.origin, end=True)
+        (await target.request(1)).reset(code)
+        assert await exchange.whole() == (502, {":status": "502"}, b"")
+        assert (client.counters.requests, client.counters.resets) == ({200: 1, 502: 1}, 1)
+        assert len(target.ends) == 1
+
+
+async def test_a_connection_that_breaks_breaks_its_responses() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        begun, waiting = (opened(line, target.origin, end=True) for _ in range(2))
+        served = await target.request(1) and target.served[0]
+        served.respond(200)
+        served.send(b"half")
+        assert await begun.read() == b"half"
+        target.ends[0].transport.abort()
+        await is_reset(begun, ErrorCodes.INTERNAL_ERROR)
+        assert (await waiting.whole()).status == 502
+        # The next request dials again.
+        again = opened(line, target.origin, end=True)
+        (await target.request(2)).answer()
+        assert (await again.whole()).status == 200
+
+
+async def test_a_response_that_is_complete_before_the_request_ends_both() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin)
+        await exchange.send(b"hello")
+        served = await target.request()
+        served.answer(b"enough", 413)
+        served.reset(ErrorCodes.NO_ERROR)
+        response = await exchange.whole()
+        assert (response.status, response.body) == (413, b"enough")
+        await line.until(lambda: exchange.over)
+        assert exchange.reset_code == ErrorCodes.NO_ERROR
+
+
+async def test_a_target_that_refuses_a_stream_is_asked_again_with_the_same_body() -> None:
+    def refusing_first(served: Served) -> None:
+        if len(target.served) == 1:
+            served.reset(ErrorCodes.REFUSED_STREAM)
+
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (client, line):
+        target.on_request = refusing_first
+        exchange = opened(line, target.origin)
+        await exchange.send(b"hel")
+        await target.request(1)
+        await exchange.send(b"lo", end=True)
+        assert (await exchange.whole()).body == b"hello"
+        assert (client.counters.requests, client.counters.failures) == ({200: 1}, 1)
+        # But not for ever.
+        target.on_request = lambda served: served.reset(ErrorCodes.REFUSED_STREAM)
+        target.on_complete = lambda _: None
+        assert (await sent(line, target.origin)).status == 502
+        assert len(target.served) == 5
+
+
+async def test_a_body_that_is_not_kept_any_more_is_not_sent_again() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin)
+        served = await target.request()
+        await exchange.send(bytes(100_000))
+        await until(lambda: len(served.body) == 100_000)
+        served.reset(ErrorCodes.REFUSED_STREAM)
+        assert (await exchange.whole()).status == 502
+        assert len(target.served) == 1
+
+
+async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        first, second = (opened(line, target.origin, end=True) for _ in range(2))
+        await target.request(1)
+        # The second one was not processed: it is sent again elsewhere. The first one goes on.
+        target.ends[0].goaway(last=target.served[0].stream_id)
+        again = await target.request(2)
+        assert len(target.ends) == 2
+        again.answer(b"again")
+        assert (await second.whole()).body == b"again"
+        third = opened(line, target.origin, end=True)
+        (await target.request(3)).answer(b"third")
+        assert (await third.whole()).body == b"third"
+        assert not target.ends[0].lost
+        target.served[0].answer(b"first")
+        assert (await first.whole()).body == b"first"
+        await until(lambda: target.ends[0].lost)
+        assert target.ends[0].goaways == 1
+        assert len(target.ends) == 2
+
+
+async def test_a_target_that_allows_few_streams_gets_no_more_and_nobody_is_lost() -> None:
+    most, running = 0, 0
+
+    def begin(_: Served) -> None:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+
+    def end(served: Served) -> None:
+        nonlocal running
+        running -= 1
+        served.answer()
+
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 3}
+    async with (
+        Http2Target(settings=settings, on_request=begin, on_complete=end) as target,
+        forwarding(target.origin, limits=Limits(connections=1)) as (_, line),
+    ):
+        responses = await asyncio.gather(*(sent(line, target.origin, body=b"x" * 20_000) for _ in range(20)))
+        assert {response.status for response in responses} == {200}
+        assert (len(target.ends), most) == (1, 3)
+
+
+async def test_connections_are_used_again_and_another_one_is_opened_when_all_are_busy() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(streams=2)) as (client, line):
+        for _ in range(3):
+            exchange = opened(line, target.origin, end=True)
+            (await target.request(len(target.served))).answer()
+            await exchange.whole()
+        assert len(target.ends) == 1
+        exchanges = [opened(line, target.origin, end=True) for _ in range(3)]
+        await target.request(5)
+        await until(lambda: len(target.ends) == 2)
+        exchanges.append(opened(line, target.origin, end=True))
+        for served in [*target.served[3:], await target.request(6)]:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        assert client.pool.connections == 2
+
+
+async def test_after_enough_requests_another_connection_takes_over_and_those_in_flight_finish() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(requests=3)) as (_, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(7)]
+        await target.request(6)
+        assert len(target.ends) == 3
+        assert not any(end.lost for end in target.ends)
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        await until(lambda: [end.lost for end in target.ends] == [True, True, False])
+
+
+async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
+    async with (
+        Http2Target(on_complete=echoing) as target,
+        forwarding(target.origin, limits=Limits(idle=0.05)) as (
+            client,
+            line,
+        ),
+    ):
+        held = opened(line, target.origin)
+        served = await target.request()
+        await asyncio.sleep(0.1)
+        assert not target.ends[0].lost
+        held.end()
+        await held.whole()
+        await until(lambda: target.ends[0].lost)
+        assert (target.ends[0].goaways, client.pool.connections, served.complete) == (1, 0, True)
+        assert (await sent(line, target.origin)).status == 200
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        lambda served: served.respond(99),
+        lambda served: served.respond(101),
+        lambda served: served.respond(1000),
+        lambda served: served.respond(200, [(":status", "200")]),
+        lambda served: served.respond(200, [("X-Upper", "a")]),
+        lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
+        lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")], end=True),
+        lambda served: served.respond(200, [("content-length", "x")]),
+        lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
+        lambda served: served.trail([("no-status", "200")]),
+    ],
+)
+async def test_a_malformed_response_costs_that_request_only(respond: Callable[[Served], None]) -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        neighbour = opened(line, target.origin, end=True)
+        await target.request()
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request(1)
+        served._end.h2.config.normalize_outbound_headers = False
+        respond(served)
+        assert await exchange.whole() == (502, {":status": "502"}, b"")
+        target.served[0].answer()
+        assert (await neighbour.whole()).body == b"done"
+        assert len(target.ends) == 1
+
+
+@pytest.mark.parametrize(("length", "parts"), [("3", [b"abcd"]), ("9", [b"abcd"]), ("3", [b"ab", b"cd"])])
+async def test_a_body_of_another_length_than_it_says_is_reset(length: str, parts: list[bytes]) -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request()
+        served.respond(200, [("content-length", length)])
+        for part in parts[:-1]:
+            served.send(part)
+        served.send(parts[-1], end=True)
+        with pytest.raises(StreamResetError):
+            await exchange.whole()
+
+
+async def test_a_response_to_head_has_a_length_and_no_body() -> None:
+    def respond(served: Served) -> None:
+        served.respond(200, [("content-length", "5")], end=True)
+
+    async with Http2Target(on_complete=respond) as target, forwarding(target.origin) as (_, line):
+        response = await sent(line, target.origin, method="HEAD")
+        assert (response.headers["content-length"], response.body) == ("5", b"")
+
+
+async def test_informational_responses_are_not_the_response() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request()
+        served.respond(103, [("link", "</a>")])
+        served.answer()
+        assert (await exchange.whole())[::2] == (200, b"done")
+
+
+async def test_a_target_that_does_not_speak_http2_is_a_502_that_the_log_explains(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(http1, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, forwarding(origin) as (_, line):
+        assert await sent(line, origin) == (502, {":status": "502"}, b"")
+    assert f"a request to {origin} failed" in caplog.text
+
+
+async def test_a_target_that_never_answers_the_dial_is_a_502() -> None:
+    async with Http2Target(silent=True) as target, forwarding(target.origin, limits=Limits(connect=0.2)) as (_, line):
+        responses = await asyncio.gather(*(sent(line, target.origin) for _ in range(5)))
+        assert {response.status for response in responses} == {502}
+        # They have shared the dial.
+        assert len(target.ends) == 1
+
+
+async def test_nobody_there_is_a_502() -> None:
+    async with Http2Target() as target:
+        pass
+    async with forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin)).status == 502
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/2", "2", "", "h2", "HTTP/3.0"])
+async def test_another_version_of_http_is_a_bad_request(version: str) -> None:
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
+        response = await sent(line, target.origin, {"x-restate-tunnel-http-version": version})
+        assert (response.status, response.body, target.ends) == (400, b"", [])
+
+
+async def test_over_tls_both_sides_agree_on_http2() -> None:
+    tls = tls_pair(name="127.0.0.1")
+    async with (
+        Http2Target(on_complete=echoing, tls=tls.cloud) as target,
+        forwarding(target.origin, target_tls=lambda: tls.tunnel) as (_, line),
+    ):
+        assert (await sent(line, target.origin, body=b"hello")).body == b"hello"
+        version = {"x-restate-tunnel-http-version": "HTTP/2.0"}
+        assert (await sent(line, target.origin, version, body=b"hello")).body == b"hello"
+        assert target.served[0].headers[":scheme"] == "https"
+
+
+async def test_a_target_whose_certificate_is_for_another_name_is_not_spoken_to() -> None:
+    tls = tls_pair(name="other.test")
+    async with (
+        Http2Target(on_complete=echoing, tls=tls.cloud) as target,
+        forwarding(target.origin, target_tls=lambda: tls.tunnel) as (_, line),
+    ):
+        assert (await sent(line, target.origin)).status == 502
+        assert not target.served

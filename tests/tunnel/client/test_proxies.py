@@ -1,0 +1,313 @@
+"""The remote proxies: what passes to the cloud, in which form, and how it flows."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from restate_identity.tunnel.client.exchange import ExchangeError, Version
+from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.client.proxies.bearer import Bearer
+from restate_identity.tunnel.token import AuthToken
+from tests.support.processes import free_port
+from tests.tunnel.client.http2_target import Http2Target
+from tests.tunnel.client.remote import Remote, exchanging, proxied
+from tests.tunnel.dialling import TOKEN
+
+VERSIONS = pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2], ids=["HTTP/1.1", "h2c"])
+
+
+def target_proxied(target: Http2Target, folder: Path) -> AbstractAsyncContextManager[Remote]:
+    """Run a proxy in front of *target*."""
+    return proxied(folder, origin=Origin("http", "127.0.0.1", target.port))
+
+
+async def settled(measure: Callable[[], int]) -> None:
+    """Wait until *measure* does not change any more."""
+    before = -1
+    while before != (now := measure()):
+        before = now
+        await asyncio.sleep(0.2)
+
+
+def client(version: Version) -> httpx.AsyncClient:
+    http2 = version is Version.HTTP2
+    return httpx.AsyncClient(http1=not http2, http2=http2, trust_env=False, timeout=30)
+
+
+@VERSIONS
+async def test_a_request_gets_to_the_cloud_over_http_2_with_the_api_key(tmp_path: Path, version: Version) -> None:
+    async with proxied(tmp_path) as remote, client(version) as http:
+        headers = {"authorization": "Bearer of-the-caller", "x-own": "1", "te": "trailers", "x-forwarded-host": "evil"}
+        answer = await http.request(
+            "PURGE", f"{remote.url}/a%2Fb;c?d=%41&e", headers={**headers, "content-type": "x/y"}, content=b"body"
+        )
+    assert (answer.status_code, answer.content, answer.headers["x-of-the-cloud"]) == (201, b"answered", "yes")
+    (scope,) = remote.api.seen
+    assert (scope["method"], scope["http_version"], scope["scheme"]) == ("PURGE", "2", "https")
+    assert (scope["raw_path"], scope["query_string"]) == (b"/a%2Fb;c", b"d=%41&e")
+    assert remote.api.bodies == [b"body"]
+    assert remote.api.header("authorization") == [f"Bearer {TOKEN}"]
+    assert remote.api.header("x-forwarded-host") == [f"127.0.0.1:{remote.port}"]
+    assert remote.api.header("host") == [remote.proxies.ports[0].origin.authority]
+    assert (remote.api.header("x-own"), remote.api.header("content-type")) == (["1"], ["x/y"])
+    assert remote.proxy.counters.requests == {201: 1}
+
+
+@VERSIONS
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
+async def test_every_method_passes(tmp_path: Path, version: Version, method: str) -> None:
+    async with proxied(tmp_path) as remote, client(version) as http:
+        answer = await http.request(method, f"{remote.url}/x")
+        again = await http.request(method, f"{remote.url}/x")
+    assert (answer.status_code, answer.content) == (again.status_code, again.content)
+    assert (answer.status_code, answer.content) == (201, b"" if method == "HEAD" else b"answered")
+    assert [scope["method"] for scope in remote.api.seen] == [method, method]
+
+
+@VERSIONS
+async def test_both_bodies_flow_at_the_same_time(tmp_path: Path, version: Version) -> None:
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/echo") as exchange:
+        assert (await exchange.head()).status == 200
+        for word in (b"one", b"two", b"three"):
+            await exchange.send(word)
+            assert await exchange.read() == (word, False)
+        await exchange.send(b"", end=True)
+        data, ended = await exchange.read()
+        while not ended:
+            data, ended = await exchange.read()
+        assert data == b""
+
+
+@VERSIONS
+async def test_a_caller_that_gives_up_is_given_up_at_the_cloud(tmp_path: Path, version: Version) -> None:
+    async with proxied(tmp_path) as remote:
+        async with exchanging(remote, version, "/held") as exchange:
+            await exchange.send(b"", end=True)
+            await remote.until(lambda: bool(remote.api.bodies))
+        await remote.until(lambda: remote.api.gone == 1)
+
+
+@VERSIONS
+async def test_a_cloud_that_does_not_read_holds_the_caller_back(tmp_path: Path, version: Version) -> None:
+    async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
+        target.hold = True
+        async with exchanging(remote, version, "/") as exchange:
+            sending = asyncio.ensure_future(exchange.send(bytes(64 * 1024 * 1024)))
+            served = await target.request()
+            await settled(lambda: len(served.body))
+            # The other megabytes are in no buffer: the caller still has them.
+            assert not sending.done()
+            sending.cancel()
+
+
+@VERSIONS
+async def test_a_large_body_passes_both_ways(tmp_path: Path, version: Version) -> None:
+    body = bytes(range(256)) * 20_000
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/echo") as exchange:
+        sending = asyncio.ensure_future(exchange.send(body, end=True))
+        received, ended = b"", False
+        while not ended:
+            data, ended = await exchange.read()
+            received += data
+        await sending
+    assert received == body
+
+
+@VERSIONS
+async def test_if_the_cloud_cannot_be_reached_the_answer_is_502(tmp_path: Path, version: Version) -> None:
+    nowhere = Origin("https", "127.0.0.1", free_port())
+    async with proxied(tmp_path, origin=nowhere) as remote, exchanging(remote, version, "/") as exchange:
+        await exchange.send(b"", end=True)
+        assert (await exchange.head()).status == 502
+        assert remote.proxy.counters.requests == {502: 1}
+
+
+async def test_a_cloud_that_cannot_prove_its_name_gets_nothing(tmp_path: Path) -> None:
+    async with proxied(tmp_path, tls=ssl.create_default_context) as remote:
+        assert b"HTTP/1.1 502" in await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert remote.api.seen == []
+
+
+async def test_a_redirect_is_passed_back_and_not_followed(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw(b"GET /redirect HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 307")
+        assert b"location: https://elsewhere.test/" in answer
+        assert len(remote.api.seen) == 1
+
+
+async def test_what_belongs_to_the_connection_is_not_passed_on(tmp_path: Path) -> None:
+    head = (
+        "GET / HTTP/1.1",
+        "Host: localhost:8080",
+        "Connection: close, X-Private",
+        "X-Private: 1",
+        "X-Kept: 2",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "Proxy-Authorization: Basic eDp5",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+        "TE: gzip",
+        *("", ""),
+    )
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw("\r\n".join(head).encode())
+        assert b"HTTP/1.1 201" in answer
+        names = {name.decode() for name, _ in remote.api.seen[0]["headers"]}
+        assert names & {word.partition(":")[0].lower() for word in head[1:]} == {"host", "x-kept"}
+        assert remote.api.header("x-forwarded-host") == ["localhost:8080"]
+
+
+async def test_a_caller_of_http_1_0_gets_a_body_that_ends_with_the_connection(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw(b"GET / HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 201")
+        assert answer.endswith(b"\r\n\r\nanswered")
+
+
+async def test_requests_that_are_sent_at_once_are_answered_in_order(tmp_path: Path) -> None:
+    one = b"POST /%d HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n%d"
+    last = b"GET /3 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw(one % (1, 1) + one % (2, 2) + last)
+        assert answer.count(b"HTTP/1.1 201") == 3
+        assert [scope["path"] for scope in remote.api.seen] == ["/1", "/2", "/3"]
+        assert remote.api.bodies == [b"1", b"2", b""]
+
+
+async def test_a_caller_that_waits_for_100_continue_gets_it(tmp_path: Path) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
+    async with proxied(tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(head)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(b"body")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        writer.close()
+        assert (remote.api.bodies, remote.api.header("expect")) == ([b"body"], [])
+
+
+async def test_chunks_and_trailers_are_passed_on(tmp_path: Path) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw(head + b"2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nx-sum: 1\r\nauthorization: evil\r\n\r\n")
+        assert b"HTTP/1.1 201" in answer
+        assert remote.api.bodies == [b"abcde"]
+        assert remote.api.header("transfer-encoding") == []
+        assert remote.api.header("authorization") == [f"Bearer {TOKEN}"]
+
+
+async def test_the_token_file_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    now = 0.0
+    bearer = Bearer(AuthToken(file=file), clock=lambda: now)
+    assert bearer.value() == b"Bearer first"
+    file.write_text("second\n")
+    assert bearer.value() == b"Bearer first"
+    now = 5.0
+    assert bearer.value() == b"Bearer second"
+    file.unlink()
+    now = 10.0
+    assert bearer.value() == b"Bearer second"
+    assert "the last one is used" in caplog.text
+    with pytest.raises(OSError, match="No such file"):
+        Bearer(AuthToken(file=file)).value()
+
+
+async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path) -> None:
+    async with proxied(tmp_path, token=AuthToken(file=tmp_path / "missing")) as remote:
+        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 502")
+        assert remote.api.seen == []
+
+
+@VERSIONS
+async def test_what_is_in_flight_finishes_when_the_proxy_stops(tmp_path: Path, version: Version) -> None:
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
+        await exchange.send(b"", end=True)
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await remote.until(lambda: len(remote.api.bodies) == 2)
+        await reader.readuntil(b"0\r\n\r\n")
+        stopping = asyncio.ensure_future(remote.proxies.drain(30))
+        assert await asyncio.wait_for(reader.read(), 30) == b""  # nothing was in flight here
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", remote.port)
+        assert not stopping.done()
+        remote.api.release.set()
+        assert (await exchange.head()).status == 201
+        data, ended = await exchange.read()
+        while not ended:
+            more, ended = await exchange.read()
+            data += more
+        assert data == b"answered"
+        await asyncio.wait_for(stopping, 30)
+
+
+@VERSIONS
+async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Version) -> None:
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
+        await exchange.send(b"", end=True)
+        await remote.until(lambda: bool(remote.api.bodies))
+        await remote.proxies.drain(0.05)
+        with pytest.raises(ExchangeError):
+            await exchange.head()
+        await remote.until(lambda: remote.api.gone == 1)
+
+
+@VERSIONS
+async def test_a_response_that_breaks_off_does_not_look_complete(tmp_path: Path, version: Version) -> None:
+    async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
+        async with exchanging(remote, version, "/") as exchange:
+            served = await target.request()
+            served.respond()
+            served.send(b"half")
+            assert await exchange.read() == (b"half", False)
+            served.reset()
+            with pytest.raises(ExchangeError):
+                await exchange.read()
+        assert remote.proxy.counters.resets == 1
+
+
+@VERSIONS
+async def test_a_caller_that_does_not_read_holds_the_cloud_back(tmp_path: Path, version: Version) -> None:
+    async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
+        async with exchanging(remote, version, "/"):
+            served = await target.request()
+            served.respond()
+            sent = 0
+
+            def send() -> int:
+                nonlocal sent
+                while size := min(served.window(), 16384):
+                    served.send(bytes(size))
+                    sent += size
+                return sent
+
+            await settled(send)
+        # The windows and buffers of both connections; the kernel's are the largest.
+        assert 1024 * 1024 <= sent < 32 * 1024 * 1024
+
+
+async def test_a_response_before_the_end_of_the_request_reaches_the_caller(tmp_path: Path) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
+    target = Http2Target(on_request=lambda served: served.answer(b"answered"))
+    async with target, target_proxied(target, tmp_path) as remote:
+        answer = await remote.raw(head + bytes(1000))
+        assert (answer[:12], answer[-13:]) == (b"HTTP/1.1 200", b"answered\r\n0\r\n\r\n"[-13:])
+
+
+async def test_what_follows_the_last_request_of_a_connection_is_ignored(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 201")

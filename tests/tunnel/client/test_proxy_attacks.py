@@ -1,0 +1,286 @@
+"""What a web page, a smuggler and a slow caller may try with the remote proxies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from restate_identity.tunnel.client.exchange import ExchangeError, Version
+from restate_identity.tunnel.client.proxies.callers import Callers
+from restate_identity.tunnel.client.proxies.patience import Patience
+from tests.tunnel.client.remote import Remote, exchanging, proxied
+
+HASTY = Patience(head=0.1, stall=0.2, idle=0.2, check_every=0.02)
+CALLERS = Callers(["tunnel", "*.svc.cluster.local"], ["http://localhost:3000", "https://app.example:443"])
+
+
+def refused(host: str | None, **headers: str) -> int | None:
+    """Return the status with which a request is refused; None if it passes."""
+    fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    if host is not None:
+        fields.append((b"host", host.encode()))
+    refusal = CALLERS.refusal(fields)
+    return None if refusal is None else refusal.status
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8080",
+        "LocalHost:8080",
+        "localhost.",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "10.0.0.7",
+        "tunnel:8080",
+        "a.svc.cluster.local",
+        "a.b.svc.cluster.local:1",
+    ],
+)
+def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(host: str) -> None:
+    assert refused(host) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.test",
+        "evil.test:8080",
+        "localhost.evil.test",
+        "evil.localhost",
+        "127.0.0.1.evil.test",
+        "svc.cluster.local",
+        "evilsvc.cluster.local",
+        "tunnel.evil.test",
+        "localhost:8080@evil.test",
+        "localhost:evil",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "[::1]evil:80",
+        "[localhost]",
+        "[fe80::1%25eth0]",
+        "::1",
+        "",
+    ],
+)
+def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
+    assert refused(host) == 421
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, None),
+        ({"origin": "http://localhost:8080"}, None),  # a page of the admin API itself
+        ({"origin": "http://localhost:3000"}, None),
+        ({"origin": "https://app.example"}, None),
+        ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, None),
+        ({"sec_fetch_site": "none"}, None),
+        ({"sec_fetch_site": "same-origin"}, None),
+        ({"origin": "https://evil.test"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "http://localhost:3001"}, 403),
+        ({"origin": "http://localhost"}, 403),
+        ({"origin": "http://127.0.0.1:8080"}, 403),
+        ({"origin": "http://localhost:3000.evil.test"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"sec_fetch_site": "unheard-of"}, 403),
+    ],
+)
+def test_a_page_of_another_origin_is_kept_out(headers: Mapping[str, str], status: int | None) -> None:
+    assert refused("localhost:8080", **headers) == status
+
+
+def test_a_request_names_one_host() -> None:
+    assert refused(None) == 400
+    fields = [(b"host", b"localhost"), (b"host", b"localhost")]
+    refusal = CALLERS.refusal(fields)
+    assert refusal is not None
+    assert refusal.status == 400
+
+
+@pytest.mark.parametrize("host", ["http://a", "a:80", "*", "*.", "a/b", "", "A.test"])
+def test_a_host_that_is_none_is_an_error(host: str) -> None:
+    with pytest.raises(ValueError, match="a host of the proxies is a name such as"):
+        Callers([host])
+
+
+@pytest.mark.parametrize("origin", ["localhost:3000", "http://", "http://a/b", "*", "null", "http://*.a", "ftp://a"])
+def test_an_origin_that_is_none_is_an_error(origin: str) -> None:
+    with pytest.raises(ValueError, match="an origin is a scheme, a host and a port"):
+        Callers([], [origin])
+
+
+# The requests, and the status that they get; nothing of them reaches the cloud.
+SMUGGLED = {
+    "a length beside chunks": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ncontent-length: 5", 400),
+    "a length with a sign": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +4", 400),
+    "a list of lengths": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4, 5", 400),
+    "another coding": (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked", 501),
+    "two codings": (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity", 501),
+    "chunks in HTTP/1.0": (b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked", 400),
+    "a space before the colon": (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length : 4", 400),
+    "a carriage return": (b"GET / HTTP/1.1\r\nhost: a\r\nx: 1\rauthorization: x", 400),
+    "a null byte": (b"GET / HTTP/1.1\r\nhost: a\r\nx: 1\x002", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b", 400),
+    "no host": (b"GET / HTTP/1.1\r\nx: 1", 400),
+    "no host in HTTP/1.0": (b"GET / HTTP/1.0\r\nx: 1", 400),
+    "an absolute target": (b"GET http://evil.test/ HTTP/1.1\r\nhost: localhost", 400),
+    "no path": (b"GET evil.test HTTP/1.1\r\nhost: localhost", 400),
+    "a star for another method": (b"GET * HTTP/1.1\r\nhost: localhost", 400),
+    "a tunnel": (b"CONNECT evil.test:443 HTTP/1.1\r\nhost: localhost", 405),
+    "an echo of the API key": (b"TRACE / HTTP/1.1\r\nhost: localhost", 405),
+    "a space in the target": (b"GET /a b HTTP/1.1\r\nhost: localhost", 400),
+    "a byte beyond ASCII": (b"GET /\xff HTTP/1.1\r\nhost: localhost", 400),
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "another version": (b"GET / HTTP/3.0\r\nhost: localhost", 505),
+    "a rebound name": (b"GET / HTTP/1.1\r\nhost: evil.test", 421),
+    "a foreign page": (b"POST / HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.test\r\ncontent-length: 0", 403),
+    "a large head": (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"1" * 70_000, 431),
+}
+
+
+# The body that one reader sees, and the request that another one does.
+SECOND = b"\r\nconnection: close\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        for name, (head, status) in SMUGGLED.items():
+            answer = await remote.raw(head + SECOND)
+            assert answer.startswith(b"HTTP/1.1 %d " % status), (name, answer)
+            assert answer.count(b"HTTP/1.1") == 1, (name, answer)
+        assert remote.api.seen == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({":authority": "localhost"}, "201"),
+        ({":authority": "localhost", "host": "evil.test"}, "400"),
+        ({":authority": "evil.test", "host": "localhost"}, "400"),
+        ({":authority": "evil.test"}, "421"),
+        ({}, "400"),
+        ({":authority": "localhost", ":path": "http://evil.test/"}, "400"),
+        ({":authority": "localhost", ":path": "/a b"}, "400"),
+        ({":authority": "localhost", ":path": "/a\r\nb"}, "400"),
+        ({":authority": "localhost", ":method": "CONNECT"}, "405"),
+        ({":authority": "localhost", "connection": "close"}, "400"),
+        ({":authority": "localhost", "content-length": "5"}, "400"),
+        ({":authority": "localhost", "x": "1\r\nauthorization: y"}, "400"),
+        ({":authority": "localhost", "origin": "https://evil.test"}, "403"),
+        ({":authority": "localhost", **{f"x{number}": "1" * 1000 for number in range(70)}}, "431"),
+    ],
+)
+async def test_the_same_over_http_2(tmp_path: Path, fields: dict[str, str], status: str) -> None:
+    async with proxied(tmp_path) as remote:
+        assert await over_http2(remote, {":method": "GET", ":scheme": "http", ":path": "/", **fields}) == status
+        assert len(remote.api.seen) == (status == "201")
+
+
+async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
+    """Send a request without a body, and return the status of the answer."""
+    connection = h2.connection.H2Connection(
+        h2.config.H2Configuration(
+            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
+        )
+    )
+    connection.initiate_connection()
+    connection.send_headers(1, sorted(fields.items(), key=lambda field: field[0][0] != ":"), end_stream=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+    writer.write(connection.data_to_send())
+    try:
+        while True:
+            for event in connection.receive_data(await asyncio.wait_for(reader.read(65536), 30)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    return next(str(value) for name, value in event.headers or () if str(name) == ":status")
+            writer.write(connection.data_to_send())
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nhost: local",
+        b"PRI * HTTP/2.0\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhalf",
+    ],
+    ids=["nothing", "half a head", "half a preface", "a preface", "an idle connection", "half a body"],
+)
+async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes) -> None:
+    async with proxied(tmp_path, patience=HASTY) as remote:
+        await remote.raw(data)  # it ends, because the proxy closes the connection
+        await remote.until(lambda: not remote.listener.connections)
+
+
+@pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
+async def test_a_caller_that_sends_no_more_of_a_body_is_given_up(tmp_path: Path, version: Version) -> None:
+    patience = replace(HASTY, idle=600)
+    async with proxied(tmp_path, patience=patience) as remote, exchanging(remote, version, "/") as exchange:
+        await exchange.send(b"half")
+        with pytest.raises(ExchangeError):
+            await exchange.head()
+        await remote.until(lambda: remote.api.gone == 1)
+        assert remote.proxy.refused["slow"] == 1
+
+
+async def test_a_caller_that_waits_for_a_slow_answer_is_not_given_up(tmp_path: Path) -> None:
+    async with proxied(tmp_path, patience=HASTY) as remote, exchanging(remote, Version.HTTP1, "/held") as exchange:
+        await exchange.send(b"", end=True)
+        await remote.until(lambda: bool(remote.api.bodies))
+        await asyncio.sleep(3 * HASTY.stall)
+        remote.api.release.set()
+        assert (await exchange.head()).status == 201
+
+
+async def test_when_there_is_no_room_the_longest_idle_connection_makes_it(tmp_path: Path) -> None:
+    async with proxied(tmp_path, patience=Patience(connections=2)) as remote:
+        busy, busy_writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        busy_writer.write(b"GET /held HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        await remote.until(lambda: bool(remote.api.bodies))
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        idle_writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert (await idle.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 201")
+        assert await idle.read() == b""
+        remote.api.release.set()
+        assert (await busy.read()).startswith(b"HTTP/1.1 201")
+        for writer in (busy_writer, idle_writer):
+            writer.close()
+
+
+async def test_when_all_connections_are_busy_a_new_one_is_closed(tmp_path: Path) -> None:
+    async with proxied(tmp_path, patience=Patience(connections=1)) as remote:
+        async with exchanging(remote, Version.HTTP1, "/held") as exchange:
+            await exchange.send(b"", end=True)
+            await remote.until(lambda: bool(remote.api.bodies))
+            with suppress(ConnectionResetError):
+                assert await remote.raw(b"GET / HTTP/1.1\r\n") == b""
+        assert remote.proxy.refused["connections"] == 1
+
+
+async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
+    few = Patience(requests=1)
+    async with proxied(tmp_path, patience=few) as remote, exchanging(remote, Version.HTTP1, "/held") as exchange:
+        await exchange.send(b"", end=True)
+        await remote.until(lambda: bool(remote.api.bodies))
+        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 503")
