@@ -34,9 +34,6 @@ _FORMS = (
 )
 
 
-_MOST_KNOWN = 1024
-
-
 class _Entry(NamedTuple):
     """One target. Of host, suffix, and network, one is set."""
 
@@ -56,8 +53,6 @@ class AllowList:
     def __init__(self, texts: tuple[str, ...], entries: tuple[_Entry, ...]) -> None:
         self.texts: tuple[str, ...] = texts
         self._entries = entries
-        # The verdicts about origins, which are asked for with each request.
-        self._known: dict[Origin, bool] = {}
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> AllowList:
@@ -84,14 +79,6 @@ class AllowList:
 
     def may_be_dialled(self, origin: Origin) -> bool:
         """Return whether *origin* may be a target. If so, `admits` still decides about each address of its host."""
-        known = self._known.get(origin)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            known = self._known[origin] = self._may_be_dialled(origin)
-        return known
-
-    def _may_be_dialled(self, origin: Origin) -> bool:
         address = address_of(origin.host)
         if address is not None:
             return self.admits(origin, address)
