@@ -1,0 +1,31 @@
+"""Make a failure end the attempt of an invocation, and never the invocation.
+
+The Restate SDK turns an exception of the codec into different things. For the input of a handler, every `Exception`
+becomes a TerminalError with status 400, and the invocation is lost. For a result of ``ctx.run``, it uses up the
+attempts of the run. Elsewhere user code may catch it and go on with what it did not read. So in a handler, the failure
+is told to Restate here, and raised as what the SDK itself raises to end an attempt, which is no `Exception`. Restate
+then tries again, as the service's retry policy says.
+"""
+
+from __future__ import annotations
+
+from restate_identity.encryption.errors import EncryptionError
+
+
+def ending_the_attempt(error: EncryptionError) -> BaseException:
+    """Return what to raise for *error*: itself outside of the SDK's handlers."""
+    try:
+        from restate.exceptions import SdkInternalException
+        from restate.extensions import current_context
+    except ImportError:
+        return error
+    try:
+        context = current_context()
+    except LookupError:
+        return error
+    vm = getattr(context, "vm", None)
+    if vm is None:
+        return error
+    # No stack trace: Restate stores it unencrypted.
+    vm.notify_error(f"encryption: {error}", "")
+    return SdkInternalException()
