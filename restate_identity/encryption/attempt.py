@@ -9,23 +9,35 @@ then tries again, as the service's retry policy says.
 
 from __future__ import annotations
 
+from typing import Any
+
 from restate_identity.encryption.errors import EncryptionError
+
+
+def is_in_a_handler() -> bool:
+    """Return whether the running code is part of an attempt of an invocation."""
+    return _vm() is not None
 
 
 def ending_the_attempt(error: EncryptionError) -> BaseException:
     """Return what to raise for *error*: itself outside of the SDK's handlers."""
-    try:
-        from restate.exceptions import SdkInternalException
-        from restate.extensions import current_context
-    except ImportError:
-        return error
-    try:
-        context = current_context()
-    except LookupError:
-        return error
-    vm = getattr(context, "vm", None)
+    vm = _vm()
     if vm is None:
         return error
+    from restate.exceptions import SdkInternalException
+
     # No stack trace: Restate stores it unencrypted.
     vm.notify_error(f"encryption: {error}", "")
     return SdkInternalException()
+
+
+def _vm() -> Any:
+    """Return the state machine of the attempt, or None outside of one."""
+    try:
+        from restate.extensions import current_context
+    except ImportError:
+        return None
+    try:
+        return getattr(current_context(), "vm", None)
+    except LookupError:
+        return None

@@ -11,15 +11,15 @@ from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from restate_identity.encryption.attempt import ending_the_attempt
+from restate_identity.encryption.attempt import ending_the_attempt, is_in_a_handler
 from restate_identity.encryption.data_key import KeyProvider
-from restate_identity.encryption.errors import EncryptionError, EncryptionReason
+from restate_identity.encryption.errors import EncryptionError
 from restate_identity.encryption.frames import IV_SIZE, PREFIX, TAG_SIZE, read_frame
 from restate_identity.encryption.known_keys import KnownKeys
 from restate_identity.encryption.log import EncryptionLog
+from restate_identity.encryption.opening import opened
 from restate_identity.encryption.plaintext import PlaintextWindow
 from restate_identity.encryption.writing_key import WritingKeys
 
@@ -166,7 +166,7 @@ class JournalEncryption(JournalValueCodec):
         raise failure
 
     async def _decoded(self, value: bytes) -> bytes:
-        if not self._writing.is_ready:
+        if not self._writing.is_ready and is_in_a_handler():
             # What the handler does with the value must be encrypted.
             await self._writing.ready(self._wait_limit)
         if not value.startswith(PREFIX) and self._plaintext.accepts(value):
@@ -175,14 +175,7 @@ class JournalEncryption(JournalValueCodec):
         cipher = self._known.get(frame.encrypted_key)
         if cipher is None:
             cipher = await self._known.find(frame.encrypted_key)
-        try:
-            return cipher.decrypt(frame.iv, frame.sealed, None)
-        except InvalidTag:
-            pass
-        raise EncryptionError(
-            EncryptionReason.CHANGED,
-            f"the value of {len(value)} bytes was changed or cut after it was encrypted, or its data key is another",
-        )
+        return opened(frame, cipher)
 
     def _failed(self, what: str, error: EncryptionError) -> BaseException:
         self._log.failed(what, error)
