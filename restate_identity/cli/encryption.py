@@ -135,10 +135,10 @@ def _log_no_more() -> None:
 
 
 def _write_bytes(value: bytes) -> None:
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         click.echo(printable(value.decode("utf-8", "backslashreplace")))
     else:
-        click.get_binary_stream("stdout").write(value)
+        sys.stdout.buffer.write(value)
 
 
 def _write_new(out: str, content: bytes) -> None:

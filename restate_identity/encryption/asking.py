@@ -14,14 +14,20 @@ Answer = TypeVar("Answer")
 async def asked(call: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
     """Return the answer of a provider, or raise EncryptionError."""
     try:
-        return await asyncio.wait_for(call(), seconds)
+        return await asyncio.wait_for(_translated(call), seconds)
+    except asyncio.TimeoutError:
+        pass
+    raise unavailable(f"the key provider did not answer within {seconds:g} s")
+
+
+async def _translated(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        return await call()
     except EncryptionError as error:
         failure = EncryptionError(error.reason, error.hint)
-    except asyncio.TimeoutError:
-        failure = unavailable(f"the key provider did not answer within {seconds:g} s")
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 (a SystemExit of the provider would end the thread of all)
+    except BaseException as error:  # noqa: BLE001 (a SystemExit would end the loop that all providers share)
         # Its text comes from elsewhere and may quote a key, so it goes nowhere.
         failure = unavailable(f"the key provider failed: {type(error).__name__}")
     # Out here, because the failure must not refer to what the provider raised.

@@ -61,15 +61,17 @@ class AwsKms:
 
     async def decrypt_data_key(self, encrypted: bytes) -> bytes:
         """Return a data key that one of the keys encrypted."""
-        for number, key in enumerate(self._keys, 1):
+        failures: list[EncryptionError] = []
+        for key in self._keys:
             try:
                 answer = await self._call(partial(_decrypt, key=key, encrypted=encrypted))
             except EncryptionError as error:
-                if error.reason is EncryptionReason.UNKNOWN_DATA_KEY and number < len(self._keys):
-                    continue
-                raise
-            return _bytes(answer, "Plaintext")
-        raise AssertionError("there is at least one key")
+                failures.append(error.with_traceback(None))
+            else:
+                return _bytes(answer, "Plaintext")
+        # Only if no key can ever decrypt it, it is unknown.
+        outages = [failure for failure in failures if failure.reason is not EncryptionReason.UNKNOWN_DATA_KEY]
+        raise (outages or failures)[0]
 
     async def _call(self, call: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         if self._owner != os.getpid():

@@ -53,8 +53,8 @@ class EncryptionLog:
             left_out = self._allowances[kind].take(self._clock())
         if left_out is None:
             return
+        extra = {"restate_encryption_reason": reason}
         if left_out.lines:
-            logger.log(
-                level, "left out %d more lines about %s in the last %.0f s", left_out.lines, kind, left_out.seconds
-            )
-        logger.log(level, "%s", text, extra={"restate_encryption_reason": reason})
+            more = "left out %d more lines about %s in the last %.0f s"
+            logger.log(level, more, left_out.lines, kind, left_out.seconds, extra=extra)
+        logger.log(level, "%s", text, extra=extra)

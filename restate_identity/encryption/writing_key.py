@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from restate_identity.encryption import frames
 from restate_identity.encryption.asking import asked, unavailable
 from restate_identity.encryption.background import in_background
-from restate_identity.encryption.data_key import KeyProvider
+from restate_identity.encryption.data_key import DataKey, KeyProvider
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 from restate_identity.encryption.fork import Lock, tell_of_forks
 from restate_identity.encryption.known_keys import KnownKeys, checked
@@ -192,6 +192,8 @@ class WritingKeys:
 
     async def _made(self) -> WritingKey:
         made = await asked(self._provider.generate_data_key, self._seconds)
+        if not isinstance(made, DataKey):
+            raise unavailable("the key provider returned no DataKey")
         encrypted = bytes(made.encrypted)
         cipher = AESGCM(checked(made.plaintext))
         if self._present is not None and self._present.encrypted == encrypted:
