@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -91,9 +93,9 @@ def encrypt(local_keys: str | None, kms_keys: tuple[str, ...], raw: bool, file: 
     from restate_identity.encryption import EncryptionError, JournalEncryption
 
     value = read_value(file)
-    _log_no_more()
     try:
-        sealed = asyncio.run(JournalEncryption.create(provider)).encode(value)
+        with _log_held_back():
+            sealed = asyncio.run(JournalEncryption.create(provider)).encode(value)
     except EncryptionError as error:
         fail(str(error))
     if raw:
@@ -119,19 +121,25 @@ def decrypt(local_keys: str | None, kms_keys: tuple[str, ...], file: str) -> Non
     from restate_identity.encryption.opening import decrypted
 
     value = encrypted_value_in(read_value(file))
-    _log_no_more()
     try:
-        _write_bytes(asyncio.run(decrypted(provider, value)))
+        plaintext = asyncio.run(decrypted(provider, value))
     except EncryptionError as error:
         fail(str(error))
+    _write_bytes(plaintext)
 
 
 encryption.add_command(serve)
 
 
-def _log_no_more() -> None:
-    # What the log would say is the message of the error.
-    logging.getLogger("restate_identity").setLevel(logging.CRITICAL)
+@contextmanager
+def _log_held_back() -> Iterator[None]:
+    """Log nothing: what the log would say is the message of the error."""
+    logger = logging.getLogger("restate_identity")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _write_bytes(value: bytes) -> None:

@@ -38,22 +38,25 @@ class WritingKey:
 
     Attributes:
         cipher: Encrypts with it.
+        encrypted: Its name.
         head: What every value begins with.
+        renew_after: After how many values its successor is asked for.
+        renew_at: When.
+        limit: How many values it encrypts at most.
+        number: Returns the number of the next value, from 0.
     """
-
-    __slots__ = ("cipher", "encrypted", "head", "limit", "number", "renew_after", "renew_at")
 
     def __init__(
         self, cipher: AESGCM, encrypted: bytes, head: bytes, *, renew_after: float, renew_at: float, limit: int
     ) -> None:
-        self.cipher = cipher
-        self.encrypted = encrypted
-        self.head = head
-        self.renew_after = renew_after
-        self.renew_at = renew_at
-        self.limit = limit
+        self.cipher: AESGCM = cipher
+        self.encrypted: bytes = encrypted
+        self.head: bytes = head
+        self.renew_after: float = renew_after
+        self.renew_at: float = renew_at
+        self.limit: int = limit
         # One step in C, so that threads never share a number.
-        self.number = itertools.count().__next__
+        self.number: Callable[[], int] = itertools.count().__next__
 
 
 class WritingKeys:

@@ -27,7 +27,6 @@ VALUE = b'{"name": "Ada"}'
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("restate_identity.cli.encryption._log_no_more", lambda: None)
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
 
 
