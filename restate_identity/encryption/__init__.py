@@ -7,17 +7,17 @@ libraries read and write too. Its keys come from a `KeyProvider`: `LocalKeys`, `
 from __future__ import annotations
 
 try:
-    from restate_identity.encryption.aws_kms import AwsKms
-    from restate_identity.encryption.data_key import DataKey, KeyProvider
-    from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-    from restate_identity.encryption.journal import JournalEncryption
-    from restate_identity.encryption.local_keys import LocalKeys
+    import cryptography as _cryptography  # noqa: F401 (to say which extra is missing)
 except ImportError as _error:
-    if (_error.name or "").partition(".")[0] != "cryptography":
-        raise
     raise ImportError(
         "encryption needs cryptography: pip install 'restate-identity[encryption]'", name=_error.name
     ) from _error
+
+from restate_identity.encryption.aws_kms import AwsKms
+from restate_identity.encryption.data_key import DataKey, KeyProvider
+from restate_identity.encryption.errors import EncryptionError, EncryptionReason
+from restate_identity.encryption.journal import JournalEncryption
+from restate_identity.encryption.local_keys import LocalKeys
 
 __all__ = [
     "AwsKms",
