@@ -176,7 +176,7 @@ def _append(path: Path, line: bytes) -> None:
     new = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        os.fchmod(descriptor, path.stat().st_mode & 0o777)
+        new.chmod(path.stat().st_mode & 0o777)
         _write(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
         new.replace(path)
     except OSError:

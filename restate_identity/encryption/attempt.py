@@ -9,6 +9,7 @@ then tries again, as the service's retry policy says.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from restate_identity.encryption.errors import EncryptionError
@@ -26,8 +27,10 @@ def ending_the_attempt(error: EncryptionError) -> BaseException:
         return error
     from restate.exceptions import SdkInternalException
 
-    # No stack trace: Restate stores it unencrypted.
-    vm.notify_error(f"encryption: {error}", "")
+    # An attempt that is over cannot be told anything more.
+    with suppress(Exception):
+        # No stack trace: Restate stores it unencrypted.
+        vm.notify_error(f"encryption: {error}", "")
     return SdkInternalException()
 
 

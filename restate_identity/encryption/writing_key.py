@@ -111,6 +111,8 @@ class WritingKeys:
         """Use the parent's key only until there is one of this process."""
         self._is_renewing = False
         self._retry_at = self._clock()
+        # Those who wait here wait in loops of the parent.
+        self._waiters = Waiters()
         key = self._present
         if key is not None:
             self._present = WritingKey(

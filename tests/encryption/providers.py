@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -54,6 +55,21 @@ class Keys:
             raise EncryptionError(EncryptionReason.UNKNOWN_DATA_KEY, "it is nobody's")
         finally:
             self.ended.append(encrypted)
+
+
+def not_ready(provider: Keys, monotonic: Callable[[], float] = time.monotonic) -> JournalEncryption:
+    """Return what `JournalEncryption.create` returns when the provider was down: a codec without a data key."""
+    return JournalEncryption(
+        provider,
+        accept_plaintext_until=None,
+        wait_limit=60,
+        values_per_key=1000,
+        key_lifetime=1000,
+        cache_size=1000,
+        max_encrypted_key_size=1000,
+        clock=time.time,
+        monotonic=monotonic,
+    )
 
 
 def made_up(number: int, start: bytes = b"") -> bytes:

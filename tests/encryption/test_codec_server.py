@@ -7,7 +7,7 @@ import pytest
 
 from restate_identity.encryption import JournalEncryption
 from restate_identity.encryption.codec_server import CodecServer
-from tests.encryption.providers import Keys, from_another_process
+from tests.encryption.providers import Keys, from_another_process, not_ready
 
 TOKEN = "a-token-of-16-characters"
 UI = "https://ui.example"
@@ -22,7 +22,7 @@ async def asked(
     provider: Keys | None = None,
     **options: object,
 ) -> httpx.Response:
-    codec = await JournalEncryption.create(provider or Keys(), wait_limit=0.05)
+    codec = await JournalEncryption.create(Keys()) if provider is None else not_ready(provider)
     server = CodecServer(codec, token=TOKEN, **options)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://127.0.0.1") as client:
         return await client.request(method, path, headers=headers, content=body)

@@ -17,7 +17,7 @@ import restate
 from restate_identity.encryption import EncryptionError, JournalEncryption
 from restate_identity.restate_sdk import app
 from restate_identity.signing import RequestSigner
-from tests.encryption.providers import Keys, changed, from_another_process
+from tests.encryption.providers import Keys, changed, from_another_process, not_ready
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 
 GREET, COUNT = "/invoke/Greeter/greet", "/invoke/Greeter/count"
@@ -115,11 +115,7 @@ async def test_a_bad_input_is_tried_again_and_never_a_result(make: Any, reason: 
 
 
 async def test_a_handler_that_begins_before_the_first_data_key_waits_for_it() -> None:
-    provider = Keys()
-    provider.failure = OSError()
-    codec = await JournalEncryption.create(provider, wait_limit=0.01)
-    provider.failure = None
-    codec._wait_limit = 60
+    codec = not_ready(Keys())
     answer = await invoked(restate.app([greeter], journal_value_codec=codec), GREET, await from_another_process(PLAIN))
     assert (calls, END in answer) == (["Ada"], True)
 
@@ -127,7 +123,7 @@ async def test_a_handler_that_begins_before_the_first_data_key_waits_for_it() ->
 async def test_without_a_data_key_the_result_of_a_run_is_no_failure_of_the_run() -> None:
     provider = Keys()
     provider.failure = OSError()
-    codec = await JournalEncryption.create(provider, wait_limit=0.01)
+    codec = not_ready(provider)
     answer = await invoked(restate.app([greeter], journal_value_codec=codec), COUNT, b"")
     assert calls == ["count"]
     assert b"encryption: no_data_key" in answer[ERROR]

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from restate_identity.encryption import EncryptionError, EncryptionReason, JournalEncryption, known_keys
+from restate_identity.encryption.frames import read_frame
 from tests.encryption.providers import START, Keys, forever, from_another_process, known_keys_of, made_up, until
 from tests.support.clock import Clock
 
@@ -25,11 +26,13 @@ def reading(codec: JournalEncryption, value: bytes) -> asyncio.Task[bytes]:
 async def test_a_provider_that_hangs_is_not_waited_for_beyond_the_limit_and_its_call_is_cancelled() -> None:
     provider = Keys()
     provider.hold = forever
-    codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    codec = await JournalEncryption.create(provider)
+    known_keys_of(codec)._seconds = 0.05
     value = await from_another_process(b"abc")
     assert await reason_of(reading(codec, value)) is EncryptionReason.PROVIDER_UNAVAILABLE
-    await until(lambda: provider.ended == provider.asked)
+    await until(lambda: provider.asked == provider.ended == [read_frame(value).encrypted_key])
     provider.hold = None
+    known_keys_of(codec)._seconds = 60
     assert await codec.decode(value) == b"abc"
 
 
@@ -128,7 +131,8 @@ async def test_what_is_no_key_is_an_outage(returned: object, monkeypatch: pytest
 
 async def test_a_provider_that_blocks_its_thread_holds_up_no_loop_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     provider, released = Keys(), threading.Event()
-    codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    codec = await JournalEncryption.create(provider)
+    known_keys_of(codec)._seconds = 0.05
 
     async def decrypt_data_key(encrypted: bytes) -> bytes:
         released.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, writing_key
 from restate_identity.encryption.frames import read_frame
-from tests.encryption.providers import Keys, until
+from tests.encryption.providers import Keys, not_ready, until
 from tests.support.clock import Clock
 
 
@@ -46,8 +46,11 @@ async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so
 async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_working_later() -> None:
     provider, clock = Keys(), Clock()
     provider.failure = OSError()
-    codec = await JournalEncryption.create(provider, wait_limit=0.05, monotonic=clock)
+    codec = await JournalEncryption.create(provider, wait_limit=0.05)
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
+    codec = not_ready(provider, clock)
+    assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
+    await until(lambda: codec._writing._failures == 1)
     provider.failure = None
     clock.now += writing_key.BACKOFF_LIMIT * 2
     refusal(codec)
@@ -58,12 +61,13 @@ async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_worki
 async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
     provider = Keys()
     provider.failure = OSError()
-    codec = await JournalEncryption.create(provider, wait_limit=0.05, monotonic=Clock())
-    asked = provider.made
+    codec = not_ready(provider, Clock())
+    refusal(codec)
+    await until(lambda: codec._writing._failures == 1 and not codec._writing._is_renewing)
     for _ in range(100):
         refusal(codec)
-    await asyncio.sleep(0.01)
-    assert provider.made == asked == 1
+    assert not codec._writing._is_renewing
+    assert provider.made == 1
 
 
 async def test_a_key_is_replaced_before_its_number_of_values_and_the_old_values_are_read() -> None:
@@ -148,7 +152,7 @@ async def test_threads_together_keep_the_limit_of_a_key(monkeypatch: pytest.Monk
         (DataKey(bytes(31), b"x"), "no data key of 32 bytes"),
         (DataKey(bytes(32), b""), "1 to 65535 bytes"),
         (DataKey(bytes(32), b"\x02\x00" + bytes(256)), "older revision"),
-        (DataKey(bytes(32), bytes(2000)), "no more than 1024 would be read"),
+        (DataKey(bytes(32), bytes(2000)), "no more than 1000 would be read"),
         (None, "no DataKey"),
     ],
 )
@@ -161,7 +165,9 @@ async def test_what_a_provider_makes_is_checked(
         return made
 
     monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
-    codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    codec = not_ready(provider)
+    refusal(codec)
+    await until(lambda: codec._writing._failures == 1)
     assert problem in refusal(codec).hint
 
 
