@@ -43,6 +43,14 @@ async def count(ctx: restate.Context) -> int:
         return 0
 
 
+@greeter.handler()
+async def resolve(ctx: restate.Context) -> None:
+    try:
+        ctx.resolve_awakeable("prom_1", "Ada")
+    except Exception:  # noqa: BLE001 (as users do)
+        calls.append("went on without it")
+
+
 @pytest.fixture(autouse=True)
 def _no_calls_yet() -> None:
     calls.clear()
@@ -146,6 +154,15 @@ class Ingress(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is given)
         """Log nothing."""
+
+
+async def test_a_handler_that_catches_exceptions_does_not_go_on_without_what_was_not_encrypted() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+    served = restate.app([greeter], journal_value_codec=not_ready(provider))
+    answer = await invoked(served, "/invoke/Greeter/resolve", b"")
+    assert calls == []
+    assert b"encryption: no_data_key" in answer[ERROR]
 
 
 async def test_a_client_encrypts_and_decrypts_and_gets_the_exception_itself() -> None:
