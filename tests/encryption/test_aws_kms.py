@@ -111,6 +111,19 @@ async def test_only_what_says_that_the_key_is_none_of_ours_is_definite(
     assert "\n" not in str(error)
 
 
+async def test_while_one_of_the_keys_cannot_be_asked_a_data_key_is_not_unknown(kms: dict[str, Any], key: str) -> None:
+    provider = AwsKms(key, also_decrypts=["former"], **kms)
+    error = boto3.client("kms", **kms).exceptions.ClientError
+    codes = iter(["IncorrectKeyException", "DisabledException"])
+
+    class Client:
+        def decrypt(self, **_: object) -> dict[str, Any]:
+            raise error({"Error": {"Code": next(codes)}}, "Decrypt")
+
+    provider._client = Client()
+    assert str(await refusal(provider, b"encrypted")) == "provider_unavailable: AWS KMS: DisabledException"
+
+
 async def test_a_kms_that_cannot_be_reached_is_an_outage_that_names_the_kind_of_error(kms: dict[str, Any]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -21,7 +21,8 @@ _ENCRYPTION = tuple(
     f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
 )
 _ENCRYPTION += tuple(
-    f"encryption/test_{name}.py" for name in ("plaintext", "log", "in_the_sdk", "aws_kms", "codec_server")
+    f"encryption/test_{name}.py"
+    for name in ("plaintext", "log", "in_the_sdk", "aws_kms", "codec_server", "daemon_threads")
 )
 _TUNNEL = (
     "tunnel/test_dispatch.py",
