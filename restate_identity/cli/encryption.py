@@ -110,7 +110,8 @@ def encrypt(local_keys: str | None, kms_keys: tuple[str, ...], raw: bool, file: 
 def decrypt(local_keys: str | None, kms_keys: tuple[str, ...], file: str) -> None:
     """Decrypt a value, which is read from FILE or from standard input, never from the command line.
 
-    It may be the bare bytes, base64, hexadecimal digits, or a list of numbers.
+    It may be the bare bytes, base64, hexadecimal digits, or a list of numbers; or a whole entry, as the columns raw and
+    entry_json of sys_journal have it.
 
     \b
     Example:

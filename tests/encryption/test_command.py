@@ -55,6 +55,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return running_in_here
 
 
+def varint(number: int) -> bytes:
+    """Return *number* as protobuf writes it."""
+    written = bytearray()
+    while number > 127:
+        written.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*written, number])
+
+
 def complaint(done: Done) -> str:
     assert (done.status, done.out) == (2, b"")
     assert done.err.count("\n") == 1
@@ -129,6 +138,9 @@ class TestValues:
             b"\\x" + sealed.hex().encode(),
             json.dumps(list(sealed)).encode(),
             json.dumps(list(sealed), separators=(",", ":")).encode(),
+            # As in the columns raw and entry_json of sys_journal.
+            b"0a0361626372710a" + varint(len(sealed)).hex().encode() + sealed.hex().encode() + b"7a017a",
+            json.dumps({"Command": {"Input": {"headers": [], "payload": list(sealed), "name": ""}}}).encode(),
         ):
             done = run("decrypt", "--local-keys", KEYS, stdin=form)
             assert (done.status, done.out, done.err) == (0, VALUE, "")
@@ -145,10 +157,13 @@ class TestValues:
             (b"my plaintext of a journal", "this is no encrypted value"),
             (b"", "this is no encrypted value"),
             (b"UlR2MQ", "not_encrypted"),
-            (b"UlR2MQA!!", "no whole base64"),
-            (b"52547631001", "no whole base64"),
-            (b"[82,84,118,49,0,256]", "no whole base64"),
-            (b"[82,84,118,49,0,", "no whole base64"),
+            (b"UlR2MQA!!", "not exactly one that is whole"),
+            (b"5254763100123", "no encrypted value"),
+            (b"0a0f5254763100", "not exactly one that is whole"),
+            (b"5254763100"[:8], "no encrypted value"),
+            (b"[82,84,118,49,0],[82,84,118,49,0]", "not exactly one that is whole"),
+            (b"[82,84,118,49,0,256]", "not exactly one that is whole"),
+            (b"[82,84,118,49,0,", "not exactly one that is whole"),
             (b"RTv1\0\0\1kk", "truncated"),
             (b"RTv1\0\0\1k" + bytes(28), "unknown_data_key"),
         ],
