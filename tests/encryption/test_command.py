@@ -158,7 +158,7 @@ class TestValues:
             (b"", "this is no encrypted value"),
             (b"UlR2MQ", "not_encrypted"),
             (b"UlR2MQA!!", "not exactly one that is whole"),
-            (b"5254763100123", "no encrypted value"),
+            (b"5254763100123", "not exactly one that is whole"),
             (b"0a0f5254763100", "not exactly one that is whole"),
             (b"5254763100"[:8], "no encrypted value"),
             (b"[82,84,118,49,0],[82,84,118,49,0]", "not exactly one that is whole"),
