@@ -46,6 +46,11 @@ async def doze(ctx: restate.Context, text: str) -> str:
     return f"{first}, {second}"
 
 
+@desk.handler()
+async def fail(ctx: restate.Context, text: str) -> None:
+    raise restate.TerminalError(text)
+
+
 @vault.handler()
 async def put(ctx: restate.ObjectContext, text: str) -> str | None:
     """Store a text, and return the one before."""

@@ -165,6 +165,14 @@ async def test_a_client_of_the_sdk_with_the_codec_calls_too(deployment: Deployme
         assert await client.service_call(services.say, arg=text) == f"{text} step"
 
 
+async def test_failures_and_names_are_not_encrypted(deployment: Deployment) -> None:
+    text = f"shown {uuid.uuid4()}"
+    with pytest.raises(AssertionError, match=text):
+        await deployment.call("Desk/fail", text)
+    # The names are looked for after each test.
+    assert text in json.dumps(deployment.rows("sys_invocation"))
+
+
 async def test_processes_have_data_keys_of_their_own_and_read_each_other_s(deployment: Deployment) -> None:
     texts = [f"{deployment.secret} {number}" for number in range(40)]
     objects = [f"{deployment.name}-{number}" for number in range(40)]
