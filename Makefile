@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO_INSTALLED := $(VENV)/.demo-installed
 # The modules that decide which requests get in: tests must cover every line and branch of them.
-CORE := errors keys paths identity tokens verifier keyring guard asgi edge/application edge/dialects edge/judged_path _base64url _ed25519 _edwards25519 _headers _key_list _libsodium _node_crypto _quoting _redaction _refusal_log _regular_file _strict_json
+CORE := errors keys paths identity tokens verifier keyring guard asgi edge/application edge/dialects edge/judged_path _allowance _base64url _ed25519 _edwards25519 _headers _key_list _libsodium _node_crypto _quoting _redaction _refusal_log _regular_file _strict_json
 COMMA := ,
 SPACE := $() $()
 CORE_FILES := $(subst $(SPACE),$(COMMA),$(CORE:%=restate_identity/%.py))
@@ -170,7 +170,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.10 --generate-h
 	--custom-compile-command "make lock" pyproject.toml
 
 # Every extra but `accelerated`, which is built here.
-EXTRAS := cli django fastapi kubernetes opentelemetry prometheus restate signing testing tunnel tunnel-client
+EXTRAS := cli django encryption encryption-aws fastapi kubernetes opentelemetry prometheus restate signing testing tunnel tunnel-client
 # The lock pins versions and hashes for every supported Python and platform, and names no registry.
 lock:  ## Renew the files in requirements/ (needs uv)
 	$(COMPILE) $(EXTRAS:%=--extra %) --group dev --output-file requirements/dev.txt

@@ -43,7 +43,7 @@ napoleon_use_ivar = True
 nitpicky = True
 # Names of other projects, whose inventories would have to be fetched, and of a module that is not public.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|os|restate|ssl)\..*"),
+    ("py:.*", r"(collections|datetime|os|restate|ssl)\..*"),
     ("py:exc", "ImproperlyConfigured"),
     ("py:class", "ASGIApp|CollectorRegistry|MeterProvider|TargetSource|TunnelOptions|WSGIApplication"),
     ("py:class", r"restate_identity\.aws_lambda\.Handler"),

@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from restate_identity._allowance import Allowance
 from restate_identity._quoting import quoted
 from restate_identity.errors import Reason, VerificationError
 
@@ -35,8 +36,8 @@ class RefusalLog:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
-        self._allowances = {reason: _Allowance(burst, INTERVAL, now) for reason in Reason}
-        self._failures = _Allowance(1, FAILURE_INTERVAL, now)
+        self._allowances = {reason: Allowance(burst, INTERVAL, now) for reason in Reason}
+        self._failures = Allowance(1, FAILURE_INTERVAL, now)
 
     def refused(self, path: object, error: VerificationError) -> None:
         """Log one refusal, or count it if it exceeds the limit."""
@@ -74,38 +75,3 @@ def _logger() -> Logger:
     import logging
 
     return logging.getLogger("restate_identity")
-
-
-class _LeftOut(NamedTuple):
-    """How many lines were left out, and for how long."""
-
-    lines: int
-    seconds: float
-
-
-class _Allowance:
-    """A token bucket: *burst* lines at once, then one every *interval* seconds, until a quiet time fills it again."""
-
-    __slots__ = ("_count", "_credit", "_filled", "_full", "_interval", "_since")
-
-    def __init__(self, burst: int, interval: float, now: float) -> None:
-        # Credit is counted in seconds, to avoid rounding: a line costs one interval.
-        self._interval = interval
-        self._full = self._credit = burst * interval
-        self._filled = now
-        self._count = 0
-        self._since = now
-
-    def take(self, now: float) -> _LeftOut | None:
-        """Return the lines left out so far if a line is allowed now; else count this one and return None."""
-        self._credit = min(self._credit + now - self._filled, self._full)
-        self._filled = now
-        if self._credit < self._interval:
-            if self._count == 0:
-                self._since = now
-            self._count += 1
-            return None
-        self._credit -= self._interval
-        left_out = _LeftOut(self._count, now - self._since)
-        self._count = 0
-        return left_out

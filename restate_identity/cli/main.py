@@ -13,6 +13,7 @@ import restate_identity
 from restate_identity.cli.complaints import NAME, as_line
 from restate_identity.cli.doctor import doctor
 from restate_identity.cli.edge import edge_command
+from restate_identity.cli.encryption import encryption
 from restate_identity.cli.exit_status import FAILED, INTERRUPTED, PIPE_CLOSED, YES
 from restate_identity.cli.export import export
 from restate_identity.cli.inspect import inspect
@@ -97,6 +98,6 @@ def cli() -> None:
 
 for _command in (
     *(keygen, public_key, inspect, verify, sign, probe_command, doctor),
-    *(tunnel_command, tunnel_client_command, edge_command, export),
+    *(tunnel_command, tunnel_client_command, edge_command, export, encryption),
 ):
     cli.add_command(_command)

@@ -18,7 +18,6 @@ from typing import Any
 
 from restate_identity._health_server import HealthServer, Page
 from restate_identity.asgi import ASGIApp
-from restate_identity.edge.application import EdgeApplication
 
 try:
     import uvicorn
@@ -114,7 +113,7 @@ def server_config(application: ASGIApp, behind: str) -> uvicorn.Config:
 
 
 def serve_edge(
-    application: EdgeApplication,
+    application: ASGIApp,
     listening: socket.socket,
     *,
     behind: str,

@@ -13,7 +13,9 @@ import pytest
 from restate_identity import IdentityVerifier
 from restate_identity.asgi import RequestIdentityMiddleware as Asgi
 from restate_identity.aws_lambda import require_request_identity
+from restate_identity.cli.codec_server import TOKEN_VARIABLE
 from restate_identity.django import SETTINGS
+from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.fastapi import RequestIdentity
 from restate_identity.keyring import VARIABLES, KeyFile
 from restate_identity.wsgi import RequestIdentityMiddleware as Wsgi
@@ -22,7 +24,7 @@ from tests.support import ROOT
 PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text("utf-8")
 SPELLED = {time.time: "time.time", time.monotonic: "time.monotonic"}
 # Parameters that are not options.
-GIVEN = {"self", "keys", "app", "handler", "path"}
+GIVEN = {"self", "keys", "app", "handler", "path", "provider"}
 
 
 def table_of(heading: str) -> dict[str, str]:
@@ -45,6 +47,8 @@ def options_of(function: Callable[..., Any]) -> dict[str, str]:
         ("Options of every adapter", require_request_identity),
         ("Options of every adapter", RequestIdentity.__init__),
         ("Options of a key file", KeyFile.__init__),
+        ("Options of the encryption of the journal", JournalEncryption.create),
+        ("Options of a file of local keys", LocalKeys.__init__),
     ],
 )
 def test_the_table_has_all_options_with_their_defaults(heading: str, function: Callable[..., Any]) -> None:
@@ -57,4 +61,4 @@ def test_every_setting_of_django_is_listed_with_its_option() -> None:
 
 def test_every_environment_variable_is_named() -> None:
     section = PAGE.split("## Environment variables\n")[1].split("\n## ")[0]
-    assert tuple(re.findall(r"`(RESTATE_\w+)`", section)) == VARIABLES
+    assert tuple(re.findall(r"`(RESTATE_\w+)`", section)) == (*VARIABLES, TOKEN_VARIABLE)

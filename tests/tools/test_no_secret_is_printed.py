@@ -32,6 +32,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from restate_identity import keyring
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.cli.main import cli, run
+from restate_identity.encryption import JournalEncryption, LocalKeys
+from restate_identity.encryption.local_key_file import line_of
 from restate_identity.signing import RequestSigner, SignedRequestAuth
 from restate_identity.tunnel import options as tunnel_options
 from restate_identity.tunnel.client.variables import SETTINGS
@@ -83,7 +85,12 @@ def _commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
 
 COMMANDS = _commands(cli)
 # These serve until they are ended, so they get what makes them give up.
-NEVER_DONE = {"tunnel": "(unauthorized)", "tunnel-client": "(unauthorized)", "edge": "cannot listen on 192.0.2.1:9001"}
+NEVER_DONE = {
+    "tunnel": "(unauthorized)",
+    "tunnel-client": "(unauthorized)",
+    "edge": "cannot listen on 192.0.2.1:9001",
+    "encryption serve": "cannot listen on 192.0.2.1:9001",
+}
 
 
 class Secret(NamedTuple):
@@ -205,10 +212,19 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, 
     pem.write_bytes(signer.to_pem())
     (tmp_path / "keys").write_text(f"{signer.public_key}\n")
     (tmp_path / "auth-token").write_text("any-token\n")
+    (tmp_path / "bearer").write_text("any-token-of-the-codec-server\n")
+    (tmp_path / "local-keys").touch(mode=0o600)
+    (tmp_path / "local-keys").write_text(line_of("any", bytes(range(32))))
+    (tmp_path / "value").write_bytes(
+        asyncio.run(JournalEncryption.create(LocalKeys("local-keys"))).encode(b"any value")
+    )
     (tmp_path / "served.py").write_text("async def app(scope, receive, send):\n    raise NotImplementedError\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return {
         "--out": "made.pem",
+        "--local-keys": "local-keys",
+        "file": "value",
+        "--token-file": "bearer",
         "--identity-key": str(signer.public_key),
         "--path": "/discover",
         "token": signer.token("/discover"),
@@ -321,7 +337,7 @@ def test_no_command_repeats_a_secret_that_is_passed_to_it(
     for unknown in (secret.text, f"--{secret.text}", f"--unknown={secret.text}", f"-{secret.text}"):
         printed.nothing_of(secret, [*command.split(), *complete, unknown], **environment(command))
     printed.nothing_of(secret, [*command.split(), *complete, "--", secret.text], **environment(command))
-    for from_stdin in ("token", "pem"):
+    for from_stdin in ("token", "pem", "file"):
         if from_stdin in {param.opts[0] for param in COMMANDS[command].params}:
             words = [*command.split(), *given(in_a_folder, command, without=from_stdin), "-"]
             printed.nothing_of(secret, words, stdin=secret.text)

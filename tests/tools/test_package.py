@@ -33,6 +33,7 @@ def test_the_adapters_load_nothing_but_the_runtime_dependencies(adapter: str) ->
     ("room", "missing", "message"),
     [
         ("signing", "jwt", "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'"),
+        ("encryption", "cryptography", "encryption needs cryptography: pip install 'restate-identity[encryption]'"),
         ("probe", "httpx", "the probe needs httpx and the signer: pip install 'restate-identity[cli]'"),
         ("django", "django", "the Django middleware needs Django: pip install 'restate-identity[django]'"),
         ("fastapi", "fastapi", "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'"),

@@ -17,6 +17,13 @@ _CORE = (
     "core/test_recorded_requests.py",
 )
 _CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
+_ENCRYPTION = tuple(
+    f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
+)
+_ENCRYPTION += tuple(
+    f"encryption/test_{name}.py"
+    for name in ("plaintext", "log", "in_the_sdk", "aws_kms", "codec_server", "daemon_threads")
+)
 _TUNNEL = (
     "tunnel/test_dispatch.py",
     "tunnel/test_streaming.py",
@@ -29,6 +36,7 @@ _TUNNEL = (
     "tunnel/test_tls.py",
 )
 _FIRST: dict[str, tuple[str, ...]] = {
+    "_allowance": ("core/test_refusal_log.py",),
     "_base64url": _CORE,
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
     "_edwards25519": ("core/test_edwards25519.py",),
@@ -95,4 +103,8 @@ def responsible_for(module: str) -> tuple[str, ...]:
         raise LookupError(f"no module {module}")
     if module in _FIRST:
         return _FIRST[module]
+    if module.startswith("encryption"):
+        return _ENCRYPTION
+    if module in ("cli.encryption", "cli.codec_server", "cli.journal_keys", "cli.journal_values"):
+        return ("encryption/test_command.py", *_CLI)
     return _CLI if module.startswith("cli") else _TUNNEL

@@ -1,0 +1,58 @@
+"""One event loop, in a daemon thread of its own, for the calls to key providers of all codecs of this process.
+
+A provider is called from there, because the event loop in which a value is read may end (`asyncio.run`, AWS Lambda),
+may be one of several, or may be held up by a provider that blocks. The thread starts at the first call, never holds up
+the end of the process, and starts again in a forked process, which has no threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from restate_identity.encryption.asking import unavailable
+from restate_identity.encryption.fork import Lock, tell_of_forks
+
+Result = TypeVar("Result")
+
+
+class _Background:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # A forked process must not close the loop that it inherited: the selector is also its parent's.
+        self._inherited: list[asyncio.AbstractEventLoop] = []
+        tell_of_forks(self)
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+        with self._lock:
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                try:
+                    threading.Thread(target=loop.run_forever, name="restate-identity-keys", daemon=True).start()
+                except RuntimeError as error:
+                    coroutine.close()
+                    loop.close()
+                    raise unavailable(f"no thread can be started to ask the key provider: {error}") from None
+                self._loop = loop
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def after_fork(self) -> None:
+        if self._loop is not None:
+            self._inherited.append(self._loop)
+            self._loop = None
+
+
+_background = _Background()
+
+
+def in_background(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+    """Run *coroutine* in the event loop of the background. To cancel the future cancels the coroutine.
+
+    Raises:
+        EncryptionError: No thread can be started, for instance because the interpreter ends.
+    """
+    return _background.run(coroutine)

@@ -1,0 +1,235 @@
+"""The commands of encryption: their values come from files and standard input, never from the command line."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from restate_identity.cli.main import run as run_command
+from restate_identity.encryption.frames import read_frame
+from restate_identity.encryption.local_key_file import read_local_keys
+from tests.support.processes import accepts_connections, free_port, running
+
+KEYS = "journal-keys.txt"
+VALUE = b'{"name": "Ada"}'
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+
+
+class Done:
+    """What a command, run in this process, returned and wrote."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: bytes = b"") -> None:
+        out, err = io.BytesIO(), io.BytesIO()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["restate-identity", "encryption", *arguments])
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patched.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
+            patched.setattr(sys, "stderr", io.TextIOWrapper(err, write_through=True))
+            self.status = run_command()
+            self.out, self.err = out.getvalue(), err.getvalue().decode()
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    def running_in_here(*arguments: str, stdin: bytes = b"") -> Done:
+        return Done(monkeypatch, *arguments, stdin=stdin)
+
+    return running_in_here
+
+
+def varint(number: int) -> bytes:
+    """Return *number* as protobuf writes it."""
+    written = bytearray()
+    while number > 127:
+        written.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*written, number])
+
+
+def complaint(done: Done) -> str:
+    assert (done.status, done.out) == (2, b"")
+    assert done.err.count("\n") == 1
+    return done.err.rstrip("\n")
+
+
+class TestKeygen:
+    def test_it_makes_a_file_that_only_its_owner_can_read_and_prints_no_key(self, run: Run) -> None:
+        before = os.umask(0)
+        try:
+            done = run("keygen", "--id", "first")
+        finally:
+            os.umask(before)
+        assert (done.status, done.out) == (0, b"")
+        assert stat.S_IMODE(Path(KEYS).stat().st_mode) == 0o600
+        keys = read_local_keys(KEYS).keys
+        assert list(keys) == ["first"]
+        assert base64.b64encode(keys["first"]).decode() not in done.err
+
+    def test_a_key_is_added_at_the_end(self, run: Run) -> None:
+        run("keygen", "--id", "first")
+        first = read_local_keys(KEYS).keys["first"]
+        done = run("keygen", "--append", KEYS, "--id", "second")
+        assert done.status == 0
+        assert "added the key second at the end of journal-keys.txt, after first" in done.err
+        keys = read_local_keys(KEYS).keys
+        assert (list(keys), keys["first"]) == (["first", "second"], first)
+        assert os.listdir() == [KEYS]  # noqa: PTH208 (the names)
+        assert "has a key with the id second already" in complaint(run("keygen", "--append", KEYS, "--id", "second"))
+
+    def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self, run: Run) -> None:
+        Path(KEYS).write_text("precious")
+        Path(KEYS).chmod(0o600)
+        assert "journal-keys.txt exists and is not overwritten" in complaint(run("keygen"))
+        assert "line 1 is no key" in complaint(run("keygen", "--append", KEYS))
+        assert Path(KEYS).read_text() == "precious"
+        assert "No such file" in complaint(run("keygen", "--append", "none"))
+        assert "a key is never printed" in complaint(run("keygen", "--out", "-"))
+        assert "cannot be the id of a key" in complaint(run("keygen", "--id", "a b"))
+        assert "choose one" in complaint(run("keygen", "--out", "a", "--append", "b"))
+        assert "cannot make no/such" in complaint(run("keygen", "--out", "no/such"))
+
+
+class TestValues:
+    @pytest.fixture(autouse=True)
+    def _keys(self, run: Run) -> None:
+        run("keygen")
+
+    def encrypted(self, run: Run) -> bytes:
+        done = run("encrypt", "--local-keys", KEYS, "--raw", stdin=VALUE)
+        assert (done.status, done.err) == (0, "")
+        assert isinstance(done.out, bytes)
+        return done.out
+
+    def test_a_value_is_decrypted_in_each_form_that_it_is_copied_in(self, run: Run) -> None:
+        sealed = self.encrypted(run)
+        assert read_frame(sealed)
+        printed = run("encrypt", "--local-keys", KEYS, stdin=VALUE).out
+        assert base64.b64decode(printed, validate=False).startswith(b"RTv1\0")
+        standard = base64.b64encode(sealed)
+        for form in (
+            sealed,
+            printed,
+            standard,
+            standard.rstrip(b"="),
+            base64.urlsafe_b64encode(sealed),
+            b'"' + standard + b'"\n',
+            b"\n".join(standard[at : at + 76] for at in range(0, len(standard), 76)),
+            sealed.hex().encode(),
+            sealed.hex().upper().encode() + b"\n",
+            b"0x" + sealed.hex().encode(),
+            b"\\x" + sealed.hex().encode(),
+            json.dumps(list(sealed)).encode(),
+            json.dumps(list(sealed), separators=(",", ":")).encode(),
+            # As in the columns raw and entry_json of sys_journal.
+            b"0a0361626372710a" + varint(len(sealed)).hex().encode() + sealed.hex().encode() + b"7a017a",
+            json.dumps({"Command": {"Input": {"headers": [], "payload": list(sealed), "name": ""}}}).encode(),
+        ):
+            done = run("decrypt", "--local-keys", KEYS, stdin=form)
+            assert (done.status, done.out, done.err) == (0, VALUE, "")
+
+    def test_a_value_may_be_in_a_file(self, run: Run) -> None:
+        Path("value").write_bytes(self.encrypted(run))
+        assert run("decrypt", "--local-keys", KEYS, "value").out == VALUE
+        Path("plain").write_bytes(VALUE)
+        assert run("encrypt", "--local-keys", KEYS, "plain").status == 0
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (b"my plaintext of a journal", "this is no encrypted value"),
+            (b"", "this is no encrypted value"),
+            (b"UlR2MQ", "not_encrypted"),
+            (b"UlR2MQA!!", "not exactly one that is whole"),
+            (b"5254763100123", "not exactly one that is whole"),
+            (b"0a0f5254763100", "not exactly one that is whole"),
+            (b"5254763100"[:8], "no encrypted value"),
+            (b"[82,84,118,49,0],[82,84,118,49,0]", "not exactly one that is whole"),
+            (b"[82,84,118,49,0,256]", "not exactly one that is whole"),
+            (b"[82,84,118,49,0,", "not exactly one that is whole"),
+            (b"RTv1\0\0\1kk", "truncated"),
+            (b"RTv1\0\0\1k" + bytes(28), "unknown_data_key"),
+        ],
+    )
+    def test_what_cannot_be_decrypted_is_an_error_in_one_line(self, run: Run, content: bytes, problem: str) -> None:
+        told = complaint(run("decrypt", "--local-keys", KEYS, stdin=content))
+        assert problem in told
+        assert "my plaintext" not in told
+
+    def test_a_value_on_the_command_line_is_not_repeated(self, run: Run) -> None:
+        sealed = base64.b64encode(self.encrypted(run)).decode()
+        told = complaint(run("decrypt", "--local-keys", KEYS, sealed))
+        assert "cannot read" in told
+        assert "never the value" in told
+        assert sealed[:40] not in told
+
+    def test_a_value_beyond_the_limit_is_refused(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("restate_identity.cli.journal_values.MAX_VALUE", 10)
+        assert "so it is no value of a journal" in complaint(run("encrypt", "--local-keys", KEYS, stdin=bytes(41)))
+
+    def test_exactly_one_provider_is_named(self, run: Run) -> None:
+        for options in ([], ["--local-keys", KEYS, "--kms-key", "alias/a"]):
+            for command in ("encrypt", "decrypt", "serve"):
+                assert "pass --local-keys or --kms-key, and not both" in complaint(run(command, *options))
+        assert "cannot be read: No such file" in complaint(run("encrypt", "--local-keys", "none"))
+
+    def test_a_kms_that_cannot_be_used_is_an_error_in_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+        assert "AWS KMS cannot be used: NoRegionError" in complaint(run("encrypt", "--kms-key", "alias/a"))
+        monkeypatch.setitem(sys.modules, "boto3", None)
+        assert "pip install 'restate-identity[encryption-aws]'" in complaint(run("encrypt", "--kms-key", "alias/a"))
+
+    def test_a_server_needs_a_good_token(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        serve = ("serve", "--local-keys", KEYS)
+        assert "there is no token: pass --token-file, or set RESTATE_ENCRYPTION_TOKEN" in complaint(run(*serve))
+        monkeypatch.setenv("RESTATE_ENCRYPTION_TOKEN", "too-short")
+        assert "at least 16 characters" in complaint(run(*serve))
+        assert "cannot read none" in complaint(run(*serve, "--token-file", "none"))
+        Path("token").write_bytes(b"\xff")
+        assert "it is not text" in complaint(run(*serve, "--token-file", "token"))
+        Path("token").write_text("x" * 16 + "\n")
+        assert "the origin is that of one page" in complaint(
+            run(*serve, "--token-file", "token", "--allow-origin", "*")
+        )
+        assert "--listen nowhere: it is host:port" in complaint(
+            run(*serve, "--token-file", "token", "--listen", "nowhere")
+        )
+
+
+def test_the_server_answers_who_has_the_token_until_it_is_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "restate_identity", "encryption"]
+    subprocess.run([*command, "keygen"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    (tmp_path / "token").write_text("a-token-of-16-characters\n")
+    port, log = free_port(), tmp_path / "log"
+    serve = [*command, "serve", "--local-keys", KEYS, "--token-file", "token", "--listen", f"127.0.0.1:{port}"]
+    bearer = {"authorization": "Bearer a-token-of-16-characters"}
+    with (
+        running(serve, log=log, env=dict(os.environ), cwd=tmp_path, ready=lambda: accepts_connections(port)) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+    ):
+        assert http.post("/encrypt", content=VALUE).status_code == 401
+        sealed = http.post("/encrypt", content=VALUE, headers=bearer).content
+        assert http.post("/decrypt", content=sealed, headers=bearer).content == VALUE
+        http.close()
+        process.terminate()
+        assert process.wait(60) == 0
+    assert "a-token" not in log.read_text()

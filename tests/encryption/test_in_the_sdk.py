@@ -1,0 +1,180 @@
+"""Inside the Restate SDK: a failure ends the attempt and is told to Restate, and never ends the invocation."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+import restate
+
+from restate_identity.encryption import EncryptionError, JournalEncryption
+from restate_identity.restate_sdk import app
+from restate_identity.signing import RequestSigner
+from tests.encryption.providers import Keys, changed, from_another_process, not_ready
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+
+GREET, COUNT = "/invoke/Greeter/greet", "/invoke/Greeter/count"
+ERROR, OUTPUT, END, RUN_RESULT = 0x0002, 0x0401, 0x0003, 0x0005
+PLAIN = b'"Ada"'
+
+greeter = restate.Service("Greeter")
+calls: list[str] = []
+
+
+@greeter.handler()
+async def greet(ctx: restate.Context, name: str) -> str:
+    calls.append(name)
+    return f"Hello {name}"
+
+
+@greeter.handler()
+async def count(ctx: restate.Context) -> int:
+    calls.append("count")
+    try:
+        return await ctx.run_typed("one", lambda: 1, restate.RunOptions(max_attempts=1))
+    except Exception:  # noqa: BLE001 (as users do, and it must not hide the failure)
+        return 0
+
+
+@greeter.handler()
+async def resolve(ctx: restate.Context) -> None:
+    try:
+        ctx.resolve_awakeable("prom_1", "Ada")
+    except Exception:  # noqa: BLE001 (as users do)
+        calls.append("went on without it")
+
+
+@pytest.fixture(autouse=True)
+def _no_calls_yet() -> None:
+    calls.clear()
+
+
+async def invoked(served: Any, path: str, argument: bytes, headers: dict[str, str] | None = None) -> dict[int, bytes]:
+    """Return the messages of the answer by their types."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:
+        body = invocation_body("", argument)
+        response = await client.post(path, headers={"content-type": CONTENT_TYPE, **(headers or {})}, content=body)
+    assert response.status_code == 200
+    rest, found = response.content, {}
+    while rest:
+        kind, _, size = struct.unpack(">HHI", rest[:8])
+        found[kind] = rest[8 : 8 + size]
+        rest = rest[8 + size :]
+    return found
+
+
+async def test_input_and_output_are_encrypted() -> None:
+    codec = await JournalEncryption.create(Keys())
+    answer = await invoked(restate.app([greeter], journal_value_codec=codec), GREET, await from_another_process(PLAIN))
+    assert calls == ["Ada"]
+    assert b"Ada" not in answer[OUTPUT]
+    sealed = answer[OUTPUT][re.search(rb"RTv1\0", answer[OUTPUT]).start() :]  # type: ignore[union-attr]  # it is there
+    assert json.loads(await codec.decode(sealed)) == "Hello Ada"
+
+
+async def test_it_works_behind_the_guard() -> None:
+    signer = RequestSigner.generate()
+    served = app(
+        [greeter], identity_keys=[str(signer.public_key)], journal_value_codec=partial(JournalEncryption.create, Keys())
+    )
+    answer = await invoked(served, GREET, await from_another_process(PLAIN), signer.headers(GREET))
+    assert (calls, END in answer) == (["Ada"], True)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: PLAIN, "not_encrypted"),
+        (changed, "changed"),
+        (lambda sealed: sealed[:30], "truncated"),
+        (lambda sealed: sealed, "provider_unavailable"),
+    ],
+    ids=["plaintext", "changed", "cut", "outage"],
+)
+@pytest.mark.parametrize("form", ["instance", "provider"])
+async def test_a_bad_input_is_tried_again_and_never_a_result(make: Any, reason: str, form: str) -> None:
+    provider = Keys()
+    codec = await JournalEncryption.create(provider)
+    sealed = await from_another_process(PLAIN)
+    if reason == "provider_unavailable":
+        provider.failure = ConnectionError("hunter2")
+
+    async def made() -> JournalEncryption:
+        return codec
+
+    served = restate.app([greeter], journal_value_codec=codec if form == "instance" else made)
+    answer = await invoked(served, GREET, make(sealed))
+    assert set(answer) == {ERROR}
+    assert b"encryption: " + reason.encode() in answer[ERROR]
+    assert not {OUTPUT, END} & set(answer)
+    for secret in (b"Ada", b"hunter2", b"Traceback", b"known_keys"):
+        assert secret not in answer[ERROR]
+    assert calls == []
+    # Nothing of it is remembered.
+    provider.failure = None
+    assert END in await invoked(served, GREET, sealed)
+
+
+async def test_a_handler_that_begins_before_the_first_data_key_waits_for_it() -> None:
+    codec = not_ready(Keys())
+    answer = await invoked(restate.app([greeter], journal_value_codec=codec), GREET, await from_another_process(PLAIN))
+    assert (calls, END in answer) == (["Ada"], True)
+
+
+async def test_without_a_data_key_the_result_of_a_run_is_no_failure_of_the_run() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+    codec = not_ready(provider)
+    answer = await invoked(restate.app([greeter], journal_value_codec=codec), COUNT, b"")
+    assert calls == ["count"]
+    assert b"encryption: no_data_key" in answer[ERROR]
+    assert not {OUTPUT, END, RUN_RESULT} & set(answer)
+
+
+class Ingress(BaseHTTPRequestHandler):
+    """Answers each call with the next of *answers*, and notes what was sent."""
+
+    answers: ClassVar[list[bytes]] = []
+    sent: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:
+        self.sent.append(self.rfile.read(int(self.headers["content-length"])))
+        answer = self.answers.pop(0)
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is given)
+        """Log nothing."""
+
+
+async def test_a_handler_that_catches_exceptions_does_not_go_on_without_what_was_not_encrypted() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+    served = restate.app([greeter], journal_value_codec=not_ready(provider))
+    answer = await invoked(served, "/invoke/Greeter/resolve", b"")
+    assert calls == []
+    assert b"encryption: no_data_key" in answer[ERROR]
+
+
+async def test_a_client_encrypts_and_decrypts_and_gets_the_exception_itself() -> None:
+    codec = await JournalEncryption.create(Keys())
+    Ingress.answers = [await from_another_process(b'"Hello Ada"'), PLAIN]
+    Ingress.sent = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ingress) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        async with restate.create_client(url, journal_value_codec=codec) as client:
+            assert await client.service_call(greet, arg="Ada") == "Hello Ada"
+            with pytest.raises(EncryptionError, match="not_encrypted"):
+                await client.service_call(greet, arg="Ada")
+        server.shutdown()
+    assert [await codec.decode(value) for value in Ingress.sent] == [PLAIN, PLAIN]

@@ -1,0 +1,40 @@
+"""The log of bad values: it says why, within limits, and repeats nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from restate_identity.encryption import EncryptionError, JournalEncryption
+from restate_identity.encryption.log import BURST, INTERVAL
+from tests.encryption.providers import Keys, changed, from_another_process, made_up
+from tests.support.clock import Clock
+
+
+async def test_a_burst_of_bad_values_writes_few_lines_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    codec = await JournalEncryption.create(Keys(), monotonic=clock)
+    sealed = codec.encode(b"my plaintext")
+    for bad in (b"my plaintext", changed(sealed), made_up(1), sealed[:20]):
+        for _ in range(500):
+            with pytest.raises(EncryptionError):
+                await codec.decode(bad)
+    assert len(caplog.records) == 4 * BURST
+    assert len(caplog.text) < 4 * BURST * 300
+    clock.now += INTERVAL
+    with pytest.raises(EncryptionError):
+        await codec.decode(b"my plaintext")
+    assert "left out 480 more lines about not_encrypted in the last 10 s" in caplog.text
+    reasons = {vars(record).get("restate_encryption_reason") for record in caplog.records}
+    assert reasons == {"not_encrypted", "changed", "unknown_data_key", "truncated"}
+    assert "my plaintext" not in caplog.text
+
+
+async def test_a_line_says_what_was_tried_and_why_it_failed(caplog: pytest.LogCaptureFixture) -> None:
+    provider = Keys()
+    codec = await JournalEncryption.create(provider)
+    value = await from_another_process(b"abc")
+    provider.failure = PermissionError("arn:aws:kms:my-secret")
+    with pytest.raises(EncryptionError):
+        await codec.decode(value)
+    assert "cannot decrypt a value: provider_unavailable: the key provider failed: PermissionError" in caplog.text
+    assert "my-secret" not in caplog.text

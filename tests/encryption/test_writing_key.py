@@ -1,0 +1,189 @@
+"""The data key that encrypts: made at the start, replaced beforehand, and never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, writing_key
+from restate_identity.encryption.frames import read_frame
+from tests.encryption.providers import Keys, not_ready, until
+from tests.support.clock import Clock
+
+
+def key_of(codec: JournalEncryption) -> bytes:
+    return read_frame(codec.encode(b"")).encrypted_key
+
+
+def refusal(codec: JournalEncryption) -> EncryptionError:
+    with pytest.raises(EncryptionError) as caught:
+        codec.encode(b"value")
+    return caught.value
+
+
+async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing_key, "BACKOFF_FIRST", 0.001)
+    provider = Keys()
+    make = provider.generate_data_key
+
+    async def generate_data_key() -> DataKey:
+        provider.failure = OSError("hunter2") if provider.made < 3 else None
+        return await make()
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    codec = await JournalEncryption.create(provider)
+    assert await codec.decode(codec.encode(b"value")) == b"value"
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert all("no new data key: provider_unavailable: the key provider failed: OSError" in line for line in lines)
+    assert all("no value can be encrypted until then" in line for line in lines)
+    assert "hunter2" not in caplog.text
+
+
+async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_working_later() -> None:
+    provider, clock = Keys(), Clock()
+    provider.failure = OSError()
+    codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
+    codec = not_ready(provider, clock)
+    assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
+    await until(lambda: codec._writing._failures == 1)
+    provider.failure = None
+    clock.now += writing_key.BACKOFF_LIMIT * 2
+    refusal(codec)
+    await until(lambda: codec._writing.is_ready)
+    assert await codec.decode(codec.encode(b"value")) == b"value"
+
+
+async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+    codec = not_ready(provider, Clock())
+    refusal(codec)
+    await until(lambda: codec._writing._failures == 1 and not codec._writing._is_renewing)
+    for _ in range(100):
+        refusal(codec)
+    assert not codec._writing._is_renewing
+    assert provider.made == 1
+
+
+async def test_a_key_is_replaced_before_its_number_of_values_and_the_old_values_are_read() -> None:
+    codec = await JournalEncryption.create(Keys(), values_per_key=10)
+    values = [codec.encode(b"%d" % number) for number in range(9)]
+    first = read_frame(values[0]).encrypted_key
+    assert {read_frame(value).encrypted_key for value in values} == {first}
+    codec.encode(b"the tenth asks for the next key")
+    await until(lambda: codec._writing._present.encrypted != first)  # type: ignore[union-attr]  # there is one
+    assert key_of(codec) != first
+    assert [await codec.decode(value) for value in values] == [b"%d" % number for number in range(9)]
+
+
+async def test_a_key_is_replaced_before_its_time() -> None:
+    clock = Clock()
+    codec = await JournalEncryption.create(Keys(), key_lifetime=100, monotonic=clock)
+    first = key_of(codec)
+    clock.now += 89
+    assert key_of(codec) == first
+    clock.now += 2
+    assert key_of(codec) == first
+    await until(lambda: codec._writing._present.encrypted != first)  # type: ignore[union-attr]  # there is one
+
+
+async def test_while_the_provider_is_down_the_old_key_goes_on_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    provider, clock = Keys(), Clock()
+    codec = await JournalEncryption.create(provider, values_per_key=1, monotonic=clock)
+    first = key_of(codec)
+    provider.failure = OSError()
+    clock.now += 60
+    codec.encode(b"asks for the next key")
+    await until(lambda: "values are encrypted with the present one" in caplog.text)
+    assert {key_of(codec) for _ in range(100)} == {first}
+
+
+async def test_beyond_what_a_key_may_encrypt_there_is_an_error_until_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing_key, "MOST_VALUES", 5)
+    provider, clock = Keys(), Clock()
+    codec = await JournalEncryption.create(provider, values_per_key=50, monotonic=clock)
+    first = codec._writing._present
+    assert first is not None
+    first.renew_after = 3
+    provider.failure = OSError()
+    assert len([codec.encode(b"value") for _ in range(5)]) == 5
+    await until(lambda: not codec._writing._is_renewing)
+    error = refusal(codec)
+    assert error.reason is EncryptionReason.NO_DATA_KEY
+    assert "has encrypted 5 values, and there is no other" in error.hint
+    provider.failure = None
+    clock.now += 60
+    refusal(codec)
+    await until(lambda: codec._writing._present is not first)
+    assert codec.encode(b"value")
+
+
+async def test_threads_together_keep_the_limit_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing_key, "MOST_VALUES", 100)
+    provider = Keys()
+    codec = await JournalEncryption.create(provider, values_per_key=50, monotonic=Clock())
+    provider.failure = OSError()
+
+    def encoded() -> int:
+        count = 0
+        try:
+            while True:
+                codec.encode(b"value")
+                count += 1
+        except EncryptionError:
+            return count
+
+    counts = await asyncio.gather(*(asyncio.to_thread(encoded) for _ in range(4)))
+    assert sum(counts) == 100
+
+
+@pytest.mark.parametrize(
+    ("made", "problem"),
+    [
+        (DataKey(bytes(31), b"x"), "no data key of 32 bytes"),
+        (DataKey(bytes(32), b""), "1 to 65535 bytes"),
+        (DataKey(bytes(32), b"\x02\x00" + bytes(256)), "older revision"),
+        (DataKey(bytes(32), bytes(2000)), "no more than 1000 would be read"),
+        (None, "no DataKey"),
+    ],
+)
+async def test_what_a_provider_makes_is_checked(
+    made: DataKey | None, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Keys()
+
+    async def generate_data_key() -> DataKey | None:
+        return made
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    codec = not_ready(provider)
+    refusal(codec)
+    await until(lambda: codec._writing._failures == 1)
+    assert problem in refusal(codec).hint
+
+
+async def test_a_provider_that_returns_the_same_key_again_does_not_begin_a_new_count(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Keys()
+    key = await provider.generate_data_key()
+
+    async def generate_data_key() -> DataKey:
+        return key
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    codec = await JournalEncryption.create(provider, values_per_key=1)
+    first = codec._writing._present
+    for _ in range(2):
+        codec.encode(b"value")
+    await until(lambda: "returned the same data key again" in caplog.text)
+    assert codec._writing._present is first
