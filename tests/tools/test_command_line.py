@@ -594,7 +594,7 @@ def test_the_short_option_for_the_version_is_the_same() -> None:
 def test_the_list_of_the_commands_says_what_each_does_in_a_whole_sentence() -> None:
     listed = run("--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     sentences = [line.split(maxsplit=1)[1] for line in listed]
-    assert len(sentences) == 11
+    assert len(sentences) == 12
     assert all(sentence[0].isupper() and sentence.endswith(".") and "..." not in sentence for sentence in sentences)
 
 
