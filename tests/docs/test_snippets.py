@@ -81,6 +81,20 @@ ELSEWHERE = [
         *("docs/tunnel-client.md", "shell", "docker run"),
         "tests/tunnel/client/test_documentation.py::test_the_documented_line_is_a_complete_configuration",
     ),
+    *(
+        ("docs/encryption.md", "python", beginning, f"tests/encryption/test_documentation.py::{name}")
+        for beginning, name in (
+            ("import asyncio\n\nimport restate\n", "test_the_service_is_called_with_curl"),
+            ("", "test_the_other_snippets_run"),
+        )
+    ),
+    *(
+        ("docs/encryption.md", "shell", beginning, f"tests/encryption/test_documentation.py::{name}")
+        for beginning, name in (
+            ("pip install", "folder"),
+            ("echo", "test_the_service_is_called_with_curl"),
+        )
+    ),
     (
         "docs/testing.md",
         "python",
