@@ -254,6 +254,19 @@ async def test_what_is_in_flight_finishes_when_the_proxy_stops(tmp_path: Path, v
         await asyncio.wait_for(stopping, 30)
 
 
+async def test_a_response_that_was_begun_before_the_proxy_stops_ends_its_connection(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        stopping = asyncio.ensure_future(remote.proxies.drain(600))
+        await asyncio.sleep(0)
+        writer.write(b"word")
+        assert b"word" in await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(stopping, 10)
+        writer.close()
+
+
 @VERSIONS
 async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Version) -> None:
     async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:

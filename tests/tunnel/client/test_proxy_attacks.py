@@ -251,19 +251,22 @@ async def test_a_caller_that_waits_for_a_slow_answer_is_not_given_up(tmp_path: P
 
 
 async def test_when_there_is_no_room_the_longest_idle_connection_makes_it(tmp_path: Path) -> None:
-    async with proxied(tmp_path, patience=Patience(connections=2)) as remote:
-        busy, busy_writer = await asyncio.open_connection("127.0.0.1", remote.port)
-        busy_writer.write(b"GET /held HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    request = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    async with proxied(tmp_path, patience=Patience(connections=3)) as remote:
+        ends = [await asyncio.open_connection("127.0.0.1", remote.port) for _ in range(3)]
+        (busy, to_busy), (oldest, to_oldest), (newer, to_newer) = ends
+        to_busy.write(request % b"held")
         await remote.until(lambda: bool(remote.api.bodies))
-        idle, idle_writer = await asyncio.open_connection("127.0.0.1", remote.port)
-        idle_writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert (await idle.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
-        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 201")
-        assert await idle.read() == b""
+        for reader, writer in ((oldest, to_oldest), (newer, to_newer)):
+            writer.write(request % b"")
+            assert (await reader.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        assert (await remote.raw(request % b"", until=b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        assert await oldest.read() == b""
         remote.api.release.set()
-        assert (await busy.read()).startswith(b"HTTP/1.1 201")
-        for writer in (busy_writer, idle_writer):
+        to_newer.write(request % b"")
+        for reader in (newer, busy):
+            assert (await reader.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        for _, writer in ends:
             writer.close()
 
 
