@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks.contenders import LIBSODIUM, NATIVE, SEEN
 from benchmarks.measure import per_round, summary
 from benchmarks.session import Outcome
-from benchmarks.workloads import edge, imports, memory, middleware, refusals, threads, tunnel, tunnel_client
+from benchmarks.workloads import edge, encryption, imports, memory, middleware, refusals, threads, tunnel, tunnel_client
 from benchmarks.workloads.checks import EVICTING
 from tests.support.edge_proxies import INSTALLED
 from tests.support.proxies import is_installed
@@ -98,7 +98,7 @@ BUDGETS = (
             under=tunnel_client.through_nginx(service),
             at_least=True,
         )
-        for service, limit in {"hypercorn": 0.5, "granian": 0.2}.items()
+        for service, limit in {"hypercorn": 0.5, "granian": 0.5}.items()
         if is_installed("nginx")
     ),
     Budget("idle tunnel client", "tunnel-client", tunnel_client.MEMORY, 64.0, unit=2**20, unit_name="MiB"),
@@ -119,6 +119,24 @@ BUDGETS = (
             unit_name="ms",
         )
         for proxy in INSTALLED
+    ),
+    *(
+        Budget(
+            f"encryption, {case} adds to bare AES-GCM",
+            "encryption",
+            case,
+            5,
+            less=encryption.bare(case),
+            unit=1e3,
+            unit_name="µs",
+        )
+        for size in ("100 B", "1 KiB")
+        for case in (encryption.encode(size), encryption.decode(size))
+    ),
+    *(
+        Budget(f"encryption, throughput of {case}", "encryption", encryption.bare(case), 0.9, under=case, at_least=True)
+        for size in ("100 KiB", "10 MiB")
+        for case in (encryption.encode(size), encryption.decode(size))
     ),
     Budget(
         "import restate_identity.asgi",

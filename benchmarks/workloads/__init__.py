@@ -6,6 +6,7 @@ from benchmarks.session import Workload
 from benchmarks.workloads import (
     checks,
     edge,
+    encryption,
     imports,
     memory,
     middleware,
@@ -36,6 +37,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("tunnel", "The whole request through the tunnel, and without it under hypercorn", tunnel.run),
         Workload("tunnel-client", "The whole request through the tunnel client, nginx, and neither", tunnel_client.run),
         Workload("edge", "The whole request through a proxy that asks an edge, and the edge alone", edge.run),
+        Workload("encryption", "Encryption of the journal, beside bare AES-GCM", encryption.run),
         Workload("imports", "Import in a fresh interpreter", imports.run),
         Workload("memory", "Memory under a flood of distinct valid tokens", memory.run),
     )

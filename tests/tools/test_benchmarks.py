@@ -29,7 +29,7 @@ ROUNDS = 2
 # All workloads except those that start servers, which have separate tests.
 WORKLOADS = [
     *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
-    *("recorded", "objects", "cache", "threads", "imports", "memory"),
+    *("recorded", "objects", "cache", "threads", "encryption", "imports", "memory"),
 ]
 
 
