@@ -150,6 +150,10 @@ PLATFORM_COMMANDS = {
         ("nginx -s", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),
         "tests/support/proxies.py::proxied",
     ),
+    **dict.fromkeys(
+        ("restate-identity encryption", "  restate-identity encryption", "echo "),
+        "tests/servers/integrations/test_encryption.py::test_the_commands_of_the_readme_call_it_with_local_keys",
+    ),
     "restate-identity edge --behind nginx": "tests/support/edge_command.py::edge",
 }
 # Commands that cannot run here, and why. The files that they use are tested nevertheless.

@@ -12,35 +12,22 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from restate_identity.encryption import AwsKms, EncryptionError, EncryptionReason, JournalEncryption
 from restate_identity.encryption.frames import read_frame
+from tests.support.kms import new_key, running_kms
 
 
 @pytest.fixture(scope="module")
 def kms() -> Iterator[dict[str, Any]]:
-    """Return the options of a client for a KMS that moto serves."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        "endpoint_url": f"http://{host}:{port}",
-        "region_name": "eu-central-1",
-        "aws_access_key_id": "any",
-        "aws_secret_access_key": "any",
-    }
-    server.stop()
+    """Return the options of a client for a KMS."""
+    with running_kms() as options:
+        yield options
 
 
 @pytest.fixture(scope="module")
 def key(kms: dict[str, Any]) -> str:
     return new_key(kms)
-
-
-def new_key(kms: dict[str, Any]) -> str:
-    made: str = boto3.client("kms", **kms).create_key()["KeyMetadata"]["KeyId"]
-    return made
 
 
 async def refusal(provider: AwsKms, encrypted: bytes) -> EncryptionError:

@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "encryption.md").read_text("utf-8")
 def block(language: str, beginning: str) -> str:
     """Return the only block of the page that begins so."""
     (found,) = (code for code in re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S) if beginning in code)
-    return found
+    return str(found)
 
 
 @pytest.fixture
