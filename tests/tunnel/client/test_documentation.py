@@ -12,11 +12,14 @@ import pytest
 from restate_identity.cli.main import cli
 from restate_identity.tunnel.client.allow_list import AllowList
 from restate_identity.tunnel.client.configuration import CONNECT, HEALTH_ADDRESS, PORTS, configuration
+from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.metrics import REASONS
 from restate_identity.tunnel.client.origins import address_of, origin
+from restate_identity.tunnel.client.passage import _ATTEMPTS as ATTEMPTS
 from restate_identity.tunnel.client.proxies.bearer import EVERY
 from restate_identity.tunnel.client.proxies.cloud_request import NOT_PASSED
 from restate_identity.tunnel.client.proxies.patience import Patience
+from restate_identity.tunnel.client.request_body import KEPT
 from restate_identity.tunnel.client.settings import GRACE
 from restate_identity.tunnel.client.variables import NAMES, SETTINGS
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
@@ -105,6 +108,13 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert EVERY == 5
     assert "every 5 seconds" in section("Operating it")
     assert {"CONNECT", "TRACE"} == NOT_PASSED
+
+
+def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
+    limits = Limits()
+    assert (limits.connections, limits.streams, ATTEMPTS, KEPT) == (16, 100, 3, 64 * 1024)
+    for text in ("up to 16 HTTP/2", "each has 100 requests", "three times in all", "at most 64 KiB"):
+        assert text in section("What is dialled")
 
 
 def test_the_metrics_are_those_of_the_table_and_so_are_the_reasons() -> None:

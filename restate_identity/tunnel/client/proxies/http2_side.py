@@ -25,7 +25,7 @@ from restate_identity.tunnel.wire import Wire
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 # There may be many callers, so each gets less than the tunnel server.
-TIMINGS = TunnelTimings(max_streams=1024, stream_window=256 * 1024, connection_window=1024 * 1024)
+TIMINGS = TunnelTimings(max_streams=1024, stream_window=256 * 1024)
 _REQUEST = "restate_identity.tunnel.client.request"
 
 

@@ -20,9 +20,14 @@ from restate_identity.tunnel.client.proxies.cloud_proxy import CloudProxy
 from restate_identity.tunnel.client.proxies.listener import Listener
 from restate_identity.tunnel.client.proxies.patience import Patience
 from restate_identity.tunnel.client.serve_address import ServeAddress
+from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.token import AuthToken
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
+
+# The cloud is far, so a stream needs a larger window than to a target. The window of a connection holds those of all
+# its streams: a caller that does not read holds up no other one.
+_WINDOWS = TunnelTimings(stream_window=256 * 1024, connection_window=32 * 1024 * 1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,7 @@ class RemoteProxies:
         patience: Patience = Patience(),  # noqa: B008 (frozen)
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
-        self._pool = Pool(Connector(limits, tls=tls).connect, limits)
+        self._pool = Pool(Connector(limits, tls=tls, timings=_WINDOWS).connect, limits)
         self.ports: tuple[Port, ...] = ports
         bearer = Bearer(token)
         self.proxies: list[CloudProxy] = [
