@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.support import ROOT, accelerator
 
 CRASHES = ROOT / ".cache" / "fuzz"
-NAMES = ("token", "claims", "asgi", "wsgi", "aws_lambda", "key", "signature")
+NAMES = ("token", "claims", "asgi", "wsgi", "aws_lambda", "key", "signature", "encrypted_value")
+WIDTH = max(map(len, NAMES)) + 1
 START_UP = 120  # reading the seeds, on a slow machine
 
 
@@ -37,7 +38,8 @@ def fuzz(name: str, seconds: float, *, plant: str | None = None, crashes: Path =
             )
         report = folder / "figures.json"
         figures = json.loads(report.read_text()) if report.exists() else dict.fromkeys(COLUMNS, 0)
-        print(name.ljust(12) + "".join(f"{figures[column]:>{width}.{digits}f}" for column, (width, digits) in FORMATS))
+        row = "".join(f"{figures[column]:>{width}.{digits}f}" for column, (width, digits) in FORMATS)
+        print(name.ljust(WIDTH) + row)
         if done.returncode == 0:
             return True
         lines = log.read_text(errors="replace").splitlines()
@@ -73,7 +75,7 @@ def main() -> int:
         return 2
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("restate-identity", "atheris", "pynacl"))
     print(f"{arguments.seconds:g} s for each target; {versions}, Python {platform.python_version()}")
-    print("target".ljust(12) + "".join(f"{column.replace('_', ' '):>{width}}" for column, (width, _) in FORMATS))
+    print("target".ljust(WIDTH) + "".join(f"{column.replace('_', ' '):>{width}}" for column, (width, _) in FORMATS))
     names = arguments.target or NAMES
     if "signature" in names and not accelerator.IS_BUILT:
         print("left out, the accelerator: it is not built (make accelerator), so `signature` has nothing to compare")

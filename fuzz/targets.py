@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, VECTORS, decoded, value
 from restate_identity import (
@@ -23,6 +27,11 @@ from restate_identity._ed25519 import VerifyingKey
 from restate_identity._refusal_log import RefusalLog
 from restate_identity.asgi import Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
+from restate_identity.encryption import EncryptionError, EncryptionReason, LocalKeys
+from restate_identity.encryption.frames import head, is_reserved, read_frame
+from restate_identity.encryption.local_key_file import line_of
+from restate_identity.encryption.local_keys import MAGIC, PURPOSE
+from restate_identity.encryption.opening import opened
 from restate_identity.wsgi import RequestIdentityMiddleware as WSGIMiddleware
 from tests.support import forge
 from tests.support.base64url import base64url
@@ -383,6 +392,89 @@ def _signature_seeds() -> list[bytes]:
     return [bytes.fromhex(seed) for seed, case in zip(seeds, cases, strict=True) if len(case["signature"]) == 128]
 
 
+# --- encrypted values of the journal: the value, read with a file of local keys
+
+_LOCAL_KEY, _DATA_KEY, _IV = bytes(range(32)), bytes(range(32, 64)), bytes(12)
+_LARGEST_DATA_KEY = 1024
+_READS_ON = {None, EncryptionReason.UNKNOWN_DATA_KEY, EncryptionReason.CHANGED}
+
+
+def _data_key(key_id: bytes) -> bytes:
+    return MAGIC + bytes([len(key_id)]) + key_id + _IV + AESGCM(_LOCAL_KEY).encrypt(_IV, _DATA_KEY, PURPOSE + key_id)
+
+
+def _local_keys() -> LocalKeys:
+    with tempfile.NamedTemporaryFile("w", prefix="fuzz-keys-") as file:
+        file.write(line_of("first", _LOCAL_KEY))
+        file.flush()
+        # Its clock stands still, so the file is not read again.
+        return LocalKeys(Path(file.name), clock=lambda: 0.0)
+
+
+_keys = _local_keys()
+_FRAMES = [
+    head(_data_key(b"first")) + _IV + AESGCM(_DATA_KEY).encrypt(_IV, value, None)
+    for value in (b"a value of the journal", b"", b'{"card": "4111 1111"}', bytes(1000))
+]
+_LENGTHS_OF_VALUES = {frame: len(frame) - len(_FRAMES[1]) for frame in _FRAMES}
+
+
+def _encrypted_value(data: bytes) -> Attempt:
+    def call() -> bytes | EncryptionError:
+        try:
+            frame = read_frame(data, max_key_size=_LARGEST_DATA_KEY)
+            demand(head(frame.encrypted_key) + frame.iv + frame.sealed == data, "other parts than those of the value")
+            try:
+                _keys.decrypt_data_key(frame.encrypted_key).send(None)
+            except StopIteration as done:
+                return opened(frame, AESGCM(done.value))
+        except EncryptionError as error:
+            return error
+        raise Violation("local keys wait for something")
+
+    def judge(outcome: bytes | EncryptionError) -> None:
+        refusal = outcome.reason if isinstance(outcome, EncryptionError) else None
+        if isinstance(outcome, EncryptionError):
+            is_safe_to_log(str(outcome))
+        else:
+            demand(_LENGTHS_OF_VALUES.get(data) == len(outcome), "decrypted, and we did not encrypt it")
+        expected = _refusal_by_form(data)
+        demand(refusal in _READS_ON if expected is None else refusal is expected, f"{refusal}, and not {expected}")
+        demand(is_reserved(data) or not data.startswith(b"RTv1"), "may be taken for plaintext")
+
+    return Attempt(call, judge)
+
+
+def _refusal_by_form(data: bytes) -> EncryptionReason | None:
+    """Return why the form of a value is refused, by another reading of the format; None if it is not."""
+    key_at = 7
+    if data[:5] != b"RTv1\0":
+        return EncryptionReason.NOT_ENCRYPTED
+    if data[5:9] in (b"\x01\x02\x02\x00", b"\x01\x02\x03\x00"):
+        return EncryptionReason.OLD_REVISION
+    if len(data) < key_at or len(data) - key_at < data[5] * 256 + data[6] + 12 + 16:
+        return EncryptionReason.TRUNCATED
+    if data[5] * 256 + data[6] > _LARGEST_DATA_KEY:
+        return EncryptionReason.OVERSIZED_DATA_KEY
+    return None
+
+
+def _encrypted_value_seeds() -> list[bytes]:
+    rest = _FRAMES[0][len(head(_data_key(b"first"))) :]
+    others = [_data_key(b"second"), _data_key(b"\xff"), MAGIC, bytes(184), bytes(2000)]
+    return [
+        *_FRAMES,
+        *(head(key) + rest for key in others),
+        b"RTv1\0\x01\x02\x02\x00" + bytes(300),
+        b"RTv1\0\xff\xff" + bytes(19_000),
+        _FRAMES[0][:-1],
+        b"RTv1",
+        b"RTv2\0" + _FRAMES[0][5:],
+        b'"plaintext"',
+        b"",
+    ]
+
+
 class _EveryMessage(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         is_safe_to_log(record.getMessage())
@@ -400,4 +492,5 @@ TARGETS = {
     "aws_lambda": Target(_lambda_attempt, _lambda_seeds),
     "key": Target(_key, _key_seeds),
     "signature": Target(_signature, _signature_seeds),
+    "encrypted_value": Target(_encrypted_value, _encrypted_value_seeds),
 }
