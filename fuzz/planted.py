@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fuzz.seeds import NOW
 from fuzz.targets import Attempt
 from restate_identity import Identity
+from restate_identity.encryption import EncryptionError
 
 _leaked: list[bytearray] = []
 
@@ -43,6 +44,16 @@ def verdict(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
     return attempt._replace(call=lambda: [*attempt.call()[:-1], (True, True)])
 
 
+def plaintext(data: bytes, attempt: Attempt) -> Attempt:
+    """Give back refused values as they are, as a reader that takes them for plaintext would."""
+
+    def call() -> object:
+        outcome = attempt.call()
+        return data if isinstance(outcome, EncryptionError) else outcome
+
+    return attempt._replace(call=call)
+
+
 def slowness(data: bytes, attempt: Attempt) -> Attempt:
     """Do a thousand times the work for inputs with one line too many."""
 
@@ -61,5 +72,5 @@ def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
 
 
 BUGS: dict[str, Callable[[bytes, Attempt], Attempt]] = {
-    bug.__name__: bug for bug in (exception, forgery, verdict, slowness, leak)
+    bug.__name__: bug for bug in (exception, forgery, verdict, plaintext, slowness, leak)
 }

@@ -412,11 +412,11 @@ def _local_keys() -> LocalKeys:
 
 
 _keys = _local_keys()
-_FRAMES = [
-    head(_data_key(b"first")) + _IV + AESGCM(_DATA_KEY).encrypt(_IV, value, None)
+_ENCRYPTED = {
+    head(_data_key(b"first")) + _IV + AESGCM(_DATA_KEY).encrypt(_IV, value, None): value
     for value in (b"a value of the journal", b"", b'{"card": "4111 1111"}', bytes(1000))
-]
-_LENGTHS_OF_VALUES = {frame: len(frame) - len(_FRAMES[1]) for frame in _FRAMES}
+}
+"""All that was encrypted with the data key, and the value of each."""
 
 
 def _encrypted_value(data: bytes) -> Attempt:
@@ -437,7 +437,7 @@ def _encrypted_value(data: bytes) -> Attempt:
         if isinstance(outcome, EncryptionError):
             is_safe_to_log(str(outcome))
         else:
-            demand(_LENGTHS_OF_VALUES.get(data) == len(outcome), "decrypted, and we did not encrypt it")
+            demand(_ENCRYPTED.get(data) == outcome, "decrypted, and we did not encrypt it")
         expected = _refusal_by_form(data)
         demand(refusal in _READS_ON if expected is None else refusal is expected, f"{refusal}, and not {expected}")
         demand(is_reserved(data) or not data.startswith(b"RTv1"), "may be taken for plaintext")
@@ -460,16 +460,17 @@ def _refusal_by_form(data: bytes) -> EncryptionReason | None:
 
 
 def _encrypted_value_seeds() -> list[bytes]:
-    rest = _FRAMES[0][len(head(_data_key(b"first"))) :]
+    first = next(iter(_ENCRYPTED))
+    rest = first[len(head(_data_key(b"first"))) :]
     others = [_data_key(b"second"), _data_key(b"\xff"), MAGIC, bytes(184), bytes(2000)]
     return [
-        *_FRAMES,
+        *_ENCRYPTED,
         *(head(key) + rest for key in others),
         b"RTv1\0\x01\x02\x02\x00" + bytes(300),
         b"RTv1\0\xff\xff" + bytes(19_000),
-        _FRAMES[0][:-1],
+        first[:-1],
         b"RTv1",
-        b"RTv2\0" + _FRAMES[0][5:],
+        b"RTv2\0" + first[5:],
         b'"plaintext"',
         b"",
     ]
