@@ -158,9 +158,10 @@ mutation: $(INSTALLED)  ## Check that a test notices every small mistake in the 
 fuzz: $(INSTALLED)  ## Fuzz the code that reads untrusted input, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)
 
-soak: $(INSTALLED)  ## Run real servers under genuine and hostile traffic for SECONDS=300, then the tunnel, then REQUESTS=100000 through each proxy
+soak: $(INSTALLED)  ## Run real servers under genuine and hostile traffic for SECONDS=300, then the tunnel, then REQUESTS=100000 through each proxy, then encrypt a million values
 	$(RUN) -m soak --seconds $(or $(SECONDS),300)
 	$(RUN) -m tests.servers.edge --requests $(or $(REQUESTS),100000)
+	$(RUN) -m tests.encryption.million
 
 # Strict: a package that cannot be looked up is a failure, not only a line in the table.
 audit: $(INSTALLED)  ## Check the locked dependencies for known vulnerabilities

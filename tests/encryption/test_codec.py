@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +24,7 @@ from restate_identity.encryption import (
 )
 from restate_identity.encryption.frames import read_frame
 from tests.encryption.providers import Keys, changed, from_another_process, made_up, until
+from tests.support import ROOT
 
 SIZES = [0, 1, 15, 16, 17, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 1 << 20]
 
@@ -51,9 +54,13 @@ async def test_it_is_aes_256_gcm_without_associated_data() -> None:
     assert AESGCM(Keys._all[frame.encrypted_key]).decrypt(frame.iv, bytes(frame.sealed), None) == b"value"
 
 
-async def test_the_same_value_is_never_encrypted_to_the_same_bytes() -> None:
-    codec = await JournalEncryption.create(Keys())
-    assert len({read_frame(codec.encode(b"value")).iv for _ in range(1000)}) == 1000
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_no_iv_comes_twice_under_one_data_key_in_threads_and_forked_processes() -> None:
+    """`make soak` encrypts a million."""
+    command = [sys.executable, "-m", "tests.encryption.million", "20000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "20,000 distinct IVs" in done.stdout
 
 
 async def test_each_codec_has_a_data_key_of_its_own() -> None:
