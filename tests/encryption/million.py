@@ -1,6 +1,7 @@
 """Encrypt a million values with one data key, in threads and forked processes, and fail if two have the same IV.
 
-``python -m tests.encryption.million [VALUES]``; ``make soak`` runs it. With one key, two values with the same IV would give away both.
+``python -m tests.encryption.million [VALUES]``; ``make soak`` runs it. With one key, two values with the same IV would
+give away both.
 """
 
 from __future__ import annotations
