@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TypedDict
 
 import restate
 
-desk = restate.Service("Desk")
-vault = restate.VirtualObject("Vault")
-signup = restate.Workflow("Signup")
+# Or the tests would wait long for those who were killed.
+often = restate.InvocationRetryPolicy(initial_interval=timedelta(seconds=0.2), max_interval=timedelta(seconds=0.5))
+desk = restate.Service("Desk", invocation_retry_policy=often)
+vault = restate.VirtualObject("Vault", invocation_retry_policy=often)
+signup = restate.Workflow("Signup", invocation_retry_policy=often)
 
 
 class Answer(TypedDict):
@@ -40,9 +44,15 @@ async def relay(ctx: restate.Context, text: str) -> str:
 @desk.handler()
 async def doze(ctx: restate.Context, text: str) -> str:
     """Take a step, sleep, and take another: whoever is killed in between has to replay the first."""
-    first = await ctx.run_typed("first", lambda: f"{text} first")
+
+    def step(name: str) -> str:
+        with Path(os.environ["STEPS"]).open("a") as steps:
+            steps.write(f"{ctx.request().id} {name}\n")
+        return f"{text} {name}"
+
+    first = await ctx.run_typed("first", lambda: step("first"))
     await ctx.sleep(timedelta(seconds=1.5))
-    second = await ctx.run_typed("second", lambda: f"{text} second")
+    second = await ctx.run_typed("second", lambda: step("second"))
     return f"{first}, {second}"
 
 

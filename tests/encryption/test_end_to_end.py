@@ -35,6 +35,9 @@ UNCOMPRESSED = {
     for what in ("WAL", "L0_L1")
 }
 
+DOZING = "sys_journal j JOIN sys_invocation i ON i.id = j.id WHERE i.status != 'completed' AND entry_type LIKE '%Sleep'"
+WAITING = "sys_invocation WHERE status != 'completed' AND last_failure LIKE '%encryption: %'"
+
 
 @dataclass
 class Deployment:
@@ -46,6 +49,10 @@ class Deployment:
     server: Server
     codec: JournalEncryption
     keys: Path
+    down: Path
+    """While it is there, the processes reach no key."""
+    steps: Path
+    """Has a line for each step that a handler took."""
     workers_reached: int
     secret: str
     name: str
@@ -105,8 +112,11 @@ def deployment(
     keys = folder / "keys"
     keys.touch(mode=0o600)
     keys.write_text(line_of("first", os.urandom(32)))
+    down, steps = folder / "down", folder / "steps"
     env = {
         "KEYS": str(keys),
+        "DOWN": str(down),
+        "STEPS": str(steps),
         "PROTOCOL": request.param,
         "IDENTITY_KEY": str(RequestSigner.from_pem(identity_pem).public_key),
     }
@@ -128,7 +138,7 @@ def deployment(
         secret, name = uuid.uuid4().hex, uuid.uuid4().hex
         # Over HTTP/2, the server opens a single connection.
         reached = 1 if bidirectional else WORKERS
-        deployment = Deployment(server, data, start, service, codec, keys, reached, secret, name)
+        deployment = Deployment(server, data, start, service, codec, keys, down, steps, reached, secret, name)
         asyncio.run(deployment.call(f"Vault/{name}/put", secret))
         yield deployment
     # When it has ended, it has written everything.
@@ -145,6 +155,12 @@ async def _everything_was_encrypted(deployment: Deployment) -> AsyncIterator[Non
     deployment.find_the_secret(json.dumps([journals, invocations]).encode(), "the journals and invocations")
     deployment.find_the_secret(json.dumps(deployment.rows("state")).encode(), "the state")
     deployment.find_it_in_the_files()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until *condition* holds, which another process brings about."""
+    while not await asyncio.to_thread(condition):  # noqa: ASYNC110 (it happens in another process)
+        await asyncio.sleep(0.1)
 
 
 async def test_all_that_a_journal_stores_comes_back_decrypted(deployment: Deployment) -> None:
@@ -194,6 +210,24 @@ async def test_what_was_killed_is_replayed_by_processes_with_new_data_keys(deplo
         deployment.kill()
         await asyncio.to_thread(deployment.restart)
     assert await asyncio.gather(*dozing) == [f"{text} first, {text} second" for text in texts]
+
+
+async def test_while_no_key_can_be_reached_calls_wait_and_nothing_is_lost_or_done_twice(deployment: Deployment) -> None:
+    deployment.steps.write_text("")
+    texts = [f"{deployment.secret} {number}" for number in range(10)]
+    dozing = [asyncio.ensure_future(deployment.call("Desk/doze", text)) for text in texts]
+    # Then each has taken its first step, and the journal has it.
+    await until(lambda: len(deployment.rows(DOZING)) == len(dozing))
+    deployment.down.touch()
+    deployment.kill()
+    await asyncio.to_thread(deployment.restart)
+    saying = [asyncio.ensure_future(deployment.call("Desk/say", text)) for text in texts]
+    await until(lambda: len(deployment.rows(WAITING)) == len(dozing) + len(saying))
+    deployment.down.unlink()
+    assert await asyncio.gather(*dozing) == [f"{text} first, {text} second" for text in texts]
+    assert await asyncio.gather(*saying) == [f"{text} step" for text in texts]
+    taken = deployment.steps.read_text().splitlines()
+    assert (len(taken), len(set(taken))) == (20, 20)
 
 
 async def test_a_new_local_key_is_used_while_calls_run_and_the_old_one_still_decrypts(deployment: Deployment) -> None:
