@@ -24,9 +24,12 @@ async def notes(ctx: restate.ObjectSharedContext) -> list[str]:
 
 
 def key_provider() -> KeyProvider:
-    if "JOURNAL_KMS_KEY" in os.environ:
-        return AwsKms(os.environ["JOURNAL_KMS_KEY"])
-    return LocalKeys(os.environ["JOURNAL_KEYS"])
+    kms_key, file = os.environ.get("JOURNAL_KMS_KEY"), os.environ.get("JOURNAL_KEYS")
+    if kms_key and not file:
+        return AwsKms(kms_key)
+    if file and not kms_key:
+        return LocalKeys(file)
+    raise SystemExit("set JOURNAL_KEYS, a file of local keys, or JOURNAL_KMS_KEY, and not both")
 
 
 # The identity keys come from RESTATE_IDENTITY_KEYS.

@@ -73,6 +73,14 @@ def test_with_kms_the_values_are_those_of_kms(launch: Launcher, restate_server: 
         assert not has_the_text(restate_server)
 
 
+@pytest.mark.parametrize("given", [{}, {"JOURNAL_KEYS": ""}, {"JOURNAL_KEYS": "keys", "JOURNAL_KMS_KEY": "alias/a"}])
+def test_without_exactly_one_kind_of_keys_it_does_not_start(given: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["python", "app.py"], cwd=FOLDER, env={"PATH": PATH, **given}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.startswith("set JOURNAL_KEYS")) == (1, True)
+
+
 async def test_a_provider_of_ones_own_makes_decrypts_and_refuses_data_keys() -> None:
     fernet_keys, key = loaded(FOLDER / "own_provider.py").FernetKeys, Fernet.generate_key()
     first, second = [await JournalEncryption.create(fernet_keys(key)) for _ in range(2)]
