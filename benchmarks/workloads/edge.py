@@ -45,6 +45,7 @@ ASKING = {
         r"\n +- name: restate-identity\n +typed_config:.*?(?=\n +- name: envoy.filters.http.r)",
         "",
     ),
+    "haproxy": ("haproxy.cfg", r"\n +http-request lua\..*?(?=\n\n)", ""),
 }
 
 

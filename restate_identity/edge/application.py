@@ -26,7 +26,7 @@ class EdgeApplication:
     reach this application can ask it too, so let it listen on loopback or on a Unix socket.
 
     Args:
-        behind: The proxy that asks: ``nginx``, ``caddy``, ``traefik`` or ``envoy``.
+        behind: The proxy that asks: ``nginx``, ``caddy``, ``traefik``, ``envoy`` or ``haproxy``.
         prefix: What stands before ``/discover`` and ``/invoke/…`` in the path that the proxy reports.
         identity_keys: The keys to trust, ``publickeyv1_…``.
         verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment

@@ -14,6 +14,7 @@ DIALECTS: dict[str, bytes | None] = {
     "caddy": b"x-forwarded-uri",
     "traefik": b"x-forwarded-uri",
     "envoy": None,
+    "haproxy": b"x-original-uri",
 }
 
 

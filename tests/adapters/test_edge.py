@@ -14,7 +14,12 @@ from restate_identity.signing import RequestSigner
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
-HEADERS = {"nginx": "x-original-uri", "caddy": "x-forwarded-uri", "traefik": "x-forwarded-uri"}
+HEADERS = {
+    "nginx": "x-original-uri",
+    "caddy": "x-forwarded-uri",
+    "traefik": "x-forwarded-uri",
+    "haproxy": "x-original-uri",
+}
 PREFIX = "/restate"
 
 Fields = list[tuple[str, str]]
@@ -200,7 +205,7 @@ def test_a_prefix_that_has_more_than_one_reading_is_refused_at_the_start(prefix:
 
 
 def test_the_proxy_must_be_one_of_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match="nginx, caddy, traefik, envoy, not 'apache'"):
+    with pytest.raises(ValueError, match="nginx, caddy, traefik, envoy, haproxy, not 'apache'"):
         edge("apache")
 
 

@@ -15,7 +15,7 @@ from tests.support.proxies import is_installed, proxied
 
 CONFIGURATIONS = ROOT / "integrations" / "edge"
 PREFIX = "/restate"
-PROXIES = ("nginx", "caddy", "traefik", "envoy")
+PROXIES = ("nginx", "caddy", "traefik", "envoy", "haproxy")
 INSTALLED = tuple(filter(is_installed, PROXIES))
 
 
