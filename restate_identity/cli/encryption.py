@@ -175,9 +175,13 @@ def _append(path: Path, line: bytes) -> None:
     path = path.resolve()
     content = path.read_bytes()
     new = path.with_name(f".{path.name}.{os.getpid()}")
+    status = path.stat()
     descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        new.chmod(path.stat().st_mode & 0o777)
+        # The service may run as another user than the one who adds a key.
+        if hasattr(os, "fchown"):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        new.chmod(status.st_mode & 0o777)
         _write(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
         new.replace(path)
     except OSError:

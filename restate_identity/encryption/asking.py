@@ -24,7 +24,10 @@ async def _translated(call: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await call()
     except EncryptionError as error:
-        failure = EncryptionError(error.reason, error.hint)
+        if isinstance(error.reason, EncryptionReason) and isinstance(error.hint, str):
+            failure = EncryptionError(error.reason, error.hint)
+        else:
+            failure = unavailable("the key provider raised an EncryptionError whose reason is no EncryptionReason")
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 (a SystemExit would end the loop that all providers share)

@@ -6,6 +6,7 @@ is free again soon after nobody waits for it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -109,6 +110,10 @@ def _bytes(answer: dict[str, Any], name: str) -> bytes:
     return found
 
 
+def _no_bodies(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
 def _client(options: dict[str, Any]) -> Any:
     try:
         import boto3
@@ -117,6 +122,10 @@ def _client(options: dict[str, Any]) -> Any:
         raise ImportError(
             "boto3 is missing: pip install 'restate-identity[encryption-aws]'", name=error.name
         ) from error
+    # At this level botocore logs the body of every answer, which has the data key.
+    parsers = logging.getLogger("botocore.parsers")
+    if _no_bodies not in parsers.filters:
+        parsers.addFilter(_no_bodies)
     limits = Config(
         connect_timeout=CONNECT_LIMIT,
         read_timeout=READ_LIMIT,

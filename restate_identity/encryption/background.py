@@ -30,20 +30,35 @@ class _Background:
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
         with self._lock:
             if self._loop is None:
-                loop = asyncio.new_event_loop()
                 try:
-                    threading.Thread(target=loop.run_forever, name="restate-identity-keys", daemon=True).start()
-                except RuntimeError as error:
+                    self._loop = _started()
+                except (OSError, RuntimeError) as error:
                     coroutine.close()
-                    loop.close()
                     raise unavailable(f"no thread can be started to ask the key provider: {error}") from None
-                self._loop = loop
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def after_fork(self) -> None:
         if self._loop is not None:
             self._inherited.append(self._loop)
             self._loop = None
+
+
+def _started() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    try:
+        threading.Thread(target=_run, args=(loop,), name="restate-identity-keys", daemon=True).start()
+    except RuntimeError:
+        loop.close()
+        raise
+    return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:  # noqa: BLE001, S110 (a SystemExit in a task of one provider must not end the calls of all)
+            pass
 
 
 _background = _Background()
@@ -53,6 +68,6 @@ def in_background(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
     """Run *coroutine* in the event loop of the background. To cancel the future cancels the coroutine.
 
     Raises:
-        EncryptionError: No thread can be started, for instance because the interpreter ends.
+        EncryptionError: No thread can be started: the interpreter ends, or there are no more descriptors.
     """
     return _background.run(coroutine)

@@ -18,6 +18,7 @@ class EncryptionReason(str, Enum):
     PROVIDER_BUSY = "provider_busy"
     NO_DATA_KEY = "no_data_key"
     UNUSABLE_KEYS = "unusable_keys"
+    INTERNAL_ERROR = "internal_error"
 
     __str__ = str.__str__  # the plain value on every Python; Enum's own changed in 3.11 and 3.12
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from restate_identity.encryption.attempt import ending_the_attempt, is_in_a_handler
 from restate_identity.encryption.data_key import KeyProvider
-from restate_identity.encryption.errors import EncryptionError
+from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 from restate_identity.encryption.frames import IV_SIZE, PREFIX, TAG_SIZE, read_frame
 from restate_identity.encryption.known_keys import KnownKeys
 from restate_identity.encryption.log import EncryptionLog
@@ -143,13 +143,12 @@ class JournalEncryption(JournalValueCodec):
         """
         try:
             key = self._writing.take()
-        except EncryptionError as error:
-            failure = self._failed("encrypt", error)
-        else:
             iv = os.urandom(IV_SIZE)
             if len(buf) < _LARGE or not _CAN_WRITE_INTO:
                 return key.head + iv + key.cipher.encrypt(iv, buf, None)
             return _encrypted_in_place(key.cipher, key.head + iv, iv, buf)
+        except Exception as error:  # noqa: BLE001 (the SDK would end the invocation)
+            failure = self._failed("encrypt", error)
         raise failure
 
     async def decode(self, buf: bytes) -> bytes:
@@ -160,7 +159,7 @@ class JournalEncryption(JournalValueCodec):
         """
         try:
             return await self._decoded(buf)
-        except EncryptionError as error:
+        except Exception as error:  # noqa: BLE001 (the SDK would end the invocation)
             failure = self._failed("decrypt", error)
         # Out here, so that it refers to nothing that has a value or a key in its frames.
         raise failure
@@ -177,9 +176,14 @@ class JournalEncryption(JournalValueCodec):
             cipher = await self._known.find(frame.encrypted_key)
         return opened(frame, cipher)
 
-    def _failed(self, what: str, error: EncryptionError) -> BaseException:
-        self._log.failed(what, error)
-        return ending_the_attempt(EncryptionError(error.reason, error.hint))
+    def _failed(self, what: str, error: Exception) -> BaseException:
+        if isinstance(error, EncryptionError):
+            failure = EncryptionError(error.reason, error.hint)
+        else:
+            # Its text may quote the value.
+            failure = EncryptionError(EncryptionReason.INTERNAL_ERROR, type(error).__name__)
+        self._log.failed(what, failure)
+        return ending_the_attempt(failure)
 
 
 def _encrypted_in_place(cipher: AESGCM, head: bytes, iv: bytes, value: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from restate_identity._allowance import Allowance
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
@@ -54,7 +55,9 @@ class EncryptionLog:
         if left_out is None:
             return
         extra = {"restate_encryption_reason": reason}
-        if left_out.lines:
-            more = "left out %d more lines about %s in the last %.0f s"
-            logger.log(level, more, left_out.lines, kind, left_out.seconds, extra=extra)
-        logger.log(level, "%s", text, extra=extra)
+        # A filter or a handler that raises must not change what becomes of the value.
+        with suppress(Exception):
+            if left_out.lines:
+                more = "left out %d more lines about %s in the last %.0f s"
+                logger.log(level, more, left_out.lines, kind, left_out.seconds, extra=extra)
+            logger.log(level, "%s", text, extra=extra)

@@ -169,15 +169,15 @@ class WritingKeys:
             self._is_renewing = True
         try:
             in_background(self._renew())
-        except EncryptionError as error:
+        except Exception as error:  # noqa: BLE001 (the present key can still be used)
             self._is_renewing = False
-            self._failed(error)
+            self._failed(_translated(error))
 
     async def _renew(self) -> None:
         try:
             key = await self._made()
-        except EncryptionError as error:
-            self._failed(error)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (only a provider can have cancelled it)
+            self._failed(_translated(error))
         else:
             self._known.add(key.encrypted, key.cipher)
             with self._lock:
@@ -199,6 +199,8 @@ class WritingKeys:
         made = await asked(self._provider.generate_data_key, self._seconds)
         if not isinstance(made, DataKey):
             raise unavailable("the key provider returned no DataKey")
+        if not isinstance(made.encrypted, (bytes, bytearray)):
+            raise unavailable("the key provider returned an encrypted data key that is no bytes")
         encrypted = bytes(made.encrypted)
         cipher = AESGCM(checked(made.plaintext))
         if self._present is not None and self._present.encrypted == encrypted:
@@ -223,3 +225,7 @@ class WritingKeys:
                 limit=MOST_VALUES,
             )
         raise unavailable(hint)
+
+
+def _translated(error: BaseException) -> EncryptionError:
+    return error if isinstance(error, EncryptionError) else unavailable(f"{type(error).__name__}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import logging
 import os
 import socket
 import threading
@@ -155,3 +157,12 @@ def test_the_limits_of_time_can_be_changed_and_the_others_stay(kms: dict[str, An
 def test_the_format_has_room_for_what_kms_returns(kms: dict[str, Any], key: str) -> None:
     codec = asyncio.run(JournalEncryption.create(AwsKms(key, **kms)))
     assert len(read_frame(codec.encode(b"")).encrypted_key) <= 255
+
+
+async def test_not_even_the_debug_log_has_a_data_key(
+    kms: dict[str, Any], key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    made = await AwsKms(key, **kms).generate_data_key()
+    assert "botocore" in caplog.text
+    assert base64.b64encode(made.plaintext).decode() not in caplog.text

@@ -92,6 +92,10 @@ class TestKeygen:
         keys = read_local_keys(KEYS).keys
         assert (list(keys), keys["first"]) == (["first", "second"], first)
         assert os.listdir() == [KEYS]  # noqa: PTH208 (the names)
+        if os.getuid() == 0:
+            os.chown(KEYS, 65534, 65534)
+            run("keygen", "--append", KEYS, "--id", "third")
+            assert Path(KEYS).stat().st_uid == 65534
         assert "has a key with the id second already" in complaint(run("keygen", "--append", KEYS, "--id", "second"))
 
     def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import struct
 from functools import partial
@@ -14,7 +15,7 @@ import httpx
 import pytest
 import restate
 
-from restate_identity.encryption import EncryptionError, JournalEncryption
+from restate_identity.encryption import EncryptionError, JournalEncryption, journal
 from restate_identity.restate_sdk import app
 from restate_identity.signing import RequestSigner
 from tests.encryption.providers import Keys, changed, from_another_process, not_ready
@@ -120,6 +121,45 @@ async def test_a_bad_input_is_tried_again_and_never_a_result(make: Any, reason: 
     # Nothing of it is remembered.
     provider.failure = None
     assert END in await invoked(served, GREET, sealed)
+
+
+class _OwnReason(Keys):
+    async def decrypt_data_key(self, encrypted: bytes) -> bytes:  # noqa: ARG002
+        raise EncryptionError("vault_sealed", "hunter2")  # type: ignore[arg-type]
+
+
+async def test_a_reason_of_the_provider_s_own_is_an_outage() -> None:
+    codec = await JournalEncryption.create(_OwnReason())
+    answer = await invoked(restate.app([greeter], journal_value_codec=codec), GREET, await from_another_process(PLAIN))
+    assert set(answer) == {ERROR}
+    assert b"encryption: provider_unavailable" in answer[ERROR]
+    assert b"hunter2" not in answer[ERROR]
+
+
+async def test_an_error_of_any_other_kind_ends_the_attempt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> bytes:
+        raise MemoryError(PLAIN)
+
+    codec = await JournalEncryption.create(Keys())
+    served = restate.app([greeter], journal_value_codec=codec)
+    sealed = await from_another_process(PLAIN)
+    monkeypatch.setattr(journal, "opened", no_memory)
+    answer = await invoked(served, GREET, sealed)
+    assert set(answer) == {ERROR}
+    assert b"encryption: internal_error: MemoryError" in answer[ERROR]
+    assert b"Ada" not in answer[ERROR]
+
+
+async def test_a_log_that_raises_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(_record: object) -> bool:
+        raise OSError
+
+    logger = logging.getLogger("restate_identity")
+    monkeypatch.setattr(logger, "filters", [raising])
+    codec = await JournalEncryption.create(Keys())
+    answer = await invoked(restate.app([greeter], journal_value_codec=codec), GREET, PLAIN)
+    assert set(answer) == {ERROR}
+    assert b"encryption: not_encrypted" in answer[ERROR]
 
 
 async def test_a_handler_that_begins_before_the_first_data_key_waits_for_it() -> None:

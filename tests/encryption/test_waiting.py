@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from restate_identity.encryption import EncryptionError, EncryptionReason, JournalEncryption, known_keys
+from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, known_keys
 from restate_identity.encryption.frames import read_frame
 from tests.encryption.providers import START, Keys, forever, from_another_process, known_keys_of, made_up, until
 from tests.support.clock import Clock
@@ -210,3 +210,17 @@ async def test_the_caches_are_bounded_and_keep_what_was_used_last(monkeypatch: p
         await reason_of(reading(codec, made_up(number)))
     known = known_keys_of(codec)
     assert (len(known._ciphers), len(known._unknown), len(known._starts) <= 2) == (2, 5, True)
+
+
+async def test_a_provider_whose_task_exits_ends_nobody_elses_calls() -> None:
+    async def exits() -> None:
+        raise SystemExit
+
+    class Exiting(Keys):
+        async def generate_data_key(self) -> DataKey:
+            await asyncio.wait_for(exits(), 5)
+            raise AssertionError
+
+    await JournalEncryption.create(Exiting(), wait_limit=0.2)
+    codec = await JournalEncryption.create(Keys())
+    assert await codec.decode(await from_another_process(b"value")) == b"value"

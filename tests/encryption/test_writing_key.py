@@ -153,6 +153,8 @@ async def test_threads_together_keep_the_limit_of_a_key(monkeypatch: pytest.Monk
         (DataKey(bytes(32), b""), "1 to 65535 bytes"),
         (DataKey(bytes(32), b"\x02\x00" + bytes(256)), "older revision"),
         (DataKey(bytes(32), bytes(2000)), "no more than 1000 would be read"),
+        (DataKey(bytes(32), "a text"), "no bytes"),  # type: ignore[arg-type]
+        (DataKey(bytes(32), 5), "no bytes"),  # type: ignore[arg-type]
         (None, "no DataKey"),
     ],
 )
@@ -187,3 +189,33 @@ async def test_a_provider_that_returns_the_same_key_again_does_not_begin_a_new_c
         codec.encode(b"value")
     await until(lambda: "returned the same data key again" in caplog.text)
     assert codec._writing._present is first
+
+
+async def test_a_provider_that_cancels_itself_is_asked_again_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
+    provider = Keys()
+    provider.failure = asyncio.CancelledError()
+    codec = not_ready(provider)
+    refusal(codec)
+    await until(lambda: codec._writing._failures == 1)
+    made = provider.made
+    for _ in range(100):
+        refusal(codec)
+    assert provider.made == made
+    assert "no new data key" in caplog.text
+
+
+async def test_while_no_thread_can_be_started_the_present_key_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = await JournalEncryption.create(Keys(), values_per_key=1)
+
+    def no_descriptors(_coroutine: object) -> None:
+        _coroutine.close()  # type: ignore[attr-defined]
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing_key, "in_background", no_descriptors)
+        value = codec.encode(b"value")
+        assert await codec.decode(value) == b"value"
+    await asyncio.sleep(writing_key.BACKOFF_FIRST * 1.5)
+    before = codec._writing._present
+    codec.encode(b"value")
+    await until(lambda: codec._writing._present is not before)
