@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from restate_identity._redaction import shown
-from restate_identity.tunnel.client.origins import DEFAULT_PORTS, Origin, address_of, host_of, origin
+from restate_identity.tunnel.client.origins import Origin, address_of, host_of, origin_in
 from restate_identity.tunnel.targets import is_region
 
 
@@ -33,13 +33,8 @@ def cloud_origin(text: str, cleartext_hosts: Collection[str]) -> Origin:
     Raises:
         ValueError: It is something else, or would send the API key in cleartext.
     """
-    scheme, _, authority = text.partition("://")
-    authority = authority.removesuffix("/")
-    host, colon, port = authority.rpartition(":")
-    if not colon or authority.endswith("]"):
-        host, port = authority, str(DEFAULT_PORTS.get(scheme, 0))
     try:
-        found = origin(scheme, host, port)
+        found = origin_in(text.removesuffix("/"))
     except ValueError as error:
         raise ValueError(f"{shown(text)!r} is not https://host:port, without user and path: {error}") from None
     if found.scheme == "http" and not _is_near(found.host) and found.host not in cleartext_hosts:

@@ -57,6 +57,15 @@ def origin(scheme: str, host: str, port: str) -> Origin:
     return Origin(scheme, host_of(host), port_of(port))
 
 
+def origin_in(text: str) -> Origin:
+    """Return the origin in *text*, ``scheme://host[:port]``, or raise ValueError."""
+    scheme, _, authority = text.partition("://")
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, str(DEFAULT_PORTS.get(scheme, 0))
+    return origin(scheme, host, port)
+
+
 def port_of(text: str) -> int:
     """Return the port in *text*, or raise ValueError."""
     if not _PORT(text) or int(text) > 65535:

@@ -169,3 +169,14 @@ def assert_only_the_signed_one_is_greeted(served: Served, signer: RequestSigner,
     assert served.invoke(path, signer.headers(path), "Grace").status_code == 200
     assert served.has_printed("greeting Grace")
     assert not served.has_printed("greeting Mallory")
+
+
+def assert_the_linter_finds_nothing_in_the_dockerfile(folder: Path) -> None:
+    lint = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), "--no-color", "--failure-threshold", "style", "Dockerfile"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert lint.returncode == 0, lint.stdout + lint.stderr

@@ -21,6 +21,7 @@ from tests.servers.integrations.serving import (
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
+    assert_the_linter_finds_nothing_in_the_dockerfile,
     calls_of_the_readme,
 )
 from tests.support.restate_server import RestateServer
@@ -103,14 +104,7 @@ def test_the_container_does_not_start_without_an_identity_key(image: Path) -> No
 
 
 def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
-    lint = subprocess.run(
-        [Path(sys.executable).with_name("hadolint"), "--no-color", "--failure-threshold", "style", "Dockerfile"],
-        cwd=FOLDER,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert_the_linter_finds_nothing_in_the_dockerfile(FOLDER)
 
 
 def test_the_image_is_pinned_and_does_not_run_as_root() -> None:

@@ -18,7 +18,7 @@ from dockerfile_parse import DockerfileParser
 from restate_identity._health_server import HEALTH_PATH
 from restate_identity.tunnel.client.configuration import Configuration, configuration
 from restate_identity.tunnel.client.settings import GRACE
-from tests.servers.integrations.serving import INTEGRATIONS, PATH
+from tests.servers.integrations.serving import INTEGRATIONS, PATH, assert_the_linter_finds_nothing_in_the_dockerfile
 from tests.support.processes import free_port
 from tests.tunnel.client.clients import sent
 from tests.tunnel.client.http2_target import Http2Target
@@ -135,14 +135,7 @@ def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
 
 
 def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
-    lint = subprocess.run(
-        [Path(sys.executable).with_name("hadolint"), "--no-color", "--failure-threshold", "style", "Dockerfile"],
-        cwd=FOLDER,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert_the_linter_finds_nothing_in_the_dockerfile(FOLDER)
 
 
 def health_check(variables: dict[str, str]) -> int:

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from restate_identity.tunnel.client.exchange import Field
-from restate_identity.tunnel.client.origins import DEFAULT_PORTS, host_of, origin
+from restate_identity.tunnel.client.origins import host_of, origin_in
 
 _FROM_HERE = (b"same-origin", b"none")
 
@@ -119,13 +119,9 @@ def _checked_host(text: str) -> str:
 
 
 def _checked_origin(text: str) -> str:
-    scheme, _, authority = text.partition("://")
-    host, colon, port = authority.rpartition(":")
-    if not colon or authority.endswith("]"):
-        host, port = authority, str(DEFAULT_PORTS.get(scheme, 0))
     try:
         # A browser leaves out the default port (RFC 6454, 6.2), as `authority` does.
-        found = origin(scheme, host, port)
+        found = origin_in(text)
     except ValueError as error:
         raise ValueError(f"an origin is a scheme, a host and a port, such as http://localhost:3000: {error}") from None
     return f"{found.scheme}://{found.authority}"
