@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
-from benchmarks.workloads.servers import WARM_UP, load_case, load_outcome
+from benchmarks.workloads.servers import WARM_UP, environment, load_case, load_outcome
 from benchmarks.workloads.tunnel import LoadGenerator, load_generator
 from tests.support import ROOT
 from tests.support.processes import free_port
@@ -64,7 +64,7 @@ def through_client(service: str) -> str:
 def run(session: Session) -> Outcome:
     """Load each service in each way over HTTP/2."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
-    env = {"BENCHMARK_APP": "reading", "BENCHMARK_IDENTITY_KEY": str(session.pair.public)}
+    env = environment("reading", session)
     request = session.pair.request(PATH)
     headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
     cases = []

@@ -116,6 +116,16 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
     assert len(result["budgets"]) == 2
 
 
+def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_path: Path) -> None:
+    completed = run("--only", "tunnel-client", "--output", str(tmp_path))
+    assert completed.returncode == 0, completed.stderr
+    samples = result_in(tmp_path)["workloads"]["tunnel-client"]["samples"]
+    for service in ("hypercorn", "granian"):
+        for way in ("directly", "through the tunnel client"):
+            assert min(samples[f"{service}, {way}"]) > 0
+    assert samples["memory of an idle client"]
+
+
 def test_each_proxy_is_measured_with_an_edge_and_without(tmp_path: Path) -> None:
     completed = run("--only", "edge", "--output", str(tmp_path))
     assert completed.returncode == 0, completed.stderr
