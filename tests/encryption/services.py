@@ -56,6 +56,16 @@ async def doze(ctx: restate.Context, text: str) -> str:
     return f"{first}, {second}"
 
 
+@desk.handler(invocation_retry_policy=restate.InvocationRetryPolicy(max_attempts=1, on_max_attempts="pause"))
+async def try_once(ctx: restate.Context, text: str) -> str:
+    return text
+
+
+@desk.handler(invocation_retry_policy=restate.InvocationRetryPolicy(max_attempts=1, on_max_attempts="kill"))
+async def try_once_or_fail(ctx: restate.Context, text: str) -> str:
+    return text
+
+
 @desk.handler()
 async def fail(ctx: restate.Context, text: str) -> None:
     raise restate.TerminalError(text)
