@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.restate_server import RestateServer
@@ -21,8 +27,8 @@ PAGE = (ROOT / "docs" / "encryption.md").read_text("utf-8")
 
 def block(language: str, beginning: str) -> str:
     """Return the only block of the page that begins so."""
-    (found,) = (code for code in re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S) if beginning in code)
-    return str(found)
+    (found,) = (code for code in re.findall(rf"^ *```{language}\n(.*?)^ *```$", PAGE, re.M | re.S) if beginning in code)
+    return dedent(found)
 
 
 @pytest.fixture
@@ -42,13 +48,30 @@ def test_the_service_is_called_with_curl(folder: Path, restate_server: RestateSe
     keys = {"RESTATE_IDENTITY_KEYS": str(RequestSigner.from_pem(identity_pem).public_key)}
     with serve(*hypercorn("service:app"), cwd=folder, env=keys, patience=0.0) as server:
         restate_server.register(f"http://127.0.0.1:{server.port}").raise_for_status()
+        service = httpx.get(f"{restate_server.admin_url}/services/Greeter", trust_env=False).json()
         command = block("shell", "curl").replace("127.0.0.1:8080", urlsplit(restate_server.ingress_url).netloc)
         called = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
         )
     assert called.stdout.strip() == '"Hello Ada"', called.stderr
+    # 63 of the 70 pauses take a minute.
+    assert "70 times, about an hour" in PAGE
+    assert (service["retry_policy"]["max_attempts"], service["retry_policy"]["max_interval"]) == (70, "1m")
+    assert service["retry_policy"]["on_max_attempts"] == "Pause"
 
 
-@pytest.mark.parametrize("beginning", ["accounts = restate.Service", "class Vault", "accept_plaintext_until="])
+@pytest.mark.parametrize("beginning", ["accounts = restate.Service", "class Payment", "class Vault", "class ReadsOnly"])
 def test_the_other_snippets_run(beginning: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", block("python", beginning)], cwd=folder, check=True)
+
+
+async def test_the_codec_that_only_reads_takes_both_and_writes_plaintext(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {"later": datetime.now(timezone.utc) + timedelta(days=1)}
+    snippet = block("python", "class ReadsOnly").replace("datetime(2027, 3, 1, tzinfo=timezone.utc)", "later")
+    await asyncio.to_thread(exec, snippet, names)
+    another = await JournalEncryption.create(LocalKeys("journal-keys.txt"))
+    assert [await names["reading"].decode(value) for value in (b"value", another.encode(b"value"))] == [b"value"] * 2
+    assert names["reading"].encode(b"value") == b"value"

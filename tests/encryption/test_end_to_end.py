@@ -191,7 +191,7 @@ async def test_processes_have_data_keys_of_their_own_and_read_each_other_s(deplo
     texts = [f"{deployment.secret} {number}" for number in range(40)]
     objects = [f"{deployment.name}-{number}" for number in range(40)]
 
-    async def put(pairs: slice) -> list[str | None]:
+    async def put(pairs: slice) -> list[Any]:
         chosen = zip(objects[pairs], texts[pairs], strict=True)
         return await asyncio.gather(*(deployment.call(f"Vault/{key}/put", text) for key, text in chosen))
 

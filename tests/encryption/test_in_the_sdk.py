@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 import restate
+from pydantic import BaseModel, ConfigDict
 
 from restate_identity.encryption import EncryptionError, JournalEncryption, journal
 from restate_identity.restate_sdk import app
@@ -50,6 +51,42 @@ async def resolve(ctx: restate.Context) -> None:
         ctx.resolve_awakeable("prom_1", "Ada")
     except Exception:  # noqa: BLE001 (as users do)
         calls.append("went on without it")
+
+
+class Payment(BaseModel):
+    card: int
+
+
+class DiscreetPayment(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    card: int
+
+
+@greeter.handler()
+async def pay(ctx: restate.Context, payment: Payment) -> None: ...
+
+
+@greeter.handler()
+async def pay_discreetly(ctx: restate.Context, payment: DiscreetPayment) -> None: ...
+
+
+@greeter.handler()
+async def fail(ctx: restate.Context, name: str) -> None:
+    raise ValueError("told") from KeyError(name)
+
+
+@greeter.handler()
+async def fail_in_a_run(ctx: restate.Context, name: str) -> None:
+    def step() -> None:
+        raise KeyError(name)
+
+    await ctx.run_typed("step", step, restate.RunOptions(max_attempts=1))
+
+
+@greeter.handler()
+async def end(ctx: restate.Context, name: str) -> None:
+    raise restate.TerminalError("told") from KeyError(name)
 
 
 @pytest.fixture(autouse=True)
@@ -218,3 +255,36 @@ async def test_a_client_encrypts_and_decrypts_and_gets_the_exception_itself() ->
                 await client.service_call(greet, arg="Ada")
         server.shutdown()
     assert [await codec.decode(value) for value in Ingress.sent] == [PLAIN, PLAIN]
+
+
+@pytest.mark.parametrize(("handler", "is_shown"), [("pay", True), ("pay_discreetly", False)])
+async def test_pydantic_quotes_an_argument_that_does_not_fit_unless_the_model_forbids_it(
+    handler: str, is_shown: bool
+) -> None:
+    codec = await JournalEncryption.create(Keys())
+    served = restate.app([greeter], journal_value_codec=codec)
+    for argument in (b'{"card": "Ada"}', b'{"card": Ada', PLAIN):
+        answer = await invoked(served, f"/invoke/Greeter/{handler}", codec.encode(argument))
+        assert b"Unable to parse an input argument" in answer[OUTPUT]
+        assert (b"Ada" in answer[OUTPUT]) is is_shown
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "is_shown"),
+    [("fail", ERROR, True), ("fail_in_a_run", RUN_RESULT, True), ("end", OUTPUT, False)],
+)
+async def test_exceptions_are_sent_with_their_causes_and_of_a_terminal_error_the_text_alone(
+    handler: str, kind: int, is_shown: bool
+) -> None:
+    codec = await JournalEncryption.create(Keys())
+    served = restate.app([greeter], journal_value_codec=codec)
+    answer = await invoked(served, f"/invoke/Greeter/{handler}", codec.encode(PLAIN))
+    assert kind in answer
+    assert any(b"Ada" in message for message in answer.values()) is is_shown
+
+
+async def test_a_service_without_the_codec_ends_what_is_encrypted() -> None:
+    codec = await JournalEncryption.create(Keys())
+    answer = await invoked(restate.app([greeter]), GREET, codec.encode(PLAIN))
+    assert b"Unable to parse an input argument" in answer[OUTPUT]
+    assert calls == []
