@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO_INSTALLED := $(VENV)/.demo-installed
 # The modules that decide which requests get in: tests must cover every line and branch of them.
-CORE := errors keys paths identity tokens verifier keyring guard asgi edge/application edge/dialects edge/judged_path _allowance _base64url _ed25519 _edwards25519 _headers _key_list _libsodium _node_crypto _quoting _redaction _refusal_log _regular_file _strict_json
+CORE := errors keys paths identity tokens verifier keyring guard asgi edge/aliases edge/application edge/dialects edge/judged_path _allowance _base64url _ed25519 _edwards25519 _headers _key_list _libsodium _node_crypto _quoting _redaction _refusal_log _regular_file _strict_json
 COMMA := ,
 SPACE := $() $()
 CORE_FILES := $(subst $(SPACE),$(COMMA),$(CORE:%=restate_identity/%.py))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from restate_identity.asgi import Receive, Scope, Send, refuse
+from restate_identity.edge import aliases
 from restate_identity.edge.dialects import DIALECTS, reported_path
 from restate_identity.edge.judged_path import checked_prefix, judged_path, problem_of
 from restate_identity.errors import VerificationError
@@ -82,6 +83,8 @@ class EdgeApplication:
             # A query may hold a secret, and is not logged.
             shown = None if reported is None else reported.partition("?")[0]
             self._guard.refuse(shown, scheme, token, problem_of(shown, self._prefix))
+        if aliases.has_alias(headers):
+            self._guard.refuse(path, scheme, token, aliases.PROBLEM)
         identity = self._guard.admit(path, scheme, token)
         assert identity is not None  # no path is exempt
         handed_on = [(KEY_HEADER, identity.key.encode())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -95,6 +96,26 @@ def test_the_headers_of_other_proxies_mean_nothing(behind: str) -> None:
     spoofed = [(name, PREFIX + PATH) for name in others]
     assert ask(edge(behind), [*spoofed, *signed()])[0] == 401
     assert ask(edge(behind), [*spoofed, *about(f"{PREFIX}/invoke/Other/x", behind), *signed()])[0] == 401
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X_Restate_Identity_Key",
+        "x-restate-identity_key",
+        "x.restate.identity.subject",
+        "X+Restate~Identity!Subject",
+        "x_original_url",
+        "X-Rewrite.Url",
+    ],
+)
+def test_a_name_that_some_servers_take_for_one_of_the_proxys_own_is_refused(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(edge(), [(name, "forged"), *about(PREFIX + PATH), *signed()])[0] == 401
+    assert "somebody forged it" in caplog.text
+    hyphens = re.sub("[^A-Za-z]", "-", name)
+    assert ask(edge(), [(hyphens, "the proxy's to remove"), *about(PREFIX + PATH), *signed()])[0] == 200
 
 
 def test_a_path_that_is_reported_twice_is_refused() -> None:

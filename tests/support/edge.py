@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
+import h2.events
 import hypercorn.asyncio
 import hypercorn.config
 import uvicorn
+from hypercorn.protocol.h2 import H2Protocol
 
 from restate_identity import IdentityVerifier
 from restate_identity.asgi import Receive, Scope, Send
@@ -43,6 +46,7 @@ class Service:
 
     port: int
     received: list[Received] = field(default_factory=list)
+    trailers: list[tuple[str, str]] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,13 +102,22 @@ def running_service() -> Iterator[Service]:
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
+    handle = H2Protocol._handle_events
+
+    async def note_trailers(protocol: H2Protocol, events: list[h2.events.Event]) -> None:
+        for event in events:
+            if isinstance(event, h2.events.TrailersReceived):
+                service.trailers += [(name.decode(), value.decode()) for name, value in event.headers]
+        await handle(protocol, events)
+
     def run() -> None:
         asyncio.set_event_loop(loop)
         serving = hypercorn.asyncio.serve(service, config, shutdown_trigger=stop.wait, mode="asgi")  # type: ignore[arg-type]
         loop.run_until_complete(serving)
         loop.close()
 
-    with _in_thread(run, port):
+    # hypercorn drops the trailers of requests.
+    with patch.object(H2Protocol, "_handle_events", note_trailers), _in_thread(run, port):
         try:
             yield service
         finally:

@@ -34,7 +34,7 @@ class Exchange(Protocol):
     def send(self, piece: bytes) -> None:
         """Send a piece of the request's body, or nothing if the server wants no more of it."""
 
-    def end(self) -> None:
+    def end(self, trailers: Fields = ()) -> None:
         """End the request's body."""
 
     def status(self) -> int:
@@ -73,10 +73,11 @@ class Http1Exchange:
         with suppress(ConnectionError):
             self._socket.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
 
-    def end(self) -> None:
+    def end(self, trailers: Fields = ()) -> None:
         if self._chunked:
+            lines = [_bytes(name) + b": " + _bytes(value) + b"\r\n" for name, value in trailers]
             with suppress(ConnectionError):
-                self._socket.sendall(b"0\r\n\r\n")
+                self._socket.sendall(b"".join([b"0\r\n", *lines, b"\r\n"]))
 
     def status(self) -> int:
         self._response.begin()
@@ -191,9 +192,13 @@ class Http2Stream:
             self._connection.flush()
             piece = piece[room:]
 
-    def end(self) -> None:
+    def end(self, trailers: Fields = ()) -> None:
         if not self._unwanted:
-            self._connection.h2.end_stream(self._stream_id)
+            last = [(_bytes(name), _bytes(value)) for name, value in trailers]
+            if last:
+                self._connection.h2.send_headers(self._stream_id, last, end_stream=True)
+            else:
+                self._connection.h2.end_stream(self._stream_id)
             self._connection.flush()
 
     def reset(self) -> None:

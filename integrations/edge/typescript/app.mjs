@@ -2,9 +2,10 @@
 import * as restate from "@restatedev/restate-sdk";
 
 // The signature covers the key of the object in the token, not the one in the body. These are the headers that the proxy
-// added to this very request; `ctx.request().headers` are those of whoever called Restate.
+// added to this very request; `ctx.request().headers` are those of whoever called Restate. nginx and Caddy leave out an
+// empty subject.
 function requireSignedKey(ctx) {
-  const subject = ctx.request().attemptHeaders.get("x-restate-identity-subject");
+  const subject = ctx.request().attemptHeaders.get("x-restate-identity-subject") ?? "";
   if (typeof subject !== "string" || decodeURIComponent(subject) !== ctx.key) {
     throw new restate.TerminalError("the request was signed for another object", { errorCode: 403 });
   }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,8 +67,15 @@ _SPOOFED = [
     *("X-Original-URI", "X-Forwarded-Uri", "X-Original-Url", "X-Rewrite-Url", "X_Original_URI", "X_Forwarded_Uri"),
     *("X-Forwarded-Prefix", "X-Envoy-Original-Path", "X-Replaced-Path", "X-Original-URI", "X-Forwarded-Uri"),
 ]
+# Some servers read all these characters as the same one.
+_SEPARATORS = "-_.+!"
 _IDENTITY = [
-    f"X{a}Restate{b}Identity{c}{last}" for last in ("Key", "Subject") for a, b, c in itertools.product("-_", repeat=3)
+    f"X{a}Restate{b}Identity{c}{last}"
+    for last in ("Key", "Subject")
+    for a, b, c in itertools.product(_SEPARATORS, repeat=3)
+]
+_ROUTING = [
+    f"X{a}{what}{b}Url" for what in ("Original", "Rewrite") for a, b in itertools.product(_SEPARATORS, repeat=2)
 ]
 
 
@@ -143,7 +151,7 @@ class Attacker:
         for _ in range(pick.choice([0, 0, 1, 2])):
             fields.append((pick.choice(_SPOOFED), pick.choice([genuine, PREFIX, "/", target, pick.choice(SIGNED)])))
         if pick.random() < 0.3:
-            fields.append((pick.choice(_IDENTITY), _FORGED))
+            fields.append((pick.choice(pick.choice([_IDENTITY, _ROUTING])), _FORGED))
         if pick.random() < 0.05 and not is_http2:
             fields.append(("Connection", pick.choice([_TOKEN, _SCHEME, *_SPOOFED, *_IDENTITY])))
         pick.shuffle(fields)
@@ -206,9 +214,11 @@ def check(attack: Attack, received: Received, key: str | None) -> None:
     path = received.target.partition(b"?")[0]
     allowed = {PREFIX + attack.audience} if attack.audience else set()
     assert path in {text.encode() for text in allowed}, f"the service received {path!r} of {attack}"
-    identity = [
-        value.decode()
-        for name, value in received.headers
-        if name.decode("latin-1").lower().replace("_", "-") in ("x-restate-identity-key", "x-restate-identity-subject")
-    ]
+    read = [(re.sub("[^a-z0-9]", "-", name.decode("latin-1").lower()), value) for name, value in received.headers]
+    identity = [value.decode() for name, value in read if name in _names(_IDENTITY)]
     assert identity == ([] if key is None else [key]), f"the service received the identity {identity} of {attack}"
+    assert not {name for name, _ in read} & _names(_ROUTING), f"the service received {read} of {attack}"
+
+
+def _names(spellings: list[str]) -> set[str]:
+    return {name.lower() for name in spellings if re.fullmatch("[A-Za-z-]+", name)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -56,6 +58,7 @@ def started(request: pytest.FixtureRequest, signer: RequestSigner, service: Serv
 @pytest.fixture
 def chain(started: Chain) -> Iterator[Chain]:
     started.service.received.clear()
+    started.service.trailers.clear()
     started.edge.asked.clear()
     yield started
     started.edge.status = None
@@ -86,6 +89,13 @@ def test_a_genuine_request_reaches_the_service_over_http2_with_its_identity(chai
     assert (received.target.decode(), received.http_version) == (PREFIX + PATH, "2")
     assert received.values("x-restate-identity-key") == [str(chain.signer.public_key)]
     assert received.values("x-restate-identity-subject") == [quote(SUBJECT, safe="")]
+
+
+def test_an_empty_key_is_an_empty_subject_or_none(chain: Chain) -> None:
+    with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain, subject="")) as exchange:
+        assert exchange.status() == 200
+    (received,) = chain.service.received
+    assert received.values("x-restate-identity-subject") == ([] if chain.name in ("nginx", "caddy") else [""])
 
 
 def test_an_object_with_a_key_as_long_as_a_token_allows_reaches_the_service(chain: Chain) -> None:
@@ -137,6 +147,37 @@ def test_forged_headers_that_say_who_calls_and_what_are_removed(chain: Chain, pr
     assert received.values("x-restate-identity-key") == [str(chain.signer.public_key)]
     assert received.values("x-restate-identity-subject") == []
     assert received.values("x-original-url") == received.values("x-rewrite-url") == []
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("separator", list("_.+!"))
+def test_no_spelling_of_them_that_cgi_reads_as_the_same_reaches_the_service(
+    chain: Chain, protocol: Protocol, separator: str
+) -> None:
+    forged = ("x-restate-identity-subject", "x-original-url")
+    for name in forged:
+        with (
+            protocol(
+                chain.port, "GET", PREFIX + PATH, [(name.replace("-", separator), "forged"), *fields(chain)]
+            ) as exchange,
+            suppress(ConnectionError),
+        ):
+            assert exchange.status() in (200, 400, 401)
+    for received in chain.service.received:
+        assert not {re.sub("[^a-z0-9]", "-", name.decode().lower()) for name, _ in received.headers} & set(forged)
+
+
+@PROTOCOLS
+def test_only_haproxy_passes_trailers_on(chain: Chain, protocol: Protocol) -> None:
+    forged = [("x-restate-identity-subject", "forged")]
+    announced = [("te", "trailers"), ("trailer", "x-restate-identity-subject")]
+    with protocol(chain.port, "POST", PREFIX + PATH, [*announced, *fields(chain)], body=True) as exchange:
+        exchange.end(forged)
+        # Over HTTP/2, nginx ends the connection.
+        with suppress(ConnectionError):
+            assert exchange.status() == 200
+            exchange.read()
+    assert chain.service.trailers == (forged if chain.name == "haproxy" else [])
 
 
 @PROTOCOLS
