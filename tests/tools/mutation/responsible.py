@@ -58,6 +58,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "aws_lambda": ("adapters/test_aws_lambda.py",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
     "edge.__init__": ("adapters/test_edge.py",),
+    "edge.aliases": ("adapters/test_edge.py",),
     "edge.application": ("adapters/test_edge.py",),
     "edge.cel": ("servers/edge/test_envoy_alone.py",),
     "edge.dialects": ("adapters/test_edge.py",),
