@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
 
+from restate_identity._descriptors import LossOfConnections, allow_many_connections
 from restate_identity._health_server import HealthServer, Page
 from restate_identity.asgi import ASGIApp
 
@@ -125,7 +125,7 @@ def serve_edge(
     Raises:
         OSError: The port for health or for metrics is taken.
     """
-    _allow_many_connections()
+    allow_many_connections()
     config = server_config(application, behind)
     # uvicorn drains at a signal and then raises it again, for what was the handler before.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -146,7 +146,7 @@ async def _serve(
     def is_serving() -> bool:
         return server.started and not server.should_exit
 
-    asyncio.get_running_loop().set_exception_handler(_LossOfConnections())
+    asyncio.get_running_loop().set_exception_handler(LossOfConnections())
     ports: dict[int, dict[str, Page]] = {}
     if health_port is not None:
         ports[health_port] = {}
@@ -168,32 +168,6 @@ def _metrics() -> tuple[str, bytes]:
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     return CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
-
-
-def _allow_many_connections() -> None:
-    """Raise the limit of open descriptors as far as this process may: proxies keep many idle connections."""
-    try:
-        import resource
-    except ImportError:  # on Windows there is no such limit
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-class _LossOfConnections:
-    """Logs one line in ten seconds while no more connections can be accepted; asyncio would log thousands a second."""
-
-    def __init__(self) -> None:
-        self._silent_until = 0.0
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
-            loop.default_exception_handler(context)
-        elif loop.time() >= self._silent_until:
-            self._silent_until = loop.time() + 10
-            logger.error("no more connections can be accepted: raise the limit of open files (LimitNOFILE, ulimit -n)")
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
+from restate_identity._descriptors import LossOfConnections, allow_many_connections
 from restate_identity._redaction import shown
 from restate_identity.tunnel.client.client import TunnelClient
 from restate_identity.tunnel.client.configuration import Configuration
@@ -17,6 +19,8 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 async def serve(configuration: Configuration, metrics: ClientMetrics) -> None:
     """Serve until SIGTERM or SIGINT; see `run`, which also says what is raised."""
+    allow_many_connections()
+    asyncio.get_running_loop().set_exception_handler(LossOfConnections())
     settings = configuration.settings
     logger.info("tunnel client: forwards to %s, and nowhere else", ", ".join(map(shown, settings.targets.texts)))
     proxies = RemoteProxies(

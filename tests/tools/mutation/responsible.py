@@ -38,6 +38,7 @@ _TUNNEL = (
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py",),
     "_base64url": _CORE,
+    "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
     "_edwards25519": ("core/test_edwards25519.py",),
     "_node_crypto": ("tools/test_pyodide.py",),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -265,3 +267,19 @@ def test_a_missing_extra_is_named(module: str) -> None:
     )
     assert (done.returncode, json.dumps(done.stderr).count("\\n")) == (2, 1)
     assert "pip install 'restate-identity[tunnel" in done.stderr
+
+
+async def test_strangers_who_take_all_descriptors_do_not_fill_the_log(tmp_path: Path) -> None:
+    async with client(tmp_path) as running:
+        await running.until_healthy(503)
+        used = psutil.Process(running.process.pid).num_fds()
+        _, hard = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (used + 5, hard))
+        with ExitStack() as held:
+            port = int(running.ingress_url.rpartition(":")[2])
+            for _ in range(20):
+                held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            await running.until_printed("no more connections can be accepted")
+            await asyncio.sleep(2)
+        assert running.printed().count("no more connections can be accepted") == 1
+        assert "Traceback" not in running.printed()
