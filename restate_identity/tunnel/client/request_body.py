@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from restate_identity.asgi import Receive
 from restate_identity.tunnel.client.exchange import Exchange, Field
 
@@ -44,8 +46,11 @@ class RequestBody:
 
     async def _next(self) -> bytes:
         message = await self._receive()
+        if message["type"] == "http.disconnect":
+            # The caller gave up in the middle of the body, which must not look complete to the target. The call is
+            # being cancelled, and that gives the request up there.
+            await asyncio.Event().wait()
         part: bytes = message.get("body", b"")
-        # After a disconnect there is nobody to send a response to, and the call is cancelled.
         self._ended = not message.get("more_body", False)
         self._trailers = message.get("trailers") or []
         self._size += len(part)

@@ -288,6 +288,22 @@ async def test_a_request_that_is_given_up_ends_the_connection() -> None:
         assert client.pool.connections == 0
 
 
+async def test_a_body_that_is_given_up_never_looks_complete() -> None:
+    received = bytearray()
+
+    async def silent(peer: Peer) -> None:
+        await peer.head()
+        received.extend(await peer.reader.read())
+
+    async with Http1Target(silent) as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, HTTP1)
+        await exchange.send(b"first half")
+        await until(lambda: len(target.heads) == 1)
+        exchange.reset()
+        await until(lambda: target.peers[0].reader.at_eof())
+        assert b"\r\n0\r\n" not in received
+
+
 async def test_an_early_response_ends_the_request() -> None:
     async def early(peer: Peer) -> None:
         await peer.head()

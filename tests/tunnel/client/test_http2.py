@@ -104,6 +104,7 @@ async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() ->
             served = await target.request(len(target.served))
             exchange.reset()
             await until(lambda served=served: served.reset_code == ErrorCodes.CANCEL)  # type: ignore[misc]
+            assert not served.complete
         # While it answers, too; and others are not harmed.
         other = opened(line, target.origin, end=True)
         exchange = opened(line, target.origin)

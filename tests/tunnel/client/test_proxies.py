@@ -95,6 +95,19 @@ async def test_a_caller_that_gives_up_is_given_up_at_the_cloud(tmp_path: Path, v
 
 
 @VERSIONS
+async def test_a_body_that_a_caller_gives_up_never_looks_complete_to_the_cloud(
+    tmp_path: Path, version: Version
+) -> None:
+    async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
+        async with exchanging(remote, version, "/") as exchange:
+            await exchange.send(b"first half")
+            served = await target.request()
+            await remote.until(lambda: bool(served.body))
+        await remote.until(lambda: served.reset_code is not None)
+        assert not served.complete
+
+
+@VERSIONS
 async def test_a_cloud_that_does_not_read_holds_the_caller_back(tmp_path: Path, version: Version) -> None:
     async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
         target.hold = True
