@@ -17,6 +17,8 @@ METADATA = (
     ("192.0.0.192/32", "a metadata service (Oracle)"),
     ("fd00:ec2::/64", "a metadata service (AWS)"),
     ("fd20:ce::254/128", "a metadata service (Google)"),
+    ("fd00:c1::a9fe:a9fe/128", "a metadata service (Oracle)"),
+    ("fd00:42::42/128", "a metadata service (Scaleway)"),
 )
 # The registries are RFC 6890 and those of the single RFCs.
 SPECIAL = (

@@ -12,6 +12,7 @@ import h11
 from restate_identity.asgi import Message
 from restate_identity.tunnel.beyond_asgi import RESET
 from restate_identity.tunnel.client.exchange import Field
+from restate_identity.tunnel.client.http1_heads import complaint
 from restate_identity.tunnel.client.proxies.side import Serve
 from restate_identity.tunnel.request import Request
 
@@ -67,7 +68,7 @@ class Http1Call:
         try:
             await serve(self.request, self.receive, self.send)
         except h11.LocalProtocolError as error:
-            logger.warning("tunnel client: a response cannot be sent over HTTP/1.1: %s", error)
+            logger.warning("tunnel client: a response cannot be sent over HTTP/1.1: %s", complaint(error))
         except Exception:
             logger.exception("tunnel client: a remote proxy failed")
         finally:
@@ -92,7 +93,9 @@ class Http1Call:
         kind = message["type"]
         if kind == "http.response.start":
             self.answered = True
-            await self._line.write(h11.Response(status_code=message["status"], headers=list(message["headers"])))
+            # HTTP/2 allows blanks around a value, HTTP/1.1 does not.
+            headers = [(name, value.strip(b" \t")) for name, value in message["headers"]]
+            await self._line.write(h11.Response(status_code=message["status"], headers=headers))
         elif kind == "http.response.body":
             body = message.get("body", b"")
             if body and self.request.method != "HEAD":
