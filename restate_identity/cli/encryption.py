@@ -87,7 +87,7 @@ def encrypt(local_keys: str | None, kms_keys: tuple[str, ...], raw: bool, file: 
     \b
     Example:
       restate-identity encryption encrypt --local-keys journal-keys.txt --raw input.json |
-        curl --data-binary @- http://127.0.0.1:8080/Greeter/greet
+        curl --data-binary @- --header content-type:application/json http://127.0.0.1:8080/Greeter/greet
     """
     provider = provider_with(local_keys, kms_keys)
     from restate_identity.encryption import EncryptionError, JournalEncryption
