@@ -1,9 +1,10 @@
 -- Asks `restate-identity edge` about a request. haproxy.cfg lets the request through only if this says "yes".
-local EDGE = "http://127.0.0.1:9001/"
+-- If a client gives up before the answer, HAProxy logs "yield not allowed", and passes nothing on.
+local URL = "http://127.0.0.1/" -- of the request line only: haproxy.cfg says where the edge is
 local MILLISECONDS = 5000
 local ASKED_ABOUT = { "x-restate-signature-scheme", "x-restate-jwt-v1" }
 
-local function ask(txn)
+local function ask(txn, edge)
     local received = txn.http:req_get_headers()
     -- The path as the client sent it. Nothing else of the request reaches the edge, so no header can be forged.
     local question = { ["x-original-uri"] = { txn.f:pathq() } }
@@ -16,7 +17,7 @@ local function ask(txn)
         question[name] = values
     end
 
-    local answer = core.httpclient():get({ url = EDGE, headers = question, timeout = MILLISECONDS })
+    local answer = core.httpclient():get({ url = URL, dst = edge, headers = question, timeout = MILLISECONDS })
     if answer.status == 401 then
         txn:set_var("txn.restate_identity", "no")
     elseif answer.status == 200 then
@@ -29,4 +30,4 @@ local function ask(txn)
     end
 end
 
-core.register_action("ask_restate_identity", { "http-req" }, ask)
+core.register_action("ask_restate_identity", { "http-req" }, ask, 1)

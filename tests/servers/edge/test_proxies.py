@@ -15,6 +15,7 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.edge.attacks import Attacker
 from tests.support.edge import Edge, Service, running_edge, running_service
+from tests.support.edge_command import edge
 from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, proxy, wait_for_its_routes
 from tests.support.processes import free_port
 from tests.support.proxies import proxied
@@ -219,6 +220,24 @@ def test_haproxy_refuses_what_its_lua_fails_to_ask_about(signer: RequestSigner, 
     assert service.received == []
 
 
+@pytest.mark.skipif("haproxy" not in INSTALLED, reason="HAProxy has a wheel for Linux on x86-64 only")
+def test_haproxy_asks_over_a_unix_socket(signer: RequestSigner, service: Service, tmp_path: Path) -> None:
+    socket, port = tmp_path / "edge.sock", free_port()
+    files = tmp_path / "configuration"
+    files.mkdir()
+    for file in (CONFIGURATIONS / "haproxy").iterdir():
+        text = file.read_text("utf-8").replace("identity 127.0.0.1:9001", f"identity unix@{socket}")
+        (files / file.name).write_text(text, "utf-8")
+    keys = {"RESTATE_IDENTITY_KEYS": str(signer.public_key)}
+    with (
+        edge(tmp_path, "--behind", "haproxy", listen=f"unix:{socket}", keys=keys),
+        proxied("haproxy", files, tmp_path, port=port, upstream=service.port),
+    ):
+        for headers, status in ((signer.headers(PATH), 200), ({}, 401)):
+            with Http2Exchange(port, "POST", PREFIX + PATH, headers.items()) as exchange:
+                assert exchange.status() == status
+
+
 def test_the_service_gets_nothing_before_the_edge_has_answered(chain: Chain) -> None:
     chain.edge.held.clear()
     with Http2Exchange(chain.port, "POST", PREFIX + PATH, fields(chain), body=True) as exchange:
@@ -259,6 +278,16 @@ def test_no_connection_is_upgraded_to_one_that_the_edge_does_not_see(
 ) -> None:
     with Http1Exchange(chain.port, "GET", PREFIX + PATH, [*upgrade, *fields(chain)]) as exchange:
         assert exchange.status() != 101
+    assert all(received.http_version == "2" for received in chain.service.received)
+
+
+def test_no_websocket_over_http2_reaches_the_service(chain: Chain) -> None:
+    websocket = [(":protocol", "websocket"), ("sec-websocket-version", "13"), *fields(chain)]
+    with Http2Exchange(chain.port, "CONNECT", PREFIX + PATH, websocket, body=True) as exchange:
+        try:
+            assert exchange.status() >= 400
+        except ConnectionError:
+            pass
     assert all(received.http_version == "2" for received in chain.service.received)
 
 
