@@ -34,7 +34,7 @@ class Received:
 
     target: bytes
     headers: list[tuple[bytes, bytes]]
-    http_version: str
+    http_version: str  # or "websocket"
 
     def values(self, name: str) -> list[str]:
         return [value.decode() for key, value in self.headers if key.decode().lower() == name]
@@ -49,11 +49,15 @@ class Service:
     trailers: list[tuple[str, str]] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return
         query = scope["query_string"]
         target = scope["raw_path"] + (b"?" + query if query else b"")
-        self.received.append(Received(target, list(scope["headers"]), scope["http_version"]))
+        version = scope["http_version"] if scope["type"] == "http" else scope["type"]
+        self.received.append(Received(target, list(scope["headers"]), version))
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         more = True
         while more:
