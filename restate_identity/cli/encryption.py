@@ -20,6 +20,7 @@ from restate_identity.cli.codec_server import serve
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.journal_keys import journal_keys_options, provider_with
 from restate_identity.cli.journal_values import encrypted_value_in, read_value
+from restate_identity.cli.new_files import write_new, write_through
 from restate_identity.cli.options import FILE
 from restate_identity.cli.printing import printable
 
@@ -63,7 +64,7 @@ def keygen(out: str | None, append: str | None, key_id: str | None) -> None:
         fail(f"{shown(key_id)!r} cannot be the id of a key: use 1 to 64 letters, digits, '.', '-' and '_'")
     line = line_of(key_id, os.urandom(KEY_SIZE)).encode()
     if append is None:
-        _write_new(DEFAULT_FILE if out is None else out, line)
+        _make_file(DEFAULT_FILE if out is None else out, line)
         return
     try:
         ids = read_local_keys(append).keys
@@ -150,23 +151,13 @@ def _write_bytes(value: bytes) -> None:
         sys.stdout.buffer.write(value)
 
 
-def _write_new(out: str, content: bytes) -> None:
-    name = shown_path(out)
+def _make_file(out: str, content: bytes) -> None:
     if out in ("", "-"):
         fail("--out is the name of a new file: a key is never printed")
-    try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        fail(f"{name} exists and is not overwritten: add a key to it with --append, or name another file with --out")
-    except OSError as error:
-        fail(f"cannot make {name}: {error.strerror}; name another file with --out")
-    try:
-        _write(descriptor, content)
-    except OSError as error:
-        Path(out).unlink()
-        fail(f"cannot write {name}: {error.strerror}; nothing was kept")
+    write_new(out, content, instead="add a key to it with --append, or name another file with --out")
     click.echo(
-        f"wrote a local key to {name}: whoever has it can read what it encrypts, and without it nobody can", err=True
+        f"wrote a local key to {shown_path(out)}: whoever has it can read what it encrypts, and without it nobody can",
+        err=True,
     )
 
 
@@ -182,15 +173,8 @@ def _append(path: Path, line: bytes) -> None:
         if hasattr(os, "fchown"):
             os.fchown(descriptor, status.st_uid, status.st_gid)
         new.chmod(status.st_mode & 0o777)
-        _write(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
+        write_through(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
         new.replace(path)
     except OSError:
         new.unlink(missing_ok=True)
         raise
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -12,6 +10,7 @@ from restate_identity._redaction import shown
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.manifests import is_object_name, manifests
+from restate_identity.cli.new_files import write_new
 from restate_identity.cli.options import FILE
 from restate_identity.cli.reading import read_signer
 from restate_identity.signing import RequestSigner
@@ -44,7 +43,7 @@ def keygen(out: str | None, name: str | None) -> None:
     if out in ("", "-"):
         fail("--out is the name of a new file: a private key is never printed")
     signer = RequestSigner.generate()
-    _write_new(out, signer.to_pem())
+    write_new(out, signer.to_pem(), instead="remove it, or name another file with --out")
     click.echo(f"wrote the private key to {shown_path(out)}; the service needs only this:", err=True)
     click.echo(signer.public_key)
 
@@ -68,21 +67,3 @@ def _print_manifests(name: str) -> None:
     if sys.stdout is not None and sys.stdout.isatty():
         fail("a private key is not printed on a terminal: pipe it, for instance into kubectl apply --filename -")
     click.echo(manifests(name, RequestSigner.generate()), nl=False)
-
-
-def _write_new(out: str, content: bytes) -> None:
-    name = shown_path(out)
-    try:
-        descriptor = os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        fail(f"{name} exists and is not overwritten: remove it, or name another file with --out")
-    except OSError as error:
-        fail(f"cannot make {name}: {error.strerror}; name another file with --out")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        Path(out).unlink()
-        fail(f"cannot write {name}: {error.strerror}; nothing was kept")
