@@ -62,7 +62,7 @@ def serve(
                 "network in the clear: put a proxy with TLS in front"
             )
         with listener(listen) as listening:
-            serve_edge(application, listening, behind="", health_port=None, metrics_port=None)
+            serve_edge(application, listening, behind="", health_port=None, metrics_port=None, status_host="")
     except ValueError as error:
         fail(f"--listen {shown(listen)}: {error}")
     except OSError as error:

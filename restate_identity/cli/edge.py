@@ -14,6 +14,8 @@ from restate_identity.edge.dialects import DIALECTS
 from restate_identity.keys import PublicKey
 from restate_identity.telemetry import Observer, PrometheusObserver
 
+LOOPBACK = "127.0.0.1"
+
 
 @click.command("edge", short_help="Verify requests for a reverse proxy, in front of any service.")
 @click.option("--behind", required=True, type=click.Choice(list(DIALECTS)), help="The proxy that asks.")
@@ -27,6 +29,13 @@ from restate_identity.telemetry import Observer, PrometheusObserver
 )
 @click.option("--health-port", type=click.IntRange(1, 65535), help="Answer GET /health there: 200 while it serves.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer there with metrics for Prometheus.")
+@click.option(
+    "--status-host",
+    default=LOOPBACK,
+    show_default=True,
+    metavar="address",
+    help="The address of both ports; 0.0.0.0 for probes and a Prometheus from elsewhere.",
+)
 @identity_key_option
 def edge_command(
     behind: str,
@@ -34,6 +43,7 @@ def edge_command(
     listen: str,
     health_port: int | None,
     metrics_port: int | None,
+    status_host: str,
     identity_keys: tuple[PublicKey, ...],
 ) -> None:
     """Verify requests for a reverse proxy, in front of a service in any language.
@@ -42,8 +52,7 @@ def edge_command(
     a configuration to copy for each. Without --identity-key, the keys come from the environment, as in every guard:
     RESTATE_IDENTITY_KEYS, or RESTATE_IDENTITY_KEYS_FILE, which is read again when it changes.
 
-    The ports for health and metrics listen on all addresses. The command runs until SIGTERM or SIGINT; then it finishes
-    the answers in flight.
+    The command runs until SIGTERM or SIGINT; then it finishes the answers in flight.
 
     \b
     Examples:
@@ -69,12 +78,21 @@ def edge_command(
                 "there: let only the proxy connect"
             )
         with listener(listen) as listening:
-            serve_edge(application, listening, behind=behind, health_port=health_port, metrics_port=metrics_port)
+            serve_edge(
+                application,
+                listening,
+                behind=behind,
+                health_port=health_port,
+                metrics_port=metrics_port,
+                status_host=status_host,
+            )
     except ValueError as error:
         fail(f"--listen {shown(listen)}: {error}")
     except OSError as error:
         ports = {"--health-port": health_port, "--metrics-port": metrics_port}
-        others = "".join(f", or on {name} {port}" for name, port in ports.items() if port is not None)
+        others = "".join(
+            f", or on {name} {port} of {shown(status_host)}" for name, port in ports.items() if port is not None
+        )
         fail(f"cannot listen on {shown(listen)}{others}: {error.strerror or error}")
 
 

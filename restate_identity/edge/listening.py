@@ -119,11 +119,12 @@ def serve_edge(
     behind: str,
     health_port: int | None,
     metrics_port: int | None,
+    status_host: str,
 ) -> None:
     """Answer questions until SIGTERM or SIGINT, then finish what is in flight.
 
     Raises:
-        OSError: The port for health or for metrics is taken.
+        OSError: The port for health or for metrics of *status_host* is taken.
     """
     allow_many_connections()
     config = server_config(application, behind)
@@ -133,7 +134,7 @@ def serve_edge(
     # Of a request that it cannot read, uvicorn writes a line each, however many there are.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     run = asyncio.run if uvloop is None else uvloop.run
-    run(_serve(uvicorn.Server(config), listening, health_port, metrics_port))
+    run(_serve(uvicorn.Server(config), listening, health_port, metrics_port, status_host))
 
 
 def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is given)
@@ -141,7 +142,11 @@ def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the si
 
 
 async def _serve(
-    server: uvicorn.Server, listening: socket.socket, health_port: int | None, metrics_port: int | None
+    server: uvicorn.Server,
+    listening: socket.socket,
+    health_port: int | None,
+    metrics_port: int | None,
+    status_host: str,
 ) -> None:
     def is_serving() -> bool:
         return server.started and not server.should_exit
@@ -152,7 +157,7 @@ async def _serve(
         ports[health_port] = {}
     if metrics_port is not None:
         ports[metrics_port] = {"/metrics": _metrics}
-    small = [HealthServer(is_serving, port, pages=pages) for port, pages in ports.items()]
+    small = [HealthServer(is_serving, port, host=status_host, pages=pages) for port, pages in ports.items()]
     try:
         for each in small:
             await each.start()

@@ -31,14 +31,14 @@ def edge(folder: Path, *arguments: str, keys: Mapping[str, str], listen: str | N
         keys: The variables with the keys.
         listen: A free port by default.
     """
-    port = free_port()
     log = folder / "edge.log"
-    address = listen or f"127.0.0.1:{port}"
+    address = listen or f"127.0.0.1:{free_port()}"
+    port = 0 if address.startswith("unix:") else int(address.rpartition(":")[2])
     socket_file = Path(address.removeprefix("unix:"))
     with running(
         [sys.executable, "-m", "restate_identity", "edge", "--prefix", PREFIX, "--listen", address, *arguments],
         log=log,
         env={**os.environ, **keys},
-        ready=lambda: socket_file.is_socket() if address.startswith("unix:") else accepts_connections(port),
+        ready=lambda: accepts_connections(port) if port else socket_file.is_socket(),
     ) as process:
         yield EdgeProcess(process, port, log)

@@ -38,7 +38,7 @@ def test_the_edge_starts_with_options_that_the_command_has() -> None:
     program, command, *options = container["args"]
     assert (program, command) == ("restate-identity", "edge")
     given = cli.commands["edge"].make_context("edge", options).params
-    assert (given["prefix"], given["listen"]) == (PREFIX, "0.0.0.0:9001")
+    assert (given["prefix"], given["listen"], given["status_host"]) == (PREFIX, "0.0.0.0:9001", "0.0.0.0")
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"questions": 9001, "health": given["health_port"], "metrics": given["metrics_port"]}
     (mount,) = container["volumeMounts"]

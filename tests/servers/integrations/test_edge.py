@@ -21,20 +21,24 @@ from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS
 from tests.support.edge_command import edge
 from tests.support.edge_proxies import PREFIX, PROXIES
-from tests.support.processes import accepts_connections, free_port, running
+from tests.support.processes import free_port
 
 SIGNER = RequestSigner.generate()
 PATH = "/invoke/Greeter/greet"
 KEYS = {"RESTATE_IDENTITY_KEYS": str(SIGNER.public_key)}
 
 
-def asked(port: int, headers: Mapping[str, str], path: str = "/") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+def asked(port: int, headers: Mapping[str, str], path: str = "/", host: str = "127.0.0.1") -> int:
+    connection = http.client.HTTPConnection(host, port, timeout=20)
     try:
         connection.request("GET", path, headers=dict(headers))
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+# Only who listens on all addresses answers there.
+NOT_LOOPBACK = "127.0.0.2"
 
 
 def question(signer: RequestSigner = SIGNER) -> dict[str, str]:
@@ -52,6 +56,8 @@ def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: 
         assert asked(port, question()) == 200
         assert asked(port, {"x-original-uri": PREFIX + PATH}) == 401
         assert asked(health, {}, "/health") == 200
+        with pytest.raises(ConnectionError):
+            asked(health, {}, "/health", host=NOT_LOOPBACK)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert "missing_scheme" in log.read_text()
@@ -184,15 +190,13 @@ def test_a_metrics_port_that_is_taken_is_named() -> None:
     assert "ddress already in use" in done.stderr
 
 
-def test_it_warns_of_an_address_that_others_can_reach(tmp_path: Path) -> None:
-    port = free_port()
-    with running(
-        [sys.executable, "-m", "restate_identity", "edge", "--behind", "caddy", "--listen", f"0.0.0.0:{port}"],
-        log=tmp_path / "log",
-        env={**os.environ, **KEYS},
-        ready=lambda: accepts_connections(port),
-    ):
-        assert "can be reached from other machines" in (tmp_path / "log").read_text()
+def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path: Path) -> None:
+    health = free_port()
+    open_to_all = ("--health-port", str(health), "--status-host", "0.0.0.0")
+    with edge(tmp_path, "--behind", "caddy", *open_to_all, listen=f"0.0.0.0:{free_port()}", keys=KEYS) as (_, _, log):
+        assert "can be reached from other machines" in log.read_text()
+        if sys.platform == "linux":
+            assert asked(health, {}, "/health", host=NOT_LOOPBACK) == 200
 
 
 @pytest.mark.parametrize(
