@@ -129,9 +129,9 @@ def running_service() -> Iterator[Service]:
 
 
 @contextmanager
-def running_edge(behind: str, signer: RequestSigner) -> Iterator[Edge]:
-    """Serve an `Edge` as the command does."""
-    port = free_port()
+def running_edge(behind: str, signer: RequestSigner, port: int | None = None) -> Iterator[Edge]:
+    """Serve an `Edge` as the command does, on a free port by default."""
+    port = port or free_port()
     edge = Edge(behind, signer, port)
     config = server_config(edge, behind)
     config.port = port

@@ -22,6 +22,7 @@ def main() -> None:
     for name in ("restate_identity", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     signer = RequestSigner.generate()
+    print(f"seed {arguments.seed}", flush=True)
     for name in arguments.proxies:
         with (
             running_service() as service,
@@ -31,7 +32,7 @@ def main() -> None:
             attacker = Attacker(port, edge, service, signer, arguments.seed)
             attacker.attack(arguments.requests)
             print(
-                f"{name}: {attacker.sent:,} requests, seed {arguments.seed}, {attacker.let_through:,} reached the "
+                f"{name}: {attacker.sent:,} requests, {attacker.let_through:,} reached the "
                 "service, each with the prefix and the signed path",
                 flush=True,
             )

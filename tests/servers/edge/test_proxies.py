@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -315,28 +315,24 @@ def test_whatever_reaches_the_service_is_the_prefix_and_the_signed_path(chain: C
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_without_an_edge_nothing_reaches_the_service(name: str, signer: RequestSigner, service: Service) -> None:
-    service.received.clear()
-    with (
-        proxy(name, edge=free_port(), service=service.port) as port,
-        Http2Exchange(port, "POST", PREFIX + PATH, signer.headers(PATH).items()) as exchange,
-    ):
-        assert exchange.status() in (500, 502, 503)
-    assert service.received == []
-
-
-@pytest.mark.parametrize("name", INSTALLED)
-def test_no_token_is_in_the_log_of_a_proxy_whose_service_is_down(
+def test_without_an_edge_nothing_reaches_the_service_and_without_either_no_token_is_logged(
     name: str, signer: RequestSigner, tmp_path: Path
 ) -> None:
-    port, nobody = free_port(), free_port()
-    files = CONFIGURATIONS / name
-    with (
-        running_edge(name, signer) as edge,
-        proxied(name, files, tmp_path, port=port, upstream=nobody, edge=edge.port) as started,
-    ):
-        wait_for_its_routes(port)
-        headers = signer.headers(PATH)
-        with Http1Exchange(port, "GET", PREFIX + PATH, headers.items()) as exchange:
-            assert exchange.status() in (502, 503)
-        assert headers["x-restate-jwt-v1"] not in started.printed
+    port, edge_port = free_port(), free_port()
+    headers = signer.headers(PATH)
+    with ExitStack() as while_the_service_runs:
+        service = while_the_service_runs.enter_context(running_service())
+        options = {"port": port, "upstream": service.port, "edge": edge_port}
+        with proxied(name, CONFIGURATIONS / name, tmp_path, **options) as started:
+            wait_for_its_routes(port)
+            with Http2Exchange(port, "POST", PREFIX + PATH, headers.items()) as exchange:
+                assert exchange.status() in (500, 502, 503)
+            assert service.received == []
+            while_the_service_runs.close()
+            with (
+                running_edge(name, signer, edge_port) as edge,
+                Http1Exchange(port, "GET", PREFIX + PATH, headers.items()) as exchange,
+            ):
+                assert exchange.status() in (502, 503)
+                assert len(edge.asked) == 1
+            assert headers["x-restate-jwt-v1"] not in started.printed
