@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
@@ -174,8 +175,8 @@ def test_only_haproxy_passes_trailers_on(chain: Chain, protocol: Protocol) -> No
     announced = [("te", "trailers"), ("trailer", "x-restate-identity-subject")]
     with protocol(chain.port, "POST", PREFIX + PATH, [*announced, *fields(chain)], body=True) as exchange:
         exchange.end(forged)
-        # Over HTTP/2, nginx ends the connection.
-        with suppress(ConnectionError):
+        # nginx ends the connection over HTTP/2, and Caddy sometimes breaks the response off.
+        with suppress(ConnectionError, HTTPException):
             assert exchange.status() == 200
             exchange.read()
     assert chain.service.trailers == (forged if chain.name == "haproxy" else [])
