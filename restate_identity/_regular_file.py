@@ -26,6 +26,12 @@ class RegularFile(NamedTuple):
     status: os.stat_result
 
 
+def check_refresh(refresh_every: float) -> None:
+    """Raise ValueError unless *refresh_every* can be the seconds between two checks of a file."""
+    if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
+        raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
+
+
 def read_regular_file(path: str | os.PathLike[str], *, limit: int) -> RegularFile:
     """Read the regular file at *path*.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from restate_identity._key_list import keys_in
-from restate_identity._regular_file import read_regular_file, shown_path
+from restate_identity._regular_file import check_refresh, read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
 from restate_identity.identity import Identity
 from restate_identity.keys import PEM_MARK, PREFIX, PublicKey
@@ -112,8 +112,7 @@ class KeyFile:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
-            raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
+        check_refresh(refresh_every)
         _refuse_what_is_no_path(os.fsdecode(path))
         # Absolute, because the process may change its working directory to one with another file of that name.
         self.path: Path = Path(path).absolute()

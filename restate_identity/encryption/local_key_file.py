@@ -23,12 +23,10 @@ class LocalKeyFile(NamedTuple):
 
     Attributes:
         keys: The keys by their ids, in the order of the file. There is at least one.
-        status: The status of the file when it was read.
         may_others_read: Whether others than the owner can read it.
     """
 
     keys: dict[str, bytes]
-    status: os.stat_result
     may_others_read: bool
 
 
@@ -80,7 +78,7 @@ def read_local_keys(path: str | os.PathLike[str]) -> LocalKeyFile:
     if not keys:
         raise _unusable(f"{name} has no keys in it: {_FORM}")
     may_others_read = os.name == "posix" and bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH))
-    return LocalKeyFile(keys, status, may_others_read)
+    return LocalKeyFile(keys, may_others_read)
 
 
 def _decoded(text: str) -> bytes | None:

@@ -19,18 +19,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from restate_identity._quoting import quoted
-from restate_identity._regular_file import shown_path
+from restate_identity._regular_file import check_refresh, shown_path
 from restate_identity.encryption.data_key import SIZE, DataKey
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 from restate_identity.encryption.fork import Lock
+from restate_identity.encryption.frames import IV_SIZE, TAG_SIZE
 from restate_identity.encryption.local_key_file import is_key_id, read_local_keys
 
 logger: logging.Logger = logging.getLogger("restate_identity")
 
 MAGIC = b"RIL1"
 PURPOSE = b"restate-identity local key v1\0"
-IV_SIZE = 12
-_SEALED_SIZE = IV_SIZE + SIZE + 16
+_SEALED_SIZE = IV_SIZE + SIZE + TAG_SIZE
 
 
 class LocalKeys:
@@ -58,8 +58,7 @@ class LocalKeys:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(refresh_every, bool) or not isinstance(refresh_every, (int, float)) or not refresh_every > 0:
-            raise ValueError(f"refresh_every is a number of seconds, more than 0, not {refresh_every!r}")
+        check_refresh(refresh_every)
         # Absolute, because the process may change its working directory.
         self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every

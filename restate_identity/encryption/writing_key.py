@@ -228,4 +228,4 @@ class WritingKeys:
 
 
 def _translated(error: BaseException) -> EncryptionError:
-    return error if isinstance(error, EncryptionError) else unavailable(f"{type(error).__name__}")
+    return error if isinstance(error, EncryptionError) else unavailable(type(error).__name__)
