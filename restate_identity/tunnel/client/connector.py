@@ -66,7 +66,7 @@ class Connector:
             ExchangeError: There is no connection within ``limits.connect`` seconds.
         """
         try:
-            return await asyncio.wait_for(self._connect(origin, version), self._limits.connect)
+            return await asyncio.wait_for(self._connect_again(origin, version), self._limits.connect)
         except asyncio.TimeoutError:
             reason = f"no connection within {self._limits.connect:g} s"
         except ssl.SSLCertVerificationError as error:
@@ -74,6 +74,13 @@ class Connector:
         except OSError as error:
             reason = f"cannot connect: {str(error) or type(error).__name__}"
         raise ExchangeError(reason, unprocessed=True)
+
+    async def _connect_again(self, origin: Origin, version: Version) -> Http1Connection | Http2Connection:
+        try:
+            return await self._connect(origin, version)
+        except ConnectionAbortedError:
+            # An instance that shuts down does that. The next connection may get to another one.
+            return await self._connect(origin, version)
 
     async def _connect(self, origin: Origin, version: Version) -> Http1Connection | Http2Connection:
         # A zone is never needed for what may be dialled.

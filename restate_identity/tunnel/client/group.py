@@ -16,13 +16,16 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 # How long the last frames may take when the client stops.
 _FAREWELL = 1.0
+# How long requests wait for another connection while those that are open could take them.
+_PATIENCE = 0.25
 
 
 class Group:
     """A request asks `choose`; while that returns None, it waits for `changed` and asks again.
 
-    Requests that find no connection share the dial that is in progress, and its failure. HTTP/1.1 needs a connection,
-    and so a dial, for each.
+    Requests that find no connection share the dials that are in progress, and their failure. HTTP/1.1 needs a
+    connection, and so a dial, for each. Which version a connection has is known when it is open, and the instances of
+    one origin may differ in it.
 
     Args:
         connect: Opens a connection, or raises `ExchangeError`.
@@ -40,7 +43,12 @@ class Group:
         self._connect = connect
         self._limits = limits
         self._on_empty = on_empty
+        # Whether the newest connection does, and so probably the next.
         self._multiplexes = True
+        # Whether the last dial failed or takes long: then requests share the connections that are open.
+        self._crowds = False
+        # Those of `connections` that multiplex.
+        self._shared: list[TargetConnection] = []
         # Those without multiplexing that have no request, the one to use next last.
         self._free: list[TargetConnection] = []
         self._leaving: weakref.WeakSet[TargetConnection] = weakref.WeakSet()
@@ -49,23 +57,22 @@ class Group:
 
     def choose(self) -> TargetConnection | None:
         """Return the connection for the next request; None if none has room. Open another one if it is time to."""
-        if not self._multiplexes:
-            while self._free:
-                connection = self._free.pop()
-                if connection.is_usable:
-                    return connection
-            return None
         best: TargetConnection | None = None
         # The oldest first: so the newer ones become idle when there is less to do.
-        for connection in self.connections:
+        for connection in self._shared:
             count = connection.in_flight
             if count < connection.most and (best is None or count < best.in_flight):
                 best = connection
                 if count < self._limits.streams:
                     return best
-        if best is not None:
-            self._dial(1)
-        return best
+        while self._free:
+            connection = self._free.pop()
+            if connection.is_usable:
+                return connection
+        if best is None or not self._spreads:
+            return best
+        self._dial(1)
+        return best if self._crowds else None
 
     async def changed(self) -> None:
         """Wait until a connection may have room.
@@ -104,11 +111,18 @@ class Group:
         if self._waiters:
             self._wake()
 
+    @property
+    def _spreads(self) -> bool:
+        """Whether there may be another connection that multiplexes."""
+        return len(self.connections) < self._limits.connections
+
     def _wake(self) -> None:
-        if self._multiplexes:
-            room = sum(max(connection.most - connection.in_flight, 0) for connection in self.connections)
-        else:
-            room = len(self._free)
+        room = len(self._free)
+        for connection in self._shared:
+            most = connection.most
+            if self._spreads and not self._crowds:
+                most = min(most, self._limits.streams)
+            room += max(most - connection.in_flight, 0)
         while self._waiters and room > 0:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -118,8 +132,9 @@ class Group:
     def gone(self, connection: TargetConnection) -> None:
         """Choose a connection no more."""
         self.connections.remove(connection)
-        if connection in self._free:
-            self._free.remove(connection)
+        for others in (self._shared, self._free):
+            if connection in others:
+                others.remove(connection)
         if connection.in_flight:
             self._leaving.add(connection)
         if self._waiters:
@@ -128,13 +143,20 @@ class Group:
 
     # Dials.
 
-    def _dial(self, wanted: int) -> None:
-        most = self._limits.connections if self._multiplexes else self._limits.connections_http1
-        wanted = min(1 if self._multiplexes else wanted, most - len(self.connections))
+    def _dial(self, requests: int) -> None:
+        """Open as many connections as *requests* need beside those that are open."""
+        if self._multiplexes:
+            # The first one tells what the target speaks, and whether it is there.
+            wanted = -(-requests // self._limits.streams) if self.connections and not self._crowds else 1
+            most = self._limits.connections
+        else:
+            wanted, most = requests, self._limits.connections_http1
+        wanted = min(wanted, most - len(self.connections))
         while len(self._dials) < wanted:
             self._dials.add(asyncio.get_running_loop().create_task(self._open()))
 
     async def _open(self) -> None:
+        patience = asyncio.get_running_loop().call_later(_PATIENCE, self._crowd)
         try:
             connection = await self._connect()
         except ExchangeError as error:
@@ -144,17 +166,29 @@ class Group:
             # The requests must not wait for ever.
             self._dialled(ExchangeError(f"the dial failed ({type(error).__name__})", unprocessed=True))
         else:
-            self._multiplexes = connection.multiplexes
-            if not connection.is_usable:
+            if connection.is_usable:
+                self._opened(connection)
+            else:
                 self._dialled(ExchangeError("the target closed the connection at once", unprocessed=True))
-                return
-            connection.watcher = self
-            self.connections.append(connection)
-            self._dialled()
-            self.has_room(connection)
-            if self._waiters:
-                # There was not enough room for all.
-                self._dial(len(self._waiters))
+        finally:
+            patience.cancel()
+
+    def _opened(self, connection: TargetConnection) -> None:
+        self._multiplexes = connection.multiplexes
+        self._crowds = False
+        connection.watcher = self
+        self.connections.append(connection)
+        if connection.multiplexes:
+            self._shared.append(connection)
+        self._dialled()
+        self.has_room(connection)
+        if self._waiters:
+            # There was not enough room for all.
+            self._dial(len(self._waiters))
+
+    def _crowd(self) -> None:
+        self._crowds = True
+        self._wake()
 
     def _dialled(self, error: ExchangeError | None = None) -> None:
         """Note the end of a dial; tell those that waited for it of a failure, unless something else may serve them."""
@@ -164,6 +198,7 @@ class Group:
         self._dials.discard(task)
         if error is None:
             return
+        self._crowd()
         if not self._multiplexes and self._waiters:
             _fail(self._waiters.popleft(), error)
         if not self.connections and not self._dials:

@@ -53,11 +53,11 @@ class Http2Connection:
         """Wait for the target's first frame, its settings: from then on it surely speaks HTTP/2.
 
         Raises:
-            ExchangeError: The connection ended before.
+            ConnectionAbortedError: The target ended the connection before, or together with that.
         """
         await self._greeted
-        if self._lost:
-            raise ExchangeError(self._reason, unprocessed=True)
+        if not self.is_usable:
+            raise ConnectionAbortedError(f"the target ended the connection at once ({self._reason})")
 
     @property
     def in_flight(self) -> int:

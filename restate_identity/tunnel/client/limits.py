@@ -20,8 +20,9 @@ class Limits:
     """How many requests a connection has before another one takes over. Hypercorn ends a connection at the next one,
     with all requests in flight."""
     connections: int = 16
-    """How many HTTP/2 connections an origin may have. Another one is opened when all have *streams* requests."""
-    streams: int = 100
+    """How many HTTP/2 connections an origin may have. Another one is opened when all have *streams* requests. Node's
+    server resets requests when the responses of one connection take 10 MB of its memory."""
+    streams: int = 8
     """See *connections*. When all connections are open, each takes as many requests as the target allows."""
     connections_http1: int = 1024
     """How many HTTP/1.1 connections an origin may have. Each has one request; further requests wait."""

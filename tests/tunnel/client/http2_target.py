@@ -23,7 +23,7 @@ class Served:
     """One request that reached the target."""
 
     def __init__(self, end: TargetEnd, stream_id: int, headers: Fields) -> None:
-        self._end = end
+        self.end = end
         self.stream_id = stream_id
         self.fields = list(headers)
         self.headers = dict(self.fields)
@@ -35,17 +35,17 @@ class Served:
         self.unread = 0
 
     def respond(self, status: int = 200, headers: Fields = (), *, end: bool = False) -> None:
-        self._end.h2.send_headers(self.stream_id, [(":status", str(status)), *headers], end_stream=end)
-        self._end.flush()
+        self.end.h2.send_headers(self.stream_id, [(":status", str(status)), *headers], end_stream=end)
+        self.end.flush()
 
     def send(self, data: bytes, *, end: bool = False) -> None:
         """Send what the windows have room for: a test sends little."""
-        self._end.h2.send_data(self.stream_id, data, end_stream=end)
-        self._end.flush()
+        self.end.h2.send_data(self.stream_id, data, end_stream=end)
+        self.end.flush()
 
     def trail(self, fields: Fields) -> None:
-        self._end.h2.send_headers(self.stream_id, list(fields), end_stream=True)
-        self._end.flush()
+        self.end.h2.send_headers(self.stream_id, list(fields), end_stream=True)
+        self.end.flush()
 
     def answer(self, body: bytes = b"done", status: int = 200) -> None:
         """Send a whole response."""
@@ -53,19 +53,19 @@ class Served:
         self.send(body, end=True)
 
     def reset(self, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.CANCEL) -> None:
-        self._end.h2.reset_stream(self.stream_id, code)
-        self._end.flush()
+        self.end.h2.reset_stream(self.stream_id, code)
+        self.end.flush()
 
     def window(self) -> int:
-        return self._end.h2.local_flow_control_window(self.stream_id)
+        return self.end.h2.local_flow_control_window(self.stream_id)
 
     def read_on(self) -> None:
         """Open the window again for what came while `hold` was set."""
         self.hold = False
         unread, self.unread = self.unread, 0
         if unread:
-            self._end.h2.acknowledge_received_data(unread, self.stream_id)
-            self._end.flush()
+            self.end.h2.acknowledge_received_data(unread, self.stream_id)
+            self.end.flush()
 
 
 class TargetEnd(asyncio.Protocol):
@@ -78,6 +78,7 @@ class TargetEnd(asyncio.Protocol):
         )
         self.h2._frame_dispatch_table[GoAwayFrame] = self._goaway
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values=dict(target.settings))
+        self._silent = target.silent
         self.goaways = 0
         self.lost = False
         self.transport: asyncio.Transport
@@ -86,12 +87,13 @@ class TargetEnd(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._target.ends.append(self)
-        if not self._target.silent:
+        if not self._silent:
             self.h2.initiate_connection()
+            self._target.on_connection(self)
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        if self._target.silent:
+        if self._silent:
             return
         for event in self.h2.receive_data(data):
             self._handle(event)
@@ -150,7 +152,9 @@ class Http2Target:
     Attributes:
         ends: Its end of each connection, in order.
         served: The requests that came, in order.
+        on_connection: Called with a new connection, before its settings are sent.
         on_request, on_complete: Called with a request when its head, and when all of it has come.
+        silent: Whether new connections get no answer at all.
         hold: Whether nothing that is received opens the window again.
     """
 
@@ -166,6 +170,7 @@ class Http2Target:
         self.settings = dict(settings or {})
         self.silent = silent
         self.hold = False
+        self.on_connection: Callable[[TargetEnd], object] = lambda _: None
         self.on_request = on_request
         self.on_complete = on_complete
         self.ends: list[TargetEnd] = []
@@ -186,6 +191,10 @@ class Http2Target:
         for end in self.ends:
             end.transport.abort()
         await asyncio.sleep(0)
+
+    def refuse_connections(self) -> None:
+        """Accept no further connection."""
+        self._server.close()
 
     @property
     def origin(self) -> str:

@@ -178,6 +178,7 @@ async def exchanging(remote: Remote, version: Version, path: str) -> AsyncIterat
 async def proxied(
     folder: Path,
     *,
+    streams: int = Limits.streams,
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
     patience: Patience = Patience(),  # noqa: B008 (frozen)
@@ -192,7 +193,7 @@ async def proxied(
             (Port(name="ingress", address=LOOPBACK, origin=origin or real),),
             token or AuthToken(TOKEN),
             Callers(hosts, origins),
-            limits=Limits(connect=5),
+            limits=Limits(connect=5, streams=streams),
             patience=patience,
             tls=tls,
         )

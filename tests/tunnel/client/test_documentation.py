@@ -112,8 +112,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
     limits = Limits()
-    assert (limits.connections, limits.streams, ATTEMPTS, KEPT) == (16, 100, 3, 64 * 1024)
-    for text in ("up to 16 HTTP/2", "each has 100 requests", "three times in all", "at most 64 KiB"):
+    assert (limits.connections, limits.streams, ATTEMPTS, KEPT) == (16, 8, 3, 64 * 1024)
+    for text in ("up to 16 HTTP/2", "each has 8 requests", "three times in all", "at most 64 KiB"):
         assert text in section("What is dialled")
 
 

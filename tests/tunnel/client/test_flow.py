@@ -84,8 +84,8 @@ async def test_a_server_that_does_not_read_stops_the_target_and_nobody_else() ->
         await until(lambda: served.reset_code is not None)
 
 
-async def test_many_responses_that_nobody_reads_do_not_hold_up_another_one() -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+async def test_many_responses_that_nobody_reads_do_not_hold_up_another_one_on_their_connection() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(streams=100)) as (_, line):
         line.h2.increment_flow_control_window(2**30)
         line.flush()
         exchanges = [opened(line, target.origin, end=True) for _ in range(60)]

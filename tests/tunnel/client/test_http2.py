@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from h2.errors import ErrorCodes
-from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client import Limits
 from tests.tunnel.client.clients import forwarding, opened, sent
@@ -205,98 +204,6 @@ async def test_a_body_that_is_not_kept_any_more_is_not_sent_again() -> None:
         assert len(target.served) == 1
 
 
-async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
-        first, second = (opened(line, target.origin, end=True) for _ in range(2))
-        await target.request(1)
-        # The second one was not processed: it is sent again elsewhere. The first one goes on.
-        target.ends[0].goaway(last=target.served[0].stream_id)
-        again = await target.request(2)
-        assert len(target.ends) == 2
-        again.answer(b"again")
-        assert (await second.whole()).body == b"again"
-        third = opened(line, target.origin, end=True)
-        (await target.request(3)).answer(b"third")
-        assert (await third.whole()).body == b"third"
-        assert not target.ends[0].lost
-        target.served[0].answer(b"first")
-        assert (await first.whole()).body == b"first"
-        await until(lambda: target.ends[0].lost)
-        assert target.ends[0].goaways == 1
-        assert len(target.ends) == 2
-
-
-async def test_a_target_that_allows_few_streams_gets_no_more_and_nobody_is_lost() -> None:
-    most, running = 0, 0
-
-    def begin(_: Served) -> None:
-        nonlocal most, running
-        running += 1
-        most = max(most, running)
-
-    def end(served: Served) -> None:
-        nonlocal running
-        running -= 1
-        served.answer()
-
-    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 3}
-    async with (
-        Http2Target(settings=settings, on_request=begin, on_complete=end) as target,
-        forwarding(target.origin, limits=Limits(connections=1)) as (_, line),
-    ):
-        responses = await asyncio.gather(*(sent(line, target.origin, body=b"x" * 20_000) for _ in range(20)))
-        assert {response.status for response in responses} == {200}
-        assert (len(target.ends), most) == (1, 3)
-
-
-async def test_connections_are_used_again_and_another_one_is_opened_when_all_are_busy() -> None:
-    async with Http2Target() as target, forwarding(target.origin, limits=Limits(streams=2)) as (client, line):
-        for _ in range(3):
-            exchange = opened(line, target.origin, end=True)
-            (await target.request(len(target.served))).answer()
-            await exchange.whole()
-        assert len(target.ends) == 1
-        exchanges = [opened(line, target.origin, end=True) for _ in range(3)]
-        await target.request(5)
-        await until(lambda: len(target.ends) == 2)
-        exchanges.append(opened(line, target.origin, end=True))
-        for served in [*target.served[3:], await target.request(6)]:
-            served.answer()
-        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
-        assert client.pool.connections == 2
-
-
-async def test_after_enough_requests_another_connection_takes_over_and_those_in_flight_finish() -> None:
-    async with Http2Target() as target, forwarding(target.origin, limits=Limits(requests=3)) as (_, line):
-        exchanges = [opened(line, target.origin, end=True) for _ in range(7)]
-        await target.request(6)
-        assert len(target.ends) == 3
-        assert not any(end.lost for end in target.ends)
-        for served in target.served:
-            served.answer()
-        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
-        await until(lambda: [end.lost for end in target.ends] == [True, True, False])
-
-
-async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
-    async with (
-        Http2Target(on_complete=echoing) as target,
-        forwarding(target.origin, limits=Limits(idle=0.05)) as (
-            client,
-            line,
-        ),
-    ):
-        held = opened(line, target.origin)
-        served = await target.request()
-        await asyncio.sleep(0.1)
-        assert not target.ends[0].lost
-        held.end()
-        await held.whole()
-        await until(lambda: target.ends[0].lost)
-        assert (target.ends[0].goaways, client.pool.connections, served.complete) == (1, 0, True)
-        assert (await sent(line, target.origin)).status == 200
-
-
 @pytest.mark.parametrize(
     "respond",
     [
@@ -318,7 +225,7 @@ async def test_a_malformed_response_costs_that_request_only(respond: Callable[[S
         await target.request()
         exchange = opened(line, target.origin, end=True)
         served = await target.request(1)
-        served._end.h2.config.normalize_outbound_headers = False
+        served.end.h2.config.normalize_outbound_headers = False
         respond(served)
         assert await exchange.whole() == (502, {":status": "502"}, b"")
         target.served[0].answer()

@@ -144,7 +144,7 @@ async def test_no_request_is_lost_while_tunnel_connections_drain_and_targets_go_
                 await (await (await cloud.line(number)).accepted()).drain()
                 await traffic.more(30)
                 end = target.ends[-1]
-                end.goaway(last=max(served.stream_id for served in target.served if served._end is end))
+                end.goaway(last=max(served.stream_id for served in target.served if served.end is end))
             await traffic.more(30)
         assert traffic.lost == []
         assert traffic.sent > 200

@@ -346,7 +346,7 @@ async def test_callers_that_do_not_read_hold_up_no_other(tmp_path: Path) -> None
 
     async with (
         Http2Target(on_request=answer) as target,
-        target_proxied(target, tmp_path) as remote,
+        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), streams=100) as remote,
         AsyncExitStack() as stack,
     ):
         for number in range(20):

@@ -1,0 +1,256 @@
+"""Which connection to a target a request gets, and what happens when connections come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from h2.settings import SettingCodes
+
+from restate_identity.tunnel.client import Limits
+from tests.support.processes import free_port
+from tests.tunnel.client.clients import forwarding, opened, sent
+from tests.tunnel.client.http1_target import Http1Target, Peer
+from tests.tunnel.client.http2_target import Http2Target, Served, TargetEnd
+from tests.tunnel.cloud import tls_pair
+from tests.tunnel.dialling import until
+from tests.tunnel.tunnels import PATH
+
+# Answers each request with a mebibyte. Its connections have the limit of 10 MB that is Node's default.
+NODE_SERVICE = """
+const http2 = require("http2"), body = Buffer.alloc(2 ** 20);
+const server = http2.createServer((request, response) => request.resume().on("end", () => response.end(body)));
+server.listen(Number(process.argv[1]), "127.0.0.1", () => console.log("listening"));
+"""
+
+
+def echoing(served: Served) -> None:
+    served.respond(200)
+    served.send(bytes(served.body), end=True)
+
+
+def spread(target: Http2Target) -> list[int]:
+    """Return how many requests each connection has had."""
+    return sorted(Counter(served.end for served in target.served).values())
+
+
+async def test_requests_that_come_at_once_are_spread_over_connections() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (client, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(50)]
+        await target.request(49)
+        assert spread(target) == [2, *[8] * 6]
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        assert client.pool.connections == 7
+
+
+async def test_when_all_connections_are_open_the_requests_share_them() -> None:
+    limits = Limits(connections=2, streams=2)
+    async with Http2Target() as target, forwarding(target.origin, limits=limits) as (_, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(10)]
+        await target.request(9)
+        assert spread(target) == [5, 5]
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+@pytest.mark.parametrize("how", ["slow to come", "refused"])
+async def test_requests_share_what_is_open_while_another_connection_is(how: str) -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(connect=60, streams=2)) as (_, line):
+        exchanges = [opened(line, target.origin, end=True)]
+        await target.request()
+        if how == "refused":
+            target.refuse_connections()
+        target.silent = True
+        exchanges += [opened(line, target.origin, end=True) for _ in range(4)]
+        await target.request(4)
+        assert spread(target) == [5]
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+async def test_a_burst_to_nodes_http2_is_answered_whole() -> None:
+    port = free_port()
+    command = ["node", "-e", NODE_SERVICE, "--", str(port)]
+    service = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert service.stdout is not None
+        await service.stdout.readline()
+        origin = f"http://127.0.0.1:{port}"
+        windows = {SettingCodes.INITIAL_WINDOW_SIZE: 2**20}
+        async with forwarding(origin, cloud={"settings": windows}) as (_, line):
+            line.h2.increment_flow_control_window(2**30)
+            line.flush()
+            exchanges = [opened(line, origin, end=True) for _ in range(50)]
+            responses = await asyncio.gather(*(exchange.whole() for exchange in exchanges))
+            assert {(response.status, len(response.body)) for response in responses} == {(200, 2**20)}
+    finally:
+        service.terminate()
+        await service.wait()
+
+
+async def test_an_instance_that_shuts_down_as_it_accepts_costs_no_request() -> None:
+    def shut_down(end: TargetEnd) -> None:
+        if len(target.ends) == 1:
+            end.goaway(last=0)
+
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (client, line):
+        target.on_connection = shut_down
+        responses = await asyncio.gather(*(sent(line, target.origin) for _ in range(10)))
+        assert {response.status for response in responses} == {200}
+        assert client.counters.failures == 0
+
+
+@asynccontextmanager
+async def balancing(ports: list[int]) -> AsyncIterator[int]:
+    """Give the port of a balancer that leads each new connection to the first of *ports*."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", ports[0])
+        await asyncio.gather(pipe(reader, back), pipe(there, writer))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_instances_of_one_origin_may_speak_different_versions_of_http() -> None:
+    gate = asyncio.Event()
+
+    async def one_at_a_time(peer: Peer) -> None:
+        while head := await peer.head():
+            if b"held" in head:
+                await gate.wait()
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold")
+
+    tls, old_tls = tls_pair(name="127.0.0.1"), tls_pair(name="127.0.0.1", alpn=["http/1.1"])
+    tls.tunnel.load_verify_locations(cadata=old_tls.authority.decode())
+    async with (
+        Http2Target(on_complete=lambda served: served.answer(b"new"), tls=tls.cloud) as new,
+        Http1Target(one_at_a_time, tls=old_tls.cloud) as old,
+        balancing(ports := [old.port]) as port,
+        forwarding(origin := f"https://127.0.0.1:{port}", target_tls=lambda: tls.tunnel) as (_, line),
+    ):
+        first = opened(line, origin, path=f"{PATH}?held", end=True)
+        await until(lambda: len(old.heads) == 1)
+        ports[:] = [new.port]
+        assert (await sent(line, origin)).body == b"new"
+        gate.set()
+        assert (await first.whole()).body == b"old"
+        gate.clear()
+        other = opened(line, origin, path=f"{PATH}?held", end=True)
+        await until(lambda: len(old.heads) + len(new.served) == 3)
+        ports[:] = [old.port]
+        new.ends[0].goaway(last=2**31 - 1)
+        await until(lambda: new.ends[0].lost)
+        held = [opened(line, origin, path=f"{PATH}?held", end=True) for _ in range(3)]
+        await until(lambda: len(old.heads) >= 4)
+        gate.set()
+        assert [(await exchange.whole()).body for exchange in [other, *held]] == [b"new", *[b"old"] * 3]
+        assert len(old.peers) == 3
+
+
+async def test_a_target_that_allows_few_streams_gets_no_more_and_nobody_is_lost() -> None:
+    most, running = 0, 0
+
+    def begin(_: Served) -> None:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+
+    def end(served: Served) -> None:
+        nonlocal running
+        running -= 1
+        served.answer()
+
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 3}
+    async with (
+        Http2Target(settings=settings, on_request=begin, on_complete=end) as target,
+        forwarding(target.origin, limits=Limits(connections=1)) as (_, line),
+    ):
+        responses = await asyncio.gather(*(sent(line, target.origin, body=b"x" * 20_000) for _ in range(20)))
+        assert {response.status for response in responses} == {200}
+        assert (len(target.ends), most) == (1, 3)
+
+
+async def test_connections_are_used_again_and_another_one_is_opened_when_all_are_busy() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(streams=2)) as (client, line):
+        for _ in range(3):
+            exchange = opened(line, target.origin, end=True)
+            (await target.request(len(target.served))).answer()
+            await exchange.whole()
+        assert len(target.ends) == 1
+        exchanges = [opened(line, target.origin, end=True) for _ in range(3)]
+        await target.request(5)
+        await until(lambda: len(target.ends) == 2)
+        exchanges.append(opened(line, target.origin, end=True))
+        for served in [*target.served[3:], await target.request(6)]:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        assert client.pool.connections == 2
+
+
+async def test_after_enough_requests_another_connection_takes_over_and_those_in_flight_finish() -> None:
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(requests=3)) as (_, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(7)]
+        await target.request(6)
+        assert len(target.ends) == 3
+        assert not any(end.lost for end in target.ends)
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        await until(lambda: [end.lost for end in target.ends] == [True, True, False])
+
+
+async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
+    async with (
+        Http2Target(on_complete=echoing) as target,
+        forwarding(target.origin, limits=Limits(idle=0.05)) as (
+            client,
+            line,
+        ),
+    ):
+        held = opened(line, target.origin)
+        served = await target.request()
+        await asyncio.sleep(0.1)
+        assert not target.ends[0].lost
+        held.end()
+        await held.whole()
+        await until(lambda: target.ends[0].lost)
+        assert (target.ends[0].goaways, client.pool.connections, served.complete) == (1, 0, True)
+        assert (await sent(line, target.origin)).status == 200
+
+
+async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        first, second = (opened(line, target.origin, end=True) for _ in range(2))
+        await target.request(1)
+        # The second one was not processed: it is sent again elsewhere. The first one goes on.
+        target.ends[0].goaway(last=target.served[0].stream_id)
+        again = await target.request(2)
+        assert len(target.ends) == 2
+        again.answer(b"again")
+        assert (await second.whole()).body == b"again"
+        third = opened(line, target.origin, end=True)
+        (await target.request(3)).answer(b"third")
+        assert (await third.whole()).body == b"third"
+        assert not target.ends[0].lost
+        target.served[0].answer(b"first")
+        assert (await first.whole()).body == b"first"
+        await until(lambda: target.ends[0].lost)
+        assert target.ends[0].goaways == 1
+        assert len(target.ends) == 2
