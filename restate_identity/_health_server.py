@@ -42,7 +42,8 @@ class HealthServer:
         self._report = report
         self._pages = dict(pages or {})
         self._patience = patience
-        self._connections = 0
+        # The oldest first.
+        self._connections: dict[asyncio.StreamWriter, None] = {}
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
@@ -59,10 +60,12 @@ class HealthServer:
             self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= _MAX_CONNECTIONS:
-            writer.close()
-            return
-        self._connections += 1
+        self._connections[writer] = None
+        if len(self._connections) > _MAX_CONNECTIONS:
+            # A probe asks at once, so it is not the one that has waited longest.
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]
+            oldest.transport.abort()
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience)
             writer.write(self._response(head))
@@ -71,7 +74,7 @@ class HealthServer:
             # Not closed: that would wait until a caller who does not read has read what was written.
             writer.transport.abort()
         finally:
-            self._connections -= 1
+            self._connections.pop(writer, None)
             writer.close()
 
     def _response(self, head: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import h11
 
 from restate_identity.tunnel.client.exchange import Field, RequestHead, ResponseHead
-from restate_identity.tunnel.client.response_head import check_size
+from restate_identity.tunnel.client.response_head import check_size, passed_on
 from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break
 
 # RFC 9110, 9.3: a request with one of these methods has no body, unless it says that it has.
@@ -60,8 +60,7 @@ def response_head_of(event: h11.Response) -> ResponseHead:
     names = {name for name, _ in fields}
     if b"transfer-encoding" in names and b"content-length" in names:
         raise ValueError("both a transfer-encoding and a content-length")
-    dropped = OF_THE_CONNECTION | (named - {b"content-length", b"content-type", b"trailer"})
-    return ResponseHead(event.status_code, [field for field in fields if field[0] not in dropped])
+    return passed_on(event.status_code, fields, named=named - {b"content-length", b"content-type", b"trailer"})
 
 
 def trailers_of(event: h11.EndOfMessage) -> list[Field]:

@@ -135,7 +135,7 @@ class Http2Exchange:
             self._left -= len(data)
             if self._left < 0:
                 self._output.credit(self.stream_id, flow_controlled)
-                self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is longer than its content-length")
+                self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is longer than its head says")
                 return
         self._body += data
         self._owed += len(data)
@@ -154,7 +154,7 @@ class Http2Exchange:
         if self._error is not None:
             return
         if self._left:
-            self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is shorter than its content-length")
+            self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is shorter than its head says")
             return
         self._complete = True
         self._output.turns.release(self.stream_id)

@@ -1,16 +1,19 @@
-"""Check the head and the trailers of a response that came from a target over HTTP/2."""
+"""Check the head and the trailers of a response of a target."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from restate_identity.tunnel.client.exchange import Field, ResponseHead
 from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break, is_name
+from restate_identity.tunnel.handshake import DRAINING_HEADER
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderList
 
 _STATUS = re.compile(rb"[2-9][0-9]{2}").fullmatch
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
+# By this one a tunnel server learns that the whole tunnel drains. A target cannot know.
+_NOT_OF_A_TARGET = OF_THE_CONNECTION | {DRAINING_HEADER[0]}
 
 
 def check_size(fields: Iterable[Field]) -> None:
@@ -20,9 +23,9 @@ def check_size(fields: Iterable[Field]) -> None:
 
 
 def response_head(received: HeaderList) -> ResponseHead:
-    """Return the head with the fields in *received*.
+    """Return the head with the fields that came over HTTP/2, as `passed_on` has it.
 
-    Fields of the connection, which HTTP/2 forbids, are left out: some frameworks send them, and they mean nothing.
+    Some frameworks send fields of the connection there, too, though HTTP/2 forbids them. They mean nothing.
 
     Raises:
         ValueError: The head is malformed. The message says why, without quoting it.
@@ -38,11 +41,26 @@ def response_head(received: HeaderList) -> ResponseHead:
             status = value
         elif not is_name(name) or has_line_break(value):
             raise ValueError("a malformed header")
-        elif name not in OF_THE_CONNECTION:
+        else:
             headers.append((name, value))
     if status is None:
         raise ValueError("no status")
-    return ResponseHead(int(status), headers)
+    return passed_on(int(status), headers)
+
+
+def passed_on(status: int, fields: Iterable[Field], *, named: Set[bytes] = frozenset()) -> ResponseHead:
+    """Return the head without the fields of the connection.
+
+    Args:
+        status: The status code.
+        fields: All fields, in lower case.
+        named: Those that ``connection`` names in HTTP/1.1.
+    """
+    dropped = _NOT_OF_A_TARGET | named
+    if status == 204:
+        # It has no body, so a length is wrong (RFC 9110, 8.6).
+        dropped |= {b"content-length"}
+    return ResponseHead(status, [field for field in fields if field[0] not in dropped])
 
 
 def checked_trailers(received: HeaderList) -> list[Field]:
@@ -63,16 +81,16 @@ def checked_trailers(received: HeaderList) -> list[Field]:
 
 
 def body_length(method: bytes, head: ResponseHead) -> int | None:
-    """Return the length that the body must have by its ``content-length``; None if the head does not say.
+    """Return the length that the body must have; None if the head does not say.
 
     Raises:
         ValueError: The lengths differ, or are not numbers.
     """
+    if method == b"HEAD" or head.status in (204, 304):
+        return 0
     lengths = {value for name, value in head.headers if name == b"content-length"}
     if not lengths:
         return None
     if len(lengths) > 1 or not all(map(_LENGTH, lengths)):
         raise ValueError("a malformed content-length")
-    if method == b"HEAD" or head.status in (204, 304):
-        return None
     return int(lengths.pop())

@@ -193,6 +193,7 @@ async def test_an_idle_connection_is_closed() -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nkeep-alive:\r\nConnection:close\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nconnection: close\r\nproxy-connection: keep-alive\r\nupgrade: h2c\r\n\r\nok",
         b"HTTP/1.0 200 OK\r\nx-close: close\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX-Restate-Tunnel-Draining: true\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: a\r\n\r\n" + OK,
     ],
 )  # fmt: skip

@@ -48,6 +48,25 @@ async def test_an_empty_tail_is_the_root_which_no_restate_calls(tail: str) -> No
         assert not target.ends
 
 
+async def test_a_target_cannot_speak_for_the_tunnel() -> None:
+    def answer(served: Served) -> None:
+        served.respond(503, [("x-restate-tunnel-draining", "true"), ("x-a", "1")], end=True)
+
+    async with Http2Target(on_complete=answer) as target, forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin)).headers == {":status": "503", "x-a": "1"}
+
+
+async def test_a_response_without_content_has_no_length() -> None:
+    def answer(served: Served) -> None:
+        served.respond(204, [("content-length", "0")], end=True)
+
+    async with Http2Target(on_complete=answer) as target, forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin)).headers == {":status": "204"}
+        target.on_complete = lambda served: served.answer(status=204)
+        with pytest.raises(StreamResetError):
+            await sent(line, target.origin)
+
+
 async def test_both_bodies_flow_at_the_same_time() -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         exchange = opened(line, target.origin)

@@ -186,6 +186,65 @@ async def test_a_caller_of_http_1_0_gets_a_body_that_ends_with_the_connection(tm
         assert answer.endswith(b"\r\n\r\nanswered")
 
 
+async def test_a_response_that_breaks_off_is_a_reset_for_a_caller_of_http_1_0(tmp_path: Path) -> None:
+    async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"GET / HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        served = await target.request()
+        served.respond()
+        served.send(b"half of it")
+        await reader.readuntil(b"half of it")
+        served.reset()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "headers", "has_trailers"),
+    [
+        ("GET / HTTP/1.1", 200, [], True),
+        ("GET / HTTP/1.1", 200, [("content-length", "4")], False),
+        ("GET / HTTP/1.0", 200, [], False),
+        ("HEAD / HTTP/1.1", 200, [], False),
+        ("GET / HTTP/1.1", 304, [], False),
+    ],
+)
+async def test_trailers_are_passed_back_where_http_1_1_has_a_place_for_them(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    request_: str,
+    status: int,
+    headers: list[tuple[str, str]],
+    has_trailers: bool,
+) -> None:
+    def answer(served: Served) -> None:
+        served.respond(status, headers)
+        if request_.startswith("GET") and status == 200:
+            served.send(b"body")
+        served.trail([("x-sum", "1")])
+
+    async with Http2Target(on_complete=answer) as target, target_proxied(target, tmp_path) as remote:
+        head, _, body = (
+            await remote.raw(f"{request_}\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+        ).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d" % status)
+        expected = b"body" if request_.startswith("GET") and status == 200 else b""
+        assert body.endswith(b"\r\n0\r\nx-sum: 1\r\n\r\n" if has_trailers else expected)
+        assert (b"x-sum" in body) == has_trailers
+        assert not caplog.messages
+
+
+async def test_blanks_around_a_header_of_the_cloud_end_there(tmp_path: Path) -> None:
+    def answer(served: Served) -> None:
+        served.end.h2.config.normalize_outbound_headers = False
+        served.respond(200, [("set-cookie", " session=1 \t"), ("content-length", "0")], end=True)
+
+    async with Http2Target(on_complete=answer) as target, target_proxied(target, tmp_path) as remote:
+        answered = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert b"\r\nset-cookie: session=1\r\n" in answered
+
+
 async def test_requests_that_are_sent_at_once_are_answered_in_order(tmp_path: Path) -> None:
     one = b"POST /%d HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n%d"
     last = b"GET /3 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"

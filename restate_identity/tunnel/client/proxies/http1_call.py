@@ -22,6 +22,8 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 class Line(Protocol):
     """What a call needs of its connection."""
 
+    @property
+    def takes_chunks(self) -> bool: ...  # noqa: D102
     async def write(self, event: h11.Event) -> None: ...  # noqa: D102
     def read_on(self) -> None: ...  # noqa: D102
     def continue_(self) -> None: ...  # noqa: D102
@@ -45,6 +47,7 @@ class Http1Call:
         self._trailers: list[Field] = []
         self._ended = request.ended
         self._complete = False
+        self._chunked = False
         self._news = asyncio.Event()
 
     @property
@@ -95,13 +98,18 @@ class Http1Call:
             self.answered = True
             # HTTP/2 allows blanks around a value, HTTP/1.1 does not.
             headers = [(name, value.strip(b" \t")) for name, value in message["headers"]]
+            has_body = self.request.method != "HEAD" and message["status"] not in (204, 304)
+            has_length = any(name == b"content-length" for name, _ in headers)
+            self._chunked = self._line.takes_chunks and has_body and not has_length
             await self._line.write(h11.Response(status_code=message["status"], headers=headers))
         elif kind == "http.response.body":
             body = message.get("body", b"")
             if body and self.request.method != "HEAD":
                 await self._line.write(h11.Data(data=body))
             if not message.get("more_body", False):
-                await self._line.write(h11.EndOfMessage(headers=message.get("trailers") or []))
+                # There is no other place for trailers than behind chunks (RFC 9110, 6.5.1).
+                trailers = message.get("trailers") if self._chunked else None
+                await self._line.write(h11.EndOfMessage(headers=trailers or []))
                 self._complete = True
         elif kind != RESET:
             raise RuntimeError(f"unexpected message type {kind!r}")

@@ -7,6 +7,8 @@ one, ends the connection: h11 refuses most of it, and `request_of` a length besi
 from __future__ import annotations
 
 import asyncio
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import h11
@@ -68,6 +70,11 @@ class Http1Side(asyncio.Protocol):
 
     # What the call does.
 
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether a body may be sent in chunks, so that its end is seen: not in HTTP/1.0."""
+        return self._h11.their_http_version == b"1.1"
+
     async def write(self, event: h11.Event) -> None:
         """Send a part of the response; return when the socket has taken it."""
         if isinstance(event, h11.Response) and self._owner.is_draining:
@@ -94,7 +101,7 @@ class Http1Side(asyncio.Protocol):
             return
         self._call = None
         if not complete:
-            self.abort()
+            self._break_off()
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
             self._idle_since = self._loop.time()
@@ -187,6 +194,13 @@ class Http1Side(asyncio.Protocol):
         self._linger()
 
     # The end.
+
+    def _break_off(self) -> None:
+        """Send a reset: in HTTP/1.0 the end of the connection alone would look like the end of the body."""
+        if self._transport is not None:
+            socket = self._transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
 
     def _linger(self) -> None:
         self._head_since = None
