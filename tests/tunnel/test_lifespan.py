@@ -110,6 +110,7 @@ async def test_an_application_without_a_lifespan_is_served_and_that_is_told(capl
         await served_once(app)
     assert "the application does not support lifespan (NotImplementedError)" in caplog.text
     assert "Traceback" not in caplog.text
+    assert "did not shut down" not in caplog.text
 
 
 async def test_a_lifespan_that_fails_while_the_application_serves_is_told_and_it_goes_on_serving(
@@ -199,8 +200,9 @@ async def test_an_application_that_fails_to_shut_down_is_told(
         async def shut_down(self, receive: Receive, send: Send) -> None:
             await receive()
             await send({"type": "lifespan.shutdown.failed", **message})
+            await asyncio.Event().wait()
 
-    await served_once(Failing())
+    await served_once(Failing(), farewell=0.02)
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
         ("restate_identity.tunnel", f"tunnel: the application failed to shut down: {reason}")
     ]

@@ -16,6 +16,7 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
+from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
@@ -582,6 +583,26 @@ async def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pyt
             with pytest.raises(RuntimeError, match="nobody has thought of that"):
                 await tunnel.wait_closed()
             assert isinstance(tunnel.error, RuntimeError)
+    assert "Traceback" in caplog.text
+
+
+async def test_a_mistake_in_a_connection_that_drains_ends_the_tunnel_and_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = Leftovers.adopt
+
+    def fail_once(*_: object, **__: object) -> None:
+        monkeypatch.setattr(Leftovers, "adopt", adopt)
+        raise RuntimeError("nobody has thought of that")
+
+    monkeypatch.setattr(Leftovers, "adopt", fail_once)
+    async with Cloud() as cloud, opened(cloud, timings=STEADY) as tunnel:
+        old = await (await cloud.line(0)).accepted()
+        await old.drain()
+        await (await cloud.line(1)).accepted()
+        old.close()
+        with pytest.raises(RuntimeError, match="nobody has thought of that"):
+            await tunnel.wait_closed()
     assert "Traceback" in caplog.text
 
 

@@ -16,6 +16,7 @@ _CORE = (
     "core/test_reasons.py",
     "core/test_recorded_requests.py",
 )
+_COMMAND_LINE = "tools/test_command_line.py"
 _CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
     f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
@@ -58,6 +59,18 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "__main__": _CLI,
     "asgi": ("adapters/test_asgi.py", "servers/test_refused_bodies.py"),
     "aws_lambda": ("adapters/test_aws_lambda.py",),
+    "cli.clock": ("tools/test_doctor.py",),
+    "cli.doctor": ("tools/test_doctor.py",),
+    "cli.inspect": (f"{_COMMAND_LINE}::TestInspect",),
+    "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
+    "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
+    "cli.probe": ("tools/test_probe.py",),
+    "cli.reading": tuple(f"{_COMMAND_LINE}::Test{name}" for name in ("PublicKey", "Sign", "Verify")),
+    "cli.report": ("tools/test_probe.py",),
+    "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
+    "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
     "edge.__init__": ("adapters/test_edge.py",),
     "edge.aliases": ("adapters/test_edge.py",),
@@ -93,7 +106,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),
     "tunnel.frames": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),
     "tunnel.goodbye": ("tunnel/test_draining.py",),
-    "tunnel.handshake": ("tunnel/test_handshake.py",),
+    "tunnel.handshake": ("tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.header_blocks": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),
     "tunnel.introduction": ("tunnel/test_handshake.py",),
     "tunnel.lane": ("tunnel/test_supervision.py",),
@@ -116,7 +129,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
 
 
 def responsible_for(module: str) -> tuple[str, ...]:
-    """The files below ``tests`` that are responsible for *module*, in the order in which they are run."""
+    """The files below ``tests`` that are responsible for *module*, or classes in them, in the order of their run."""
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
