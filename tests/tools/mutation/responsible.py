@@ -124,7 +124,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.timings": ("tunnel/test_timings.py",),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
     "tunnel.tunnel": ("tunnel/test_supervision.py", "tunnel/test_lifespan.py", "tunnel/test_leftovers.py"),
-    "tunnel.watchdog": ("tunnel/test_liveness.py",),
+    "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
 }
 
 
