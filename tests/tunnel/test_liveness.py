@@ -26,7 +26,7 @@ class Hasty(asyncio.SelectorEventLoop):
         super().__init__()
         self.waits: list[float] = []
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *arguments: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         self.waits.append(delay)

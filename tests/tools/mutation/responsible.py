@@ -67,7 +67,15 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.probe": ("tools/test_probe.py",),
-    "cli.reading": tuple(f"{_COMMAND_LINE}::Test{name}" for name in ("PublicKey", "Sign", "Verify")),
+    "cli.reading": tuple(
+        f"{_COMMAND_LINE}::{name}"
+        for name in (
+            "test_what_is_too_long_is_refused_before_its_end_is_known",
+            "TestPublicKey",
+            "TestSign",
+            "TestVerify",
+        )
+    ),
     "cli.report": ("tools/test_probe.py",),
     "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
