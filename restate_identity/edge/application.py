@@ -69,14 +69,14 @@ class EdgeApplication:
             return
         # Envoy takes only a 200 for a yes.
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0"), *headers]})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body"})
 
     def _verdict(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """Return the headers that hand the identity on, or raise."""
         headers = scope["headers"]
         scheme, token = signature_headers(headers)
-        raw_path, query = scope.get("raw_path"), scope["query_string"]
-        target = (raw_path or b"") + (b"?" + query if query else b"")
+        # A server that does not know the raw path gives None.
+        target = b"?".join((scope.get("raw_path") or b"", scope["query_string"]))
         reported = reported_path(self._behind, target, headers)
         path = None if reported is None else judged_path(reported, self._prefix)
         if path is None:

@@ -27,11 +27,9 @@ def reported_path(behind: str, raw_target: bytes, headers: Iterable[tuple[bytes,
         headers: Of the proxy's question.
     """
     wanted = DIALECTS[behind]
-    if wanted is None:
-        found = [raw_target]
-    else:
-        # Few names have the length, and only those need a copy in lower case.
-        length = len(wanted)
-        found = [value for name, value in headers if len(name) == length and name.lower() == wanted]
+    found = [raw_target] if wanted is None else [value for name, value in headers if name.lower() == wanted]
+    if len(found) != 1:
+        return None
+    [target] = found
     # Bytes that are not ASCII become surrogates, which no judged path contains.
-    return found[0].decode("ascii", "surrogateescape") if len(found) == 1 else None
+    return target.decode("ascii", "surrogateescape")

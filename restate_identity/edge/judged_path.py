@@ -24,10 +24,9 @@ def checked_prefix(prefix: str) -> str:
         ValueError: It is not empty and not one or more plain segments, such as ``/restate``.
     """
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-        given = shown(prefix) if isinstance(prefix, str) else prefix
         raise ValueError(
-            f"the prefix {given!r} is not plain: it is empty, or segments of letters, digits and -._~ that each "
-            "follow one slash and do not begin with a dot, such as '/restate'"
+            f"the prefix {shown(str(prefix))!r} is not plain: it is empty, or segments of letters, digits and -._~ "
+            "that each follow one slash and do not begin with a dot, such as '/restate'"
         )
     return prefix
 

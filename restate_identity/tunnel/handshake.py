@@ -101,8 +101,6 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
         if name in values and name.startswith("tunnel-"):
             return Refusal(False, "the tunnel server sent a trailer twice")
         values[name] = raw_value.decode("latin-1")
-    if token and any(_has(token, values.get(name, "")) for name in ("proxy-url", "tunnel-url")):
-        return Refusal(False, "the tunnel server sent the auth token back")
     status = values.get("tunnel-status")
     if status is None:
         return Refusal(False, "the tunnel server did not say whether it accepts the tunnel")
@@ -121,4 +119,7 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
             f"the tunnel server opened a tunnel other than {tunnel_name!r}: "
             "the auth token belongs to another tunnel or environment",
         )
-    return Acceptance(tunnel_name, values["proxy-url"], values["tunnel-url"])
+    urls = (values["proxy-url"], values["tunnel-url"])
+    if token and any(_has(token, url) for url in urls):
+        return Refusal(False, "the tunnel server sent the auth token back")
+    return Acceptance(tunnel_name, *urls)

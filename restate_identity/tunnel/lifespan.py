@@ -18,16 +18,17 @@ class Lifespan:
     Args:
         app: Any ASGI application.
         limit: The time limit in seconds, for the start-up and for the shutdown.
+        farewell: How many seconds the application has to end after its last message, and after its cancellation.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: float) -> None:
+    def __init__(self, app: ASGIApp, *, limit: float, farewell: float) -> None:
         self._app = app
         self._limit = limit
+        self._farewell = farewell
         self._state: dict[str, Any] = {}
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._supported = False
         self._failure: str | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -52,17 +53,14 @@ class Lifespan:
             raise
         if self._failure is not None:
             await self._cancel()
-            raise TunnelError(f"the application failed to start up: {self._failure or 'see its own log'}")
+            raise TunnelError(f"the application failed to start up: {self._failure}")
 
     async def stop(self, *, within: float | None = None) -> None:
         """Let the application shut down, for at most *within* seconds or the limit. A failure is only logged."""
         limit = self._limit if within is None else min(within, self._limit)
-        if self._task is None:
-            return
+        self._to_app.put_nowait({"type": "lifespan.shutdown"})
         try:
-            if self._supported and not self._task.done():
-                self._to_app.put_nowait({"type": "lifespan.shutdown"})
-                await asyncio.wait_for(self._stopped.wait(), limit)
+            await asyncio.wait_for(self._stopped.wait(), limit)
         except asyncio.TimeoutError:
             logger.warning("tunnel: the application did not shut down within %g s", limit)
         finally:
@@ -90,21 +88,24 @@ class Lifespan:
     async def _from_app(self, message: Message) -> None:
         kind = message["type"]
         if kind == "lifespan.startup.complete":
-            self._supported = True
             self._started.set()
         elif kind == "lifespan.startup.failed":
-            self._failure = str(message.get("message") or "")
+            self._failure = _reason(message)
             self._started.set()
         elif kind == "lifespan.shutdown.complete":
             self._stopped.set()
         elif kind == "lifespan.shutdown.failed":
-            logger.error("tunnel: the application failed to shut down: %s", message.get("message") or "see its own log")
+            logger.error("tunnel: the application failed to shut down: %s", _reason(message))
             self._stopped.set()
 
     async def _cancel(self) -> None:
         assert self._task is not None
-        if not self._task.done():
+        if self._stopped.is_set():
             # The application may still do something after its last message, for a moment.
-            await asyncio.wait({self._task}, timeout=min(1.0, self._limit) if self._stopped.is_set() else 0)
-            self._task.cancel()
-            await asyncio.wait({self._task}, timeout=1.0)
+            await asyncio.wait({self._task}, timeout=self._farewell)
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=self._farewell)
+
+
+def _reason(failure: Message) -> str:
+    return str(failure.get("message") or "see its own log")

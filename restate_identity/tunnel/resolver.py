@@ -8,7 +8,6 @@ host come and go, so a definite negative answer removes them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import dns.asyncresolver
@@ -39,8 +38,7 @@ class SrvResolver:
     Args:
         name: The name of the SRV record. The servers' certificates are verified against it.
         tls: Whether the servers speak TLS.
-        nameservers: The addresses of the name servers to use instead of the system's.
-        port: The port of these name servers.
+        name_server: Address and port of the name server to use instead of the system's.
         patience: The time limit of one query in seconds, retries included.
     """
 
@@ -49,15 +47,13 @@ class SrvResolver:
         name: str,
         *,
         tls: bool = True,
-        nameservers: Sequence[str] = (),
-        port: int = 53,
+        name_server: tuple[str, int] | None = None,
         patience: float = _PATIENCE,
     ) -> None:
-        self.name: str = name.rstrip(".")
-        self._said_by = "the region" if name.rstrip(".").endswith(".restate.cloud") else "the name of the record"
+        self.name: str = name.removesuffix(".")
+        self._said_by = "the region" if self.name.endswith(".restate.cloud") else "the name of the record"
         self._tls = tls
-        self._nameservers = list(nameservers)
-        self._port = port
+        self._name_server = name_server
         self._patience = patience
         # The last known addresses of each host and record type, used while DNS does not answer.
         self._known: dict[tuple[str, str], frozenset[str]] = {}
@@ -109,17 +105,17 @@ class SrvResolver:
     def _resolver(self) -> dns.asyncresolver.Resolver:
         try:
             # Create it anew each time, because the system's configuration may have changed.
-            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
+            resolver = dns.asyncresolver.Resolver(configure=self._name_server is None)
         except dns.resolver.NoResolverConfiguration as error:
             raise ResolutionError(f"this machine has no name server configured: {error}") from None
-        if self._nameservers:
-            resolver.nameservers = list(self._nameservers)
-            resolver.port = self._port
+        if self._name_server is not None:
+            address, resolver.port = self._name_server
+            resolver.nameservers = [address]
         return resolver
 
     async def _ask(self, resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> list[Any]:
         try:
-            return list(await resolver.resolve(f"{name}.", kind, search=False, lifetime=self._patience))
+            return list(await resolver.resolve(f"{name}.", kind, lifetime=self._patience))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer) as error:
             raise _NoneError(type(error).__name__) from None
         except (dns.exception.DNSException, OSError) as error:

@@ -54,7 +54,7 @@ class Tunnel:
     ) -> None:
         self.options = options
         self._timings = timings
-        self._lifespan = Lifespan(app, limit=timings.start_limit)
+        self._lifespan = Lifespan(app, limit=timings.start_limit, farewell=timings.farewell)
         verifier = IdentityVerifier(options.signing_public_keys)
         guarded = RequestIdentityMiddleware(self._lifespan.serve, verifier=verifier, observer=observer)
         if source is None and options.servers_srv is not None:

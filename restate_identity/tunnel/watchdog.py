@@ -26,7 +26,6 @@ class Watchdog:
         self._ping = ping
         self._on_silence = on_silence
         self._deadline = Deadline()
-        self._waits_for_answer = False
         self._missed = 0
 
     def start(self) -> None:
@@ -38,21 +37,17 @@ class Watchdog:
         self._deadline.cancel()
 
     def answered(self) -> None:
-        """Handle the answer to a PING."""
-        if self._waits_for_answer:
-            self._waits_for_answer = False
-            self._missed = 0
-            self.start()
+        """Handle the answer to a PING. A late one shows too that the server is alive."""
+        self._missed = 0
+        self.start()
 
     def _send(self) -> None:
-        self._waits_for_answer = True
         self._ping(PING)
         self._deadline.set(self._timings.ping_answer, self._overdue)
 
     def _overdue(self) -> None:
-        self._waits_for_answer = False
         self._missed += 1
         if self._missed >= self._timings.missed_pings:
             self._on_silence(self._missed)
         else:
-            self._deadline.set(max(self._timings.ping_every - self._timings.ping_answer, 0), self._send)
+            self._deadline.set(self._timings.ping_every - self._timings.ping_answer, self._send)

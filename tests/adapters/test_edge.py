@@ -46,14 +46,15 @@ def signed(path: str = PATH, subject: str | None = None) -> Fields:
     return list(SIGNER.headers(path, subject=subject).items())
 
 
-def ask(application: EdgeApplication, fields: Fields, target: str = "/") -> tuple[int, dict[str, str]]:
-    path, _, query = target.partition("?")
+def ask(application: EdgeApplication, fields: Fields, target: str | None = "/") -> tuple[int, dict[str, str]]:
+    """Return status and headers of the answer to a question; None is the target of a server that does not tell it."""
+    path, _, query = (target or "").partition("?")
     scope = {
         "type": "http",
         "method": "GET",
         "http_version": "1.1",
         "path": path,
-        "raw_path": path.encode(),
+        "raw_path": None if target is None else path.encode(),
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields],
     }
@@ -84,6 +85,7 @@ def test_it_judges_the_path_in_the_header_of_the_proxy(behind: str) -> None:
 def test_behind_envoy_it_judges_the_request_line() -> None:
     assert ask(edge("envoy"), signed(), target=PREFIX + PATH)[0] == 200
     assert ask(edge("envoy"), signed(), target=f"{PREFIX}{PATH}?a=b")[0] == 200
+    assert ask(edge("envoy"), signed(), target=f"{PREFIX}{PATH}?a\x7f")[0] == 401
     assert ask(edge("envoy"), signed(), target=f"{PREFIX}/invoke/Other/x")[0] == 401
     assert ask(edge("envoy"), [*about(PREFIX + PATH), *signed()], target="/")[0] == 401
 
@@ -146,13 +148,19 @@ def test_a_path_that_is_reported_twice_is_refused() -> None:
         f"{PREFIX}/invoke/Greeter/gr%65et",
         f"{PREFIX}\\invoke\\Greeter\\greet",
         f"http://localhost{PREFIX}{PATH}",
-        f"{PREFIX}{PATH}?{'a' * 20_000}",
         "",
         "*",
     ],
 )
 def test_any_path_but_the_prefix_and_the_signed_path_is_refused(path: str) -> None:
     assert ask(edge(), [*about(path), *signed()])[0] == 401
+
+
+def test_a_path_and_its_query_have_16_384_characters_at_most() -> None:
+    longest = f"{PREFIX}{PATH}?".ljust(16_384, "a")
+    for path, status in ((longest, 200), (f"{longest}a", 401)):
+        assert ask(edge(), [*about(path), *signed()])[0] == status
+        assert ask(edge("envoy"), signed(), target=path)[0] == status
 
 
 def test_the_query_of_a_deployment_is_no_part_of_the_path() -> None:
@@ -206,6 +214,7 @@ def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> 
         ask(application, [*about("/other"), *signed()])
         ask(application, about("/other"))
         ask(application, signed())
+        ask(edge("envoy"), signed(), target=None)
     assert observer.accepted_paths == [PATH]
     assert observer.reasons == [
         (Reason.WRONG_AUDIENCE, "/other"),
@@ -213,6 +222,7 @@ def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> 
         (Reason.WRONG_AUDIENCE, ""),
     ]
     assert "the proxy reports the path '/other', and only /restate/discover and /restate/invoke/" in caplog.text
+    assert "the proxy reports the path '', and only" in caplog.text
     assert "the proxy did not say exactly once which path was asked for" in caplog.text
     assert "no path that can be read" not in caplog.text
 
@@ -222,6 +232,12 @@ def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> 
 )
 def test_a_prefix_that_has_more_than_one_reading_is_refused_at_the_start(prefix: str) -> None:
     with pytest.raises(ValueError, match="is not plain"):
+        edge(prefix=prefix)
+
+
+@pytest.mark.parametrize(("prefix", "shown"), [("key_abcdefghijkl", "(16 characters that may be a secret)"), (5, "5")])
+def test_what_is_no_prefix_is_quoted_unless_it_may_be_a_secret(prefix: Any, shown: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"the prefix {shown!r} is not plain")):
         edge(prefix=prefix)
 
 

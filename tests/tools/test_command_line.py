@@ -218,6 +218,26 @@ class TestPublicKey:
         assert "cannot read private.pem: Permission denied" in complaint(run("public-key", pem))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["public-key", "-"], ["public-key", "pipe"], ["verify", "--identity-key", KEY, "--path", PATH, "-"]],
+    ids=["a key from standard input", "a key from a file", "a token"],
+)
+def test_what_is_too_long_is_refused_before_its_end_is_known(tmp_path: Path, command: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # Open for reading too, so that neither side waits for the other, and it stays open.
+    with (tmp_path / "pipe").open("r+b", buffering=0) as pipe:
+        process = subprocess.Popen([*COMMAND, *command], stdin=pipe, stderr=subprocess.PIPE, text=True)
+        try:
+            for _ in range(70):
+                pipe.write(b"x" * 1000)
+            assert process.wait(60) == 2
+        finally:
+            process.kill()
+            _, errors = process.communicate()
+    assert "more than 65536" in errors
+
+
 class TestSign:
     def test_the_headers_are_those_that_a_service_accepts(self, pem: str) -> None:
         done = run("sign", "--key", pem, "--path", PATH, "--subject", "alice/ü")

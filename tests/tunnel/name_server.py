@@ -54,9 +54,9 @@ class NameServer(asyncio.DatagramProtocol):
         """Let the SRV record name these hosts and ports."""
         self.records[RECORD, "SRV"] = [f"0 0 {port} {host}.test." for host, port in servers]
 
-    def resolver(self, *, patience: float = 5.0) -> SrvResolver:
-        """Return a resolver of the record that asks this server."""
-        return SrvResolver(RECORD, nameservers=["127.0.0.1"], port=self.port, patience=patience)
+    def resolver(self, name: str = RECORD, *, patience: float = 5.0) -> SrvResolver:
+        """Return a resolver of the record with this *name* that asks this server."""
+        return SrvResolver(name, name_server=("127.0.0.1", self.port), patience=patience)
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         self.asked += 1

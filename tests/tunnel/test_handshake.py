@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import FrozenInstanceError
 
 import pytest
 from hpack import NeverIndexedHeaderTuple
@@ -18,6 +19,80 @@ from tests.tunnel.dialling import CREDENTIALS, ECHO, QUICK, TOKEN, dialled, echo
 
 OK = {b"tunnel-status": b"ok", b"tunnel-name": b"greeter", b"proxy-url": b"https://p", b"tunnel-url": b"https://t"}
 IMPATIENT = TunnelTimings(connect=0.2, handshake=0.2, farewell=0.2)
+
+
+def test_the_trailers_of_a_server_that_accepts_us_say_where_we_are_reached() -> None:
+    assert outcome(OK.items(), "greeter") == Acceptance("greeter", "https://p", "https://t")
+
+
+@pytest.mark.parametrize("status", [b"unauthorized", b"bad-tunnel-name"])
+def test_a_refusal_that_dialling_again_cannot_mend_is_fatal(status: bytes) -> None:
+    refusal = outcome([(b"tunnel-status", status)], "greeter")
+    assert isinstance(refusal, Refusal)
+    assert refusal.fatal
+    assert status.decode() in refusal.reason
+
+
+@pytest.mark.parametrize("name", [b"another", b"other", b"Greeter"])
+def test_a_tunnel_with_another_name_than_ours_is_fatal(name: bytes) -> None:
+    refusal = outcome({**OK, b"tunnel-name": name}.items(), "greeter")
+    assert isinstance(refusal, Refusal)
+    assert refusal.fatal
+    assert "opened a tunnel other than 'greeter'" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        [],
+        [(b"tunnel-status", b"too-many-tunnels")],
+        [(b"tunnel-status", b"ok")],
+        [(b"tunnel-status", b"unauthorized"), *OK.items()],
+        *([*OK.items(), (name, value)] for name, value in OK.items() if name.startswith(b"tunnel-")),
+        *([item for item in OK.items() if item[0] != left_out] for left_out in OK),
+    ],
+)
+def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -> None:
+    refusal = outcome(trailers, "greeter")
+    assert isinstance(refusal, Refusal)
+    assert not refusal.fatal
+
+
+@pytest.mark.parametrize("status", [b"", b"OK", b"maintenance", b"too-many-tunnels-of-yours", b"unauthorised"])
+def test_a_status_that_nobody_knows_is_tried_again_and_not_quoted(status: bytes) -> None:
+    reason = f"the tunnel server answered with an unknown status of {len(status)} characters"
+    assert outcome({**OK, b"tunnel-status": status}.items(), "greeter") == Refusal(False, reason)
+
+
+def test_neither_the_token_nor_how_to_read_it_is_in_a_description_of_the_credentials() -> None:
+    assert "read_token" not in repr(CREDENTIALS)
+    with pytest.raises(FrozenInstanceError):
+        CREDENTIALS.tunnel_name = "another"  # type: ignore[misc]
+
+
+def test_only_the_token_is_kept_out_of_the_compression_tables() -> None:
+    headers = CREDENTIALS.response_headers(TOKEN, "connection-1")
+    assert [header[0] for header in headers if isinstance(header, NeverIndexedHeaderTuple)] == [b"authorization"]
+
+
+@pytest.mark.parametrize("token", ["t", "greeter", "https", "tunnel.test"])
+def test_a_short_token_that_a_url_has_in_it_by_chance_is_no_obstacle(token: str) -> None:
+    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
+    fields += [(b"proxy-url", b"xhttpsx://atunnel.testa:9080/greeters"), (b"tunnel-url", b"y")]
+    assert isinstance(outcome(fields, "greeter", token), Acceptance)
+
+
+@pytest.mark.parametrize("token", ["t", "abc", "abcdefghijkl"])
+def test_a_token_that_is_sent_back_in_a_url_is_not_believed(token: str) -> None:
+    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
+    fields += [(b"proxy-url", f"https://a.test/{token}/x".encode()), (b"tunnel-url", b"y")]
+    assert outcome(fields, "greeter", token) == Refusal(False, "the tunnel server sent the auth token back")
+
+
+@pytest.mark.parametrize("token", ["abcdefghijkl", "abcdefghijklm"])
+def test_a_token_of_12_characters_is_nowhere_in_a_url_by_chance(token: str) -> None:
+    for url in (b"proxy-url", b"tunnel-url"):
+        assert isinstance(outcome({**OK, url: f"https://x{token}x".encode()}.items(), "greeter", token), Refusal)
 
 
 async def ending_after(trailers: list[tuple[str, str]], timings: TunnelTimings = QUICK) -> Ending:
@@ -58,45 +133,6 @@ async def test_every_connection_has_a_name_of_its_own_that_sorts_by_time() -> No
             names = [first.connection.connection_id, second.connection.connection_id]
             assert names == sorted(set(names))
             assert [len(name) for name in names] == [26, 26]
-
-
-def test_the_trailers_of_a_server_that_accepts_us_say_where_we_are_reached() -> None:
-    assert outcome(OK.items(), "greeter") == Acceptance("greeter", "https://p", "https://t")
-
-
-@pytest.mark.parametrize("status", [b"unauthorized", b"bad-tunnel-name"])
-def test_a_refusal_that_dialling_again_cannot_mend_is_fatal(status: bytes) -> None:
-    refusal = outcome([(b"tunnel-status", status)], "greeter")
-    assert isinstance(refusal, Refusal)
-    assert refusal.fatal
-    assert status.decode() in refusal.reason
-
-
-def test_a_tunnel_with_another_name_than_ours_is_fatal() -> None:
-    refusal = outcome({**OK, b"tunnel-name": b"other"}.items(), "greeter")
-    assert isinstance(refusal, Refusal)
-    assert refusal.fatal
-    assert "opened a tunnel other than 'greeter'" in refusal.reason
-
-
-@pytest.mark.parametrize(
-    "trailers",
-    [
-        [],
-        [(b"tunnel-status", b"too-many-tunnels")],
-        [(b"tunnel-status", b"maintenance")],
-        [(b"tunnel-status", b"")],
-        [(b"tunnel-status", b"OK")],
-        [(b"tunnel-status", b"ok")],
-        [(b"tunnel-status", b"unauthorized"), *OK.items()],
-        *([*OK.items(), (name, value)] for name, value in OK.items() if name.startswith(b"tunnel-")),
-        *([item for item in OK.items() if item[0] != left_out] for left_out in OK),
-    ],
-)
-def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -> None:
-    refusal = outcome(trailers, "greeter")
-    assert isinstance(refusal, Refusal)
-    assert not refusal.fatal
 
 
 async def test_a_connection_that_is_unauthorised_ends_for_good_and_says_what_to_check() -> None:
@@ -206,15 +242,6 @@ async def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: E
         assert cloud.lines == []
 
 
-def test_the_token_is_in_no_description() -> None:
-    assert TOKEN not in repr(CREDENTIALS)
-
-
-def test_only_the_token_is_kept_out_of_the_compression_tables() -> None:
-    headers = CREDENTIALS.response_headers(TOKEN, "connection-1")
-    assert [header[0] for header in headers if isinstance(header, NeverIndexedHeaderTuple)] == [b"authorization"]
-
-
 @pytest.mark.parametrize("token", [TOKEN, "tökén"])
 async def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture, token: str) -> None:
     credentials = Credentials("env_123", "greeter", "worker-1", lambda: token)
@@ -298,22 +325,6 @@ async def test_the_handshake_happens_once() -> None:
         response = await line.request("/_/start-tunnel", method="GET")
         assert response.status == 400
         assert "authorization" not in response.headers
-
-
-@pytest.mark.parametrize("token", ["t", "greeter", "https", "tunnel.test"])
-def test_a_short_token_that_a_url_has_in_it_by_chance_is_no_obstacle(token: str) -> None:
-    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
-    fields += [(b"proxy-url", b"xhttpsx://atunnel.testa:9080/greeters"), (b"tunnel-url", b"y")]
-    assert isinstance(outcome(fields, "greeter", token), Acceptance)
-
-
-@pytest.mark.parametrize("token", ["t", "abc", "abcdefghijkl"])
-def test_a_token_that_is_sent_back_in_a_url_is_not_believed(token: str) -> None:
-    fields = [(b"tunnel-status", b"ok"), (b"tunnel-name", b"greeter")]
-    fields += [(b"proxy-url", f"https://a.test/{token}/x".encode()), (b"tunnel-url", b"y")]
-    result = outcome(fields, "greeter", token)
-    assert isinstance(result, Refusal)
-    assert result.reason == "the tunnel server sent the auth token back"
 
 
 @pytest.mark.parametrize("odd", ["\x1b[2J", "\x85forged", "\xff", " b"])

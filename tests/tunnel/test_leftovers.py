@@ -11,7 +11,7 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.leftovers import Leftovers
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.dialling import run, until
+from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, opened
 
 
@@ -106,54 +106,6 @@ async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
         closing.cancel()
         await asyncio.wait({closing})
         assert app.events == ["cancelled", "shuts down while 0 run"]
-
-
-class Endless:
-    """An application whose shutdown never ends."""
-
-    def __init__(self) -> None:
-        self.running = False
-        self.shutting_down = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            self.shutting_down = True
-        self.running = True
-        await asyncio.Event().wait()
-
-
-def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        app = Endless()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, start_limit=0.2)) as tunnel:
-            await tunnel.ready()
-        assert app.shutting_down
-
-    run(asyncio.wait_for(test(), 60))
-    assert "the application did not shut down within 0.2 s" in caplog.text
-
-
-@pytest.mark.parametrize("grace", [0.1, 600], ids=["during the shutdown", "during the grace"])
-def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application(grace: float) -> None:
-    async def test() -> None:
-        app = Endless()
-        timings = replace(SOON, start_limit=600, grace=grace, farewell=0.2)
-        async with Cloud() as cloud, opened(cloud, app=app, timings=timings) as tunnel:
-            line = await (await cloud.line(0)).accepted()
-            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.running)
-            closing = asyncio.ensure_future(tunnel.aclose())
-            if grace < 1:
-                await until(lambda: app.shutting_down)
-            else:
-                await line.until(lambda: bool(line.goaways))
-            closing.cancel()
-            await asyncio.wait({closing})
-
-    run(asyncio.wait_for(test(), 60))
 
 
 async def test_a_call_that_is_handed_over_twice_is_cancelled_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import dns.resolver
 import pytest
 
 from restate_identity.tunnel.resolver import ResolutionError, SrvResolver
@@ -50,6 +51,29 @@ async def test_a_record_that_names_no_server_is_not_believed(records: list[str] 
         assert await resolver.resolve() == targets(("127.0.0.1", 1))
 
 
+@pytest.mark.parametrize("dot", ["", "."])
+@pytest.mark.parametrize(
+    ("name", "doubtful"), [("tunnel.eu.restate.cloud", "the region"), ("tunnel.test", "the name of the record")]
+)
+async def test_a_name_without_a_record_is_told_with_what_to_check(name: str, doubtful: str, dot: str) -> None:
+    async with NameServer() as names:
+        with pytest.raises(ResolutionError) as error:
+            await names.resolver(f"{name}{dot}").resolve()
+    assert str(error.value) == f"DNS has no SRV record {name} (NXDOMAIN): is {doubtful} right?"
+
+
+async def test_a_machine_without_a_name_server_is_told_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration("nothing in /etc/resolv.conf")  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
+    with pytest.raises(ResolutionError, match=r"no name server configured: nothing in /etc/resolv\.conf"):
+        await SrvResolver(RECORD).resolve()
+    async with NameServer(a="127.0.0.1") as names:
+        names.serve(("a", 1))
+        assert await names.resolver().resolve() == targets(("127.0.0.1", 1))
+
+
 async def test_a_zone_that_goes_between_the_two_questions_is_not_believed_either() -> None:
     async with NameServer(a="127.0.0.1") as names:
         names.serve(("a", 1))
@@ -71,7 +95,7 @@ async def test_no_answer_is_not_a_no(silent: bool) -> None:
             await resolver.resolve()
 
 
-async def test_a_host_that_is_not_answered_keeps_the_addresses_that_it_had() -> None:
+async def test_a_host_that_is_not_answered_keeps_the_addresses_that_it_had(caplog: pytest.LogCaptureFixture) -> None:
     async with NameServer(a="127.0.0.1", b="127.0.0.2") as names:
         names.serve(("a", 1), ("b", 2))
         resolver = names.resolver(patience=1)
@@ -80,11 +104,16 @@ async def test_a_host_that_is_not_answered_keeps_the_addresses_that_it_had() -> 
         names.records["b.test", "A"] = ["127.0.0.4"]
         for _ in range(2):
             assert await resolver.resolve() == targets(("127.0.0.1", 1), ("127.0.0.4", 2))
+    for record in caplog.records:
+        assert record.name == "restate_identity.tunnel"
+        assert record.getMessage().startswith("tunnel: DNS does not answer for A a.test: ")
+        assert record.getMessage().endswith("; keeping 1 known addresses")
+    assert len(caplog.records) == 2
 
 
 async def test_a_name_server_that_is_gone_is_no_answer() -> None:
     async with NameServer() as names:
-        resolver = SrvResolver(RECORD, nameservers=["127.0.0.1"], port=names.port, patience=0.3)
+        resolver = names.resolver(patience=0.3)
     with pytest.raises(ResolutionError):
         await resolver.resolve()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -22,13 +23,17 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def serve(cloud: Cloud, app: ASGIApp = echo) -> None:
+    await serve_at(str(cloud.target), app)
+
+
+async def serve_at(server: str, app: ASGIApp = echo) -> None:
     await serve_tunnel(
         app,
         tunnel_name="greeter",
         environment_id="env_123",
         signing_public_key=SIGNER.public_key,
         auth_token=TOKEN,
-        servers=[str(cloud.target)],
+        servers=[server],
     )
 
 
@@ -70,6 +75,46 @@ async def test_the_handlers_of_before_are_put_back_after_the_last_tunnel(order: 
     finally:
         for number, handler in zip(STOPS, before, strict=True):
             signal.signal(number, handler)
+
+
+class Taking(HeldRequests):
+    """An application that takes the signals for itself: when it is called, and again when it is let go."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._take()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._take()
+
+    def _take(self) -> None:
+        for number in STOPS:
+            signal.signal(number, ours)
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("at_the_end", [False, True])
+async def test_an_application_that_takes_the_signals_for_itself_does_not_keep_them(
+    stop: signal.Signals, at_the_end: bool
+) -> None:
+    app = Taking()
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(serve(cloud, app))
+        line = await (await cloud.line(0)).accepted()
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        if at_the_end:
+            app.let_go()
+            await exchange.whole()
+        assert signal.getsignal(stop) is not ours
+        os.kill(os.getpid(), stop)
+        app.let_go()
+        await asyncio.wait_for(serving, 20)
+
+
+def test_only_in_the_main_thread_can_signals_stop_a_tunnel() -> None:
+    with ThreadPoolExecutor(1) as threads, pytest.raises(RuntimeError, match="only the main thread can: use connect_"):
+        threads.submit(asyncio.run, serve_at("http://127.0.0.1:1")).result()
 
 
 async def test_an_application_that_outlives_its_tunnel_does_not_take_the_signals_back() -> None:

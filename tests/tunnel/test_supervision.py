@@ -16,6 +16,7 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
+from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
@@ -157,7 +158,7 @@ async def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_h
 
 async def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
     app = HeldRequests()
-    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3)) as tunnel:
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3, grace=0.3)) as tunnel:
         await tunnel.ready()
         old = await cloud.line(0)
         old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
@@ -512,62 +513,6 @@ async def test_the_log_names_worker_connection_and_server_and_never_the_token(ca
     assert any("the deployment to register is https://tunnel.test:9080/environment/greeter" in line for line in lines)
 
 
-async def test_the_application_may_have_a_lifespan_and_is_not_served_before_it_started() -> None:
-    events: list[str] = []
-    let_start = asyncio.Event()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            events.append(f"serves {scope['state']['database']} for {scope['restate_identity'].audience}")
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body"})
-            return
-        assert (await receive())["type"] == "lifespan.startup"
-        events.append("starts")
-        await let_start.wait()
-        scope["state"]["database"] = "open"
-        await send({"type": "lifespan.startup.complete"})
-        assert (await receive())["type"] == "lifespan.shutdown"
-        events.append("stops")
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def served(cloud: Cloud) -> None:
-        async with opened(cloud, app=app) as tunnel:
-            await tunnel.ready()
-            assert (await call(await cloud.line(0))).status == 200
-
-    async with Cloud() as cloud:
-        opening = asyncio.ensure_future(served(cloud))
-        await until(lambda: events == ["starts"])
-        await asyncio.sleep(A_MOMENT)
-        assert cloud.lines == []
-        let_start.set()
-        await opening
-    assert events == ["starts", f"serves open for {PATH}", "stops"]
-
-
-async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
-    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        await asyncio.Event().wait()
-
-    async with Cloud() as cloud:
-        with pytest.raises(TunnelError, match=r"did not start up within 0\.2 s"):
-            async with opened(cloud, app=stuck, timings=replace(SOON, start_limit=0.2)):
-                pass
-        assert cloud.lines == []
-
-
-async def test_an_application_that_fails_to_start_up_is_fatal() -> None:
-    async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        await send({"type": "lifespan.startup.failed", "message": "no database"})
-
-    async with Cloud() as cloud:
-        with pytest.raises(TunnelError, match="no database"):
-            async with opened(cloud, app=failing):
-                pass
-        assert cloud.lines == []
-
-
 async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_in_a_while(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -641,6 +586,26 @@ async def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pyt
     assert "Traceback" in caplog.text
 
 
+async def test_a_mistake_in_a_connection_that_drains_ends_the_tunnel_and_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = Leftovers.adopt
+
+    def fail_once(*_: object, **__: object) -> None:
+        monkeypatch.setattr(Leftovers, "adopt", adopt)
+        raise RuntimeError("nobody has thought of that")
+
+    monkeypatch.setattr(Leftovers, "adopt", fail_once)
+    async with Cloud() as cloud, opened(cloud, timings=STEADY) as tunnel:
+        old = await (await cloud.line(0)).accepted()
+        await old.drain()
+        await (await cloud.line(1)).accepted()
+        old.close()
+        with pytest.raises(RuntimeError, match="nobody has thought of that"):
+            await tunnel.wait_closed()
+    assert "Traceback" in caplog.text
+
+
 @pytest.mark.parametrize("how", ["lost", "drained"])
 async def test_each_connection_that_served_well_starts_the_waits_anew(how: str) -> None:
     # If they went on doubling, the last one would come after more than a minute.
@@ -654,26 +619,3 @@ async def test_each_connection_that_served_well_starts_the_waits_anew(how: str) 
             else:
                 line.kill()
         await cloud.line(12)
-
-
-async def test_what_a_request_keeps_in_the_state_of_the_lifespan_is_not_there_for_the_next_one() -> None:
-    seen: list[dict[str, str]] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await receive()
-            scope["state"]["shared"] = "by all"
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        seen.append(dict(scope["state"]))
-        scope["state"]["own"] = "of this request"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body"})
-
-    async with Cloud() as cloud, opened(cloud, app=app):
-        line = await (await cloud.line(0)).accepted()
-        for _ in range(2):
-            assert (await call(line)).status == 200
-    assert seen == [{"shared": "by all"}] * 2

@@ -21,7 +21,7 @@ import pytest
 
 from restate_identity import IdentityVerifier
 from restate_identity.edge import EdgeApplication
-from restate_identity.edge.envoy import DIFFERENCES
+from restate_identity.edge.envoy import DIFFERENCES, envoy_configuration
 from restate_identity.signing import RequestSigner
 from tests.servers.edge.attacks import Attacker
 from tests.support import ROOT
@@ -135,6 +135,12 @@ def _judged(edge: EdgeApplication, case: dict[str, Any]) -> bool:
     return statuses == [200]
 
 
+@pytest.mark.parametrize(("prefix", "below"), [(PREFIX, PREFIX), ("", "/")])
+def test_the_output_begins_with_what_it_lets_through(prefix: str, below: str) -> None:
+    printed = envoy_configuration([FIRST.public_key], prefix)
+    assert f"only what Restate signed for its path, below the prefix {below}.\n" in printed
+
+
 def test_each_difference_is_in_the_output_and_in_the_docs() -> None:
     printed = exported("envoy", "--identity-key", OWN.text)
     page = " ".join((ROOT / "docs" / "edge.md").read_text("utf-8").replace("`", "").split())
@@ -201,7 +207,9 @@ def test_the_key_set_is_one_that_a_library_verifies_with() -> None:
         key = jwt.PyJWKSet.from_json(printed)[str(signer.public_key)]
         claims = jwt.decode(signer.token(PATH), key, ["EdDSA"], audience=PATH)
         assert claims["aud"] == PATH
-    assert [set(key) for key in json.loads(printed)["keys"]] == [{"kty", "crv", "x", "kid", "alg", "use"}] * 2
+    keys = json.loads(printed)["keys"]
+    assert [set(key) for key in keys] == [{"kty", "crv", "x", "kid", "alg", "use"}] * 2
+    assert [key["use"] for key in keys] == ["sig"] * 2
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,17 @@ class Worker:
             text=True,
         )
 
-    def tried(self, module: str, code: str | None, timeout: float) -> dict[str, Any]:
+    def tried(self, module: str, code: str | None, timeout: float, seconds_for_a_test: float) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
         file = f"restate_identity/{module.replace('.', '/')}.py"
-        task = {"file": file, "code": code, "tests": responsible_for(module), "timeout": timeout}
+        task = {
+            "file": file,
+            "code": code,
+            "tests": responsible_for(module),
+            "timeout": timeout,
+            "seconds_for_a_test": seconds_for_a_test,
+        }
         print(json.dumps(task), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
@@ -115,10 +121,11 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list
     if not left:
         return []
     for worker in workers:
-        unchanged = worker.tried(module, None, 1800)
+        unchanged = worker.tried(module, None, 1800, 120)
         if unchanged["outcome"] != "survived":
             raise SystemExit(f"the tests of {module} fail without any mutant: {unchanged}")
     timeout = 60 + 4 * unchanged["seconds"]
+    seconds_for_a_test = 5 + 4 * unchanged["slowest"]
     free: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:
         free.put(worker)
@@ -128,7 +135,7 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list
     def tried(mutant: Mutant) -> tuple[Mutant, dict[str, Any]]:
         worker = free.get()
         try:
-            return mutant, worker.tried(module, mutant.code, timeout)
+            return mutant, worker.tried(module, mutant.code, timeout, seconds_for_a_test)
         finally:
             free.put(worker)
 

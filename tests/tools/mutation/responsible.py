@@ -16,6 +16,7 @@ _CORE = (
     "core/test_reasons.py",
     "core/test_recorded_requests.py",
 )
+_COMMAND_LINE = "tools/test_command_line.py"
 _CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
     f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
@@ -26,6 +27,7 @@ _ENCRYPTION += tuple(
 )
 _TUNNEL = (
     "tunnel/test_dispatch.py",
+    "tunnel/test_malformed.py",
     "tunnel/test_streaming.py",
     "tunnel/test_handshake.py",
     "tunnel/test_draining.py",
@@ -35,6 +37,10 @@ _TUNNEL = (
     "tunnel/test_losses.py",
     "tunnel/test_tls.py",
 )
+_CLIENT = tuple(
+    f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status")
+)
+_PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py",),
     "_base64url": _CORE,
@@ -57,6 +63,26 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "__main__": _CLI,
     "asgi": ("adapters/test_asgi.py", "servers/test_refused_bodies.py"),
     "aws_lambda": ("adapters/test_aws_lambda.py",),
+    "cli.clock": ("tools/test_doctor.py",),
+    "cli.doctor": ("tools/test_doctor.py",),
+    "cli.inspect": (f"{_COMMAND_LINE}::TestInspect",),
+    "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
+    "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
+    "cli.probe": ("tools/test_probe.py",),
+    "cli.reading": tuple(
+        f"{_COMMAND_LINE}::{name}"
+        for name in (
+            "test_what_is_too_long_is_refused_before_its_end_is_known",
+            "TestPublicKey",
+            "TestSign",
+            "TestVerify",
+        )
+    ),
+    "cli.report": ("tools/test_probe.py",),
+    "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
+    "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
     "edge.__init__": ("adapters/test_edge.py",),
     "edge.aliases": ("adapters/test_edge.py",),
@@ -86,27 +112,61 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "verifier": _CORE,
     "wsgi": ("adapters/test_wsgi.py", "servers/test_wsgi_servers.py"),
     "tunnel.backoff": ("tunnel/test_backoff.py",),
+    "tunnel.deployment": ("tunnel/test_backoff.py", "tunnel/test_handshake.py"),
+    "tunnel.dial": ("tunnel/test_tls.py", "tunnel/test_names.py"),
+    "tunnel.client.allow_list": ("tunnel/client/test_allow_list.py", "tunnel/client/test_restriction.py"),
+    "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
+    "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
+    "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
+    "tunnel.client.group": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
+    "tunnel.client.metrics": ("tunnel/client/test_command.py",),
+    "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
+    "tunnel.client.pool": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.run": ("tunnel/client/test_life.py",),
+    "tunnel.client.serve": ("tunnel/client/test_command.py",),
+    "tunnel.client.serve_address": ("tunnel/client/test_configuration.py",),
+    "tunnel.client.special_addresses": ("tunnel/client/test_allow_list.py",),
+    "tunnel.client.status": ("tunnel/client/test_status.py",),
+    "tunnel.client.variables": ("tunnel/client/test_configuration.py",),
     "tunnel.floods": ("tunnel/test_floods.py",),
     "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),
-    "tunnel.handshake": ("tunnel/test_handshake.py",),
-    "tunnel.lifespan": ("tunnel/test_supervision.py", "tunnel/test_draining.py"),
+    "tunnel.frames": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),
+    "tunnel.goodbye": ("tunnel/test_draining.py",),
+    "tunnel.handshake": ("tunnel/test_handshake.py", "tunnel/test_draining.py"),
+    "tunnel.header_blocks": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),
+    "tunnel.introduction": ("tunnel/test_handshake.py",),
+    "tunnel.lane": ("tunnel/test_supervision.py",),
+    "tunnel.leftovers": ("tunnel/test_leftovers.py",),
+    "tunnel.lifespan": ("tunnel/test_lifespan.py",),
+    "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
+    "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
     "tunnel.resolver": ("tunnel/test_resolver.py",),
+    "tunnel.serve": ("tunnel/test_signals.py", "tunnel/test_command.py"),
     "tunnel.signals": ("tunnel/test_signals.py",),
+    "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
+    "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_leftovers.py"),
     "tunnel.targets": ("tunnel/test_options.py", "tunnel/test_supervision.py"),
     "tunnel.timings": ("tunnel/test_timings.py",),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
+    "tunnel.tunnel": ("tunnel/test_supervision.py", "tunnel/test_lifespan.py", "tunnel/test_leftovers.py"),
+    "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
 }
 
 
 def responsible_for(module: str) -> tuple[str, ...]:
-    """The files below ``tests`` that are responsible for *module*, in the order in which they are run."""
+    """The files below ``tests`` that are responsible for *module*, or classes in them, in the order of their run."""
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
         return _FIRST[module]
     if module.startswith("encryption"):
         return _ENCRYPTION
+    if module.startswith("tunnel.client.proxies"):
+        return _PROXIES
+    if module.startswith("tunnel.client"):
+        return _CLIENT
     if module in ("cli.encryption", "cli.codec_server", "cli.journal_keys", "cli.journal_values"):
         return ("encryption/test_command.py", *_CLI)
     return _CLI if module.startswith("cli") else _TUNNEL

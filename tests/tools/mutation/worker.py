@@ -26,8 +26,7 @@ import nacl.bindings  # noqa: F401
 import pytest
 
 HERE = Path.cwd()
-# A test that takes longer fails, and its mutant is noticed; a trial that takes longer than all its tests may is hung.
-SECONDS_FOR_A_TEST = 60
+_SLOWEST = "slowest: "
 
 
 def main() -> None:
@@ -39,7 +38,11 @@ def main() -> None:
 
 
 def _tried(task: dict[str, Any]) -> dict[str, Any]:
-    """Put ``code`` in the place of ``file``, run ``tests``, and say how it ended."""
+    """Put ``code`` in the place of ``file``, run ``tests``, and say how it ended.
+
+    A test that takes more than ``seconds_for_a_test`` fails, so its mutant is noticed. A trial that takes more than
+    ``timeout`` is hung.
+    """
     file = HERE / task["file"]
     original = file.read_bytes()
     # Only the run without a mutant keeps bytecode: a mutant's may be as long and as old as the next one's.
@@ -51,18 +54,20 @@ def _tried(task: dict[str, Any]) -> dict[str, Any]:
         if task["code"] is not None:
             file.write_text(task["code"], "utf-8")
         started = time.monotonic()
-        outcome, test = _judged(task["tests"], task["timeout"])
-        return {"outcome": outcome, "test": test, "seconds": round(time.monotonic() - started, 1)}
+        outcome, failed, slowest = _judged(task["tests"], task["timeout"], task["seconds_for_a_test"])
+        seconds = round(time.monotonic() - started, 1)
+        return {"outcome": outcome, "test": failed, "seconds": seconds, "slowest": slowest}
     finally:
         file.write_bytes(original)
 
 
-def _judged(tests: list[str], timeout: float) -> tuple[str, str]:
+def _judged(tests: list[str], timeout: float, seconds_for_a_test: float) -> tuple[str, str, float]:
+    """Return the outcome, the test that failed, and how many seconds the slowest test took."""
     read, write = os.pipe()
     trial = os.fork()
     if not trial:
         os.setsid()
-        _run(tests, write)
+        _run(tests, seconds_for_a_test, write)
     os.close(write)
     deadline = time.monotonic() + timeout
     status = None
@@ -80,40 +85,46 @@ def _judged(tests: list[str], timeout: float) -> tuple[str, str]:
         os.waitpid(trial, 0)
     with os.fdopen(read, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
-        failed = (pipe.read() or b"").decode()
-    if status is None:
-        return "hung", failed
-    return ("survived" if status == 0 else "killed"), failed
+        lines = (pipe.read() or b"").decode().splitlines()
+    failed = "".join(line for line in lines if not line.startswith(_SLOWEST))
+    slowest = max((float(line.removeprefix(_SLOWEST)) for line in lines if line.startswith(_SLOWEST)), default=0.0)
+    outcome = "hung" if status is None else "killed" if status else "survived"
+    return outcome, failed, slowest
 
 
-def _run(tests: list[str], report: int) -> None:
+def _run(tests: list[str], seconds_for_a_test: float, report: int) -> None:
     status = 1
     try:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         warnings.simplefilter("ignore")
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={SECONDS_FOR_A_TEST}"]
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={seconds_for_a_test}"]
         # The worker has already imported modules that pytest would rewrite, because it is also a plugin.
         loaded = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
         # One file after the other, since to collect all of them takes longer than most mutants live.
         for name in tests:
-            status = pytest.main([*arguments, "-W", loaded, f"tests/{name}"], plugins=[_FirstFailure(report)])
+            status = pytest.main([*arguments, "-W", loaded, f"tests/{name}"], plugins=[_Reporter(report)])
             if status:
                 break
     finally:
         os._exit(status)
 
 
-class _FirstFailure:
-    """Tells the worker which test noticed the mutant."""
+class _Reporter:
+    """Tells the worker which test noticed the mutant, and how many seconds the slowest test of a file took."""
 
     def __init__(self, report: int) -> None:
         self._report = report
+        self._seconds: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
         if report.failed:
-            os.write(self._report, report.nodeid.encode()[:512])
+            os.write(self._report, report.nodeid.encode()[:512] + b"\n")
+
+    def pytest_sessionfinish(self) -> None:
+        os.write(self._report, f"{_SLOWEST}{max(self._seconds.values(), default=0.0)}\n".encode())
 
 
 def prepared(copy: Path, root: Path) -> None:

@@ -24,7 +24,7 @@ async def main() -> None:
         await serve_tunnel(echo, servers=told["servers"], timings=timings)
         return
     # The public call asks the system's name servers only.
-    source = SrvResolver(RECORD, nameservers=["127.0.0.1"], port=told["nameserver"])
+    source = SrvResolver(RECORD, name_server=("127.0.0.1", told["nameserver"]))
     tls = ssl.create_default_context(cadata=told["authority"])
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
