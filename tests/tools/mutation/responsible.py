@@ -37,9 +37,7 @@ _TUNNEL = (
     "tunnel/test_losses.py",
     "tunnel/test_tls.py",
 )
-_CLIENT = tuple(
-    f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status")
-)
+_CLIENT = tuple(f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status"))
 _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py",),
