@@ -231,12 +231,17 @@ class Connection:
     async def _dial(self) -> None:
         if self._ending is not None:
             return
+        now, outage = asyncio.get_running_loop().time(), self._outlet.token_outage
         try:
             self._introduction.prepare()
         except (OSError, ValueError) as error:
-            self._warns = True
+            self._warns = outage.is_due(now)
+            if self._warns:
+                outage.logged(now)
             self._happened(Event.FAILED, f"the auth token cannot be read: {error}")
             return
+        if outage.end():
+            self._log(logging.INFO, "the auth token can be read again")
         try:
             await dial(self.target, self._wire, tls=self._outlet.tls, within=self._timings.connect, unless=self._ended)
         except DialError as error:
@@ -252,8 +257,11 @@ class Connection:
         self._watchdog.stop()
         self._goodbye.cancel()
         failed_early = kind is EndingKind.RETRY and self._served_for < self._timings.steady
-        warns = kind is EndingKind.FATAL or (failed_early and self._warns)
-        self._log(logging.WARNING if warns else logging.INFO, "ended: %s", reason)
+        if kind is EndingKind.FATAL or (failed_early and self._warns):
+            level = logging.WARNING
+        else:
+            level = logging.DEBUG if failed_early else logging.INFO
+        self._log(level, "ended: %s", reason)
         self._ended.set()
 
     async def _clean_up(self, ending: Ending) -> None:

@@ -10,12 +10,11 @@ from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
+from restate_identity.tunnel.outage import Outage
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind
 from restate_identity.tunnel.targets import Target
 
-# While connections to a server keep failing, log the first failure as a WARNING, and then one in this many seconds.
-_WARN_EVERY = 60.0
 _DRAINING = (ConnectionState.DRAINING, ConnectionState.LEAVING, ConnectionState.STOPPING)
 
 
@@ -54,7 +53,7 @@ class Lane:
         self._on_fatal = on_fatal
         self._stopping = asyncio.Event()
         self._backoff = Backoff(outlet.timings)
-        self._warned_at: float | None = None
+        self._outage = Outage()
         self._connections: dict[asyncio.Task[Ending], Connection] = {}
         self._attempts = 0
 
@@ -98,7 +97,7 @@ class Lane:
     async def _serve_once(self) -> float:
         """Serve until the connection ends or must be replaced. Return how many seconds to wait before the next dial."""
         loop = asyncio.get_running_loop()
-        warns = self._warned_at is None or loop.time() - self._warned_at >= _WARN_EVERY
+        warns = self._outage.is_due(loop.time())
         drained = asyncio.Event()
         self._attempts += 1
         connection = Connection(
@@ -118,9 +117,9 @@ class Lane:
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
         if ending.served_for >= self._outlet.timings.steady:
-            self._warned_at = None
+            self._outage.end()
         elif warns:
-            self._warned_at = loop.time()
+            self._outage.logged(loop.time())
         if ending.kind is EndingKind.FATAL:
             self._on_fatal(TunnelError(ending.reason))
         return self._backoff.after_failure(ending.served_for)

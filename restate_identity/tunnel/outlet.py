@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from restate_identity.asgi import ASGIApp
 from restate_identity.tunnel.handshake import Credentials
 from restate_identity.tunnel.leftovers import Leftovers
+from restate_identity.tunnel.outage import Outage
 from restate_identity.tunnel.timings import TunnelTimings
 
 
@@ -21,6 +22,7 @@ class Outlet:
         timings: Time limits, and limits on what may be in flight.
         tls: A context to use instead of the system's certificate authorities.
         leftovers: Takes over the calls of the application that outlive their connection.
+        token_outage: When to log that the auth token cannot be read.
         cancels: Whether a call of the application is cancelled when its stream is lost, besides ``http.disconnect``.
     """
 
@@ -29,4 +31,5 @@ class Outlet:
     timings: TunnelTimings = TunnelTimings()  # noqa: RUF009 (frozen)
     tls: ssl.SSLContext | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
+    token_outage: Outage = field(default_factory=Outage)
     cancels: bool = False

@@ -11,6 +11,7 @@ from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
 from restate_identity.tunnel.lane import Lane, ServerState, set_within
+from restate_identity.tunnel.outage import Outage
 from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
@@ -50,6 +51,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._stopped_at = 0.0
         self._failure: BaseException | None = None
+        self._outage = Outage()  # of the source
         self._lanes: dict[Target, Lane] = {}
         # Includes lanes whose target has gone and which still have requests in flight.
         self._tasks: dict[asyncio.Task[None], Lane] = {}
@@ -136,9 +138,15 @@ class Supervisor:
             await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 return None
-            return asking.result()
+            targets = asking.result()
+            if self._outage.end():
+                self._log(logging.INFO, "the servers are known again: there are %d", len(targets))
+            return targets
         except ResolutionError as error:
-            self._log(logging.WARNING, "%s; keeping %d targets", error, len(self._lanes))
+            now = asyncio.get_running_loop().time()
+            if self._outage.is_due(now):
+                self._outage.logged(now)
+                self._log(logging.WARNING, "%s; keeping %d targets", error, len(self._lanes))
             return None
         finally:
             for task in (asking, stopped):

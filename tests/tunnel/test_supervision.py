@@ -413,6 +413,15 @@ async def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch
             assert (await call(await cloud.line(0))).status == 200
 
 
+async def test_an_outage_of_dns_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with NameServer(a="127.0.0.1") as names, opened(source=names.resolver()):
+        await until(lambda: names.asked > 3)
+        names.serve(("a", 1))
+        await until(lambda: "the servers are known again: there are 1" in caplog.text)
+    assert caplog.text.count("DNS has no SRV record") == 1
+
+
 async def test_closing_is_prompt_while_dns_is_asked() -> None:
     async with NameServer() as names:
         names.silent = True
@@ -483,6 +492,7 @@ async def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_whil
 ) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
+    caplog.set_level(logging.DEBUG)
 
     async with Cloud() as cloud, opened(cloud, token_file=file) as tunnel:
         await tunnel.ready()
@@ -491,12 +501,14 @@ async def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_whil
         line.kill()
         await asyncio.sleep(A_MOMENT)
         assert len(cloud.lines) == 1  # nothing to introduce itself with
-        warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "the auth token cannot be read" in warnings[-1].getMessage()
         file.write_text("second\n")
         rotated = await (await cloud.line(1)).accepted()
         tokens = [line.hello["authorization"], rotated.hello["authorization"]]
         assert tokens == ["Bearer first", "Bearer second"]
+    # It was tried more often than once.
+    told = [record for record in caplog.records if "the auth token c" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING", *["DEBUG"] * (len(told) - 2), "INFO"]
+    assert len(told) > 3
 
 
 async def test_the_log_names_worker_connection_and_server_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:

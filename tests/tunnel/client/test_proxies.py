@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -15,6 +16,7 @@ from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies.bearer import Bearer
 from restate_identity.tunnel.token import AuthToken
+from tests.support.clock import Clock
 from tests.support.processes import free_port
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
@@ -280,17 +282,24 @@ async def test_chunks_and_trailers_are_passed_on(tmp_path: Path) -> None:
 async def test_the_token_file_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
-    now = 0.0
-    bearer = Bearer(AuthToken(file=file), clock=lambda: now)
+    clock = Clock(0.0)
+    bearer = Bearer(AuthToken(file=file), clock=clock)
     assert bearer.value() == b"Bearer first"
     file.write_text("second\n")
     assert bearer.value() == b"Bearer first"
-    now = 5.0
+    clock.now = 5.0
     assert bearer.value() == b"Bearer second"
     file.unlink()
-    now = 10.0
-    assert bearer.value() == b"Bearer second"
-    assert "the last one is used" in caplog.text
+    caplog.set_level(logging.INFO)
+    for clock.now in (10.0, 15.0, 69.9, 75.0):
+        assert bearer.value() == b"Bearer second"
+    file.write_text("third\n")
+    for clock.now in (80.0, 85.0):
+        assert bearer.value() == b"Bearer third"
+    told = [record.getMessage() for record in caplog.records]
+    assert ["the last one is used" in line for line in told] == [True, True, False]
+    assert told[-1] == "tunnel client: the auth token can be read again"
+    file.unlink()
     with pytest.raises(OSError, match="No such file"):
         Bearer(AuthToken(file=file)).value()
 

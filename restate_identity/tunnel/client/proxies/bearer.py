@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from restate_identity.tunnel.outage import Outage
 from restate_identity.tunnel.token import AuthToken
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
@@ -27,6 +28,7 @@ class Bearer:
         self._clock = clock
         self._value = b""
         self._read_at: float | None = None
+        self._outage = Outage()
 
     def value(self) -> bytes:
         """Return the current value.
@@ -41,6 +43,11 @@ class Bearer:
             except (OSError, ValueError) as error:
                 if not self._value:
                     raise
-                logger.warning("tunnel client: the auth token cannot be read, so the last one is used: %s", error)
+                if self._outage.is_due(now):
+                    self._outage.logged(now)
+                    logger.warning("tunnel client: the auth token cannot be read, so the last one is used: %s", error)
+            else:
+                if self._outage.end():
+                    logger.info("tunnel client: the auth token can be read again")
             self._read_at = now
         return self._value
