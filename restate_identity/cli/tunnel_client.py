@@ -138,7 +138,8 @@ def tunnel_client_command(**options: Any) -> None:
         from restate_identity.tunnel.client.serve import serve
         from restate_identity.tunnel.errors import TunnelError
     except ImportError as error:
-        fail(str(error))
+        # The extra of the tunnel alone, which the error may name, would not be enough.
+        fail(f"{error.name} is missing: pip install 'restate-identity[tunnel-client]'")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     metrics = ClientMetrics()
     try:

@@ -118,6 +118,8 @@ def _entry(text: str) -> _Entry:
 
 
 def _parsed(text: str) -> _Entry:
+    if any(mark in text for mark in ", \t\n"):
+        raise ValueError("it looks like several targets: pass --target once for each")
     before, separator, rest = text.partition("://")
     scheme = before if separator else None
     if scheme is not None and scheme not in DEFAULT_PORTS:
@@ -125,7 +127,14 @@ def _parsed(text: str) -> _Entry:
     network = _network(text) if scheme is None else None
     if network is not None:
         return network
-    host, port = _split(rest[:-1] if separator and rest.endswith("/") else rest if separator else text)
+    authority, _, path = (rest if separator else text).partition("/")
+    if path and _may_be_address(authority):
+        raise ValueError("a network has no scheme")
+    if path:
+        raise ValueError("a path is no part of a target: it belongs into the URI of the deployment")
+    if authority == "*":
+        raise ValueError("* alone would be every host: name them, or the network that they are in")
+    host, port = _split(authority)
     number = port_of(port) if port else DEFAULT_PORTS[scheme] if scheme is not None else None
     if host.startswith("*."):
         name = host_of(host[2:])
@@ -145,10 +154,14 @@ def _split(authority: str) -> tuple[str, str]:
     return host, port
 
 
+def _may_be_address(host: str) -> bool:
+    return host.startswith("[") or host.count(":") > 1 or host.rpartition(".")[2].isdecimal()
+
+
 def _network(text: str) -> _Entry | None:
-    if "/" not in text:
+    address, slash, rest = text.partition("/")
+    if not slash or not _may_be_address(address):
         return None
-    address, _, rest = text.partition("/")
     length, colon, port = rest.partition(":")
     if address.startswith("["):
         # [fd00::/8]:9080
@@ -158,9 +171,11 @@ def _network(text: str) -> _Entry | None:
             raise ValueError("the bracket of the network is not closed")
         colon, port = rest[:1], rest[1:]
     try:
-        network = ipaddress.ip_network(f"{address}/{int(length) if length.isdecimal() else '?'}")
+        network = ipaddress.ip_network(f"{address}/{int(length) if length.isdecimal() else '?'}", strict=False)
     except ValueError as error:
-        raise ValueError("it is not a network, or has bits of a host set") from error
+        raise ValueError("it is not a network") from error
+    if ipaddress.ip_address(address) != network.network_address:
+        raise ValueError(f"it has bits of a host set: the network is {network}")
     if network.num_addresses == 1:
         return _Entry(None, port_of(port) if colon else None, host=str(network.network_address))
     if is_special_network(network):

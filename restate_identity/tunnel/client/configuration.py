@@ -95,13 +95,13 @@ def _check_missing(choices: Choices) -> None:
             missing.append(f"{options} ({' or '.join(setting.variable for setting in settings)})")
     if missing:
         raise ValueError(f"the tunnel client needs {', '.join(missing)}")
-    if choices.option("auth_token_file") is None and choices.variable("auth_token") and "auth_token_file" in choices:
+    if "auth_token" in choices and "auth_token_file" in choices:
         origins = f"{choices.origin('auth_token')} and {choices.origin('auth_token_file')}"
-        raise ValueError(f"{origins} are both set: unset one, so that there is one API key")
+        raise ValueError(f"{origins} are both set: leave out one, so that there is one API key")
 
 
 def _tunnel(choices: Choices) -> TunnelOptions:
-    names = ["tunnel_name", "environment_id", "signing_public_key", "auth_token_file", "worker_id"]
+    names = ["tunnel_name", "environment_id", "signing_public_key", "auth_token", "auth_token_file", "worker_id"]
     servers: tuple[str, ...] | None = None
     if choices.option("servers") or not choices.option("servers_srv"):
         servers = choices.words("servers") or None
@@ -109,8 +109,6 @@ def _tunnel(choices: Choices) -> TunnelOptions:
     if choices.option("servers_srv") or not servers:
         names.append("servers_srv" if "servers_srv" in choices else "region")
     passed = {name: choices.option(name) for name in names}
-    if passed["auth_token_file"] is None:
-        names.append("auth_token")
     variables = VARIABLES._asdict()
     environ = {variables[name]: text for name in names if (text := choices.variable(name)) is not None}
     return tunnel_options(environ, TunnelSettings(servers=servers, **passed), VARIABLES)

@@ -145,6 +145,27 @@ def test_a_target_that_cannot_be_meant_is_an_error(target: str) -> None:
         AllowList.parse(["http://greeter:9080", target])
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("http://greeter:9080/path", "a path is no part of a target"),
+        ("greeter:9080/path", "a path is no part of a target"),
+        ("http://a:1,http://b:2", "pass --target once for each"),
+        ("http://a:1 http://b:2", "pass --target once for each"),
+        ("*", r"\* alone would be every host"),
+        ("http://*", r"\* alone would be every host"),
+        ("10.0.0.1/8", "bits of a host set: the network is 10.0.0.0/8"),
+        ("fd00::1/8", "bits of a host set: the network is fd00::/8"),
+        ("http://10.0.0.0/8", "a network has no scheme"),
+        ("10.0.0.0/33", "it is not a network"),
+        ("ftp://greeter", "the scheme must be http or https"),
+    ],
+)
+def test_the_error_names_the_mistake(target: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        AllowList.parse([target])
+
+
 def test_the_error_does_not_quote_a_password() -> None:
     with pytest.raises(ValueError, match="characters that may be a secret") as refusal:
         AllowList.parse(["http://user:hunter2@greeter:80"])

@@ -266,7 +266,7 @@ def test_a_missing_extra_is_named(module: str) -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
     )
     assert (done.returncode, json.dumps(done.stderr).count("\\n")) == (2, 1)
-    assert "pip install 'restate-identity[tunnel" in done.stderr
+    assert f"{module} is missing: pip install 'restate-identity[tunnel-client]'" in done.stderr
 
 
 async def test_strangers_who_take_all_descriptors_do_not_fill_the_log(tmp_path: Path) -> None:

@@ -99,7 +99,10 @@ def test_the_token_may_be_in_a_file_and_have_the_old_names(tmp_path: Path) -> No
             == "from-the-file"
         )
     assert configured(RESTATE_AUTH_TOKEN=None, RESTATE_BEARER_TOKEN="x").settings.options.auth_token.read() == "x"
-    assert configured({"auth_token_file": str(file)}).settings.options.auth_token.read() == "from-the-file"
+    assert (
+        configured({"auth_token_file": str(file)}, RESTATE_AUTH_TOKEN=None).settings.options.auth_token.read()
+        == "from-the-file"
+    )
 
 
 @pytest.mark.parametrize("variable", ["RESTATE_REMOTE_PROXY", "RESTATE_ENVIRONMENT_PROXY"])
@@ -175,6 +178,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
     [
         ({}, {"RESTATE_BEARER_TOKEN": "x"}, "RESTATE_AUTH_TOKEN and RESTATE_BEARER_TOKEN are both set"),
         ({}, {"RESTATE_AUTH_TOKEN_FILE": "x"}, "RESTATE_AUTH_TOKEN and RESTATE_AUTH_TOKEN_FILE are both set"),
+        ({"auth_token_file": "x"}, {}, "RESTATE_AUTH_TOKEN and --auth-token-file are both set"),
         ({}, {"RESTATE_REMOTE_PROXY": "true", "RESTATE_ENVIRONMENT_PROXY": "false"}, "are both set, and mean the same"),
         ({}, {"RESTATE_REMOTE_PROXY": "flase"}, "RESTATE_REMOTE_PROXY must be true or false, not 'flase'"),
         ({}, {"RESTATE_REMOTE_PROXY": "0"}, "must be true or false"),
