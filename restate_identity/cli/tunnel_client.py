@@ -47,7 +47,8 @@ def _setting(option: str, variable: str, text: str, **attributes: Any) -> Callab
 @_setting(
     "--server servers",
     "RESTATE_TUNNEL_SERVERS",
-    "A tunnel server to dial instead of the region's; may be repeated. http:// is cleartext.",
+    "A tunnel server to dial instead of the region's; may be repeated. http:// is cleartext. Without a region, pass "
+    "--ingress-uri and --admin-uri, too, or --no-remote-proxy.",
     multiple=True,
     metavar="host:port|URL",
 )

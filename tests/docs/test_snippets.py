@@ -78,7 +78,7 @@ ELSEWHERE = [
         "tests/tunnel/test_documentation.py::test_the_snippet_connects_and_prints_what_to_register",
     ),
     (
-        *("docs/tunnel-client.md", "shell", "docker run"),
+        *("docs/tunnel-client.md", "shell", "docker "),
         "tests/tunnel/client/test_documentation.py::test_the_documented_line_is_a_complete_configuration",
     ),
     *(
@@ -163,6 +163,8 @@ NEEDS = {
     "kubectl ": "a cluster; tests/servers/integrations/test_kubernetes.py checks the manifests against the options",
     "docker compose": "a Docker daemon; tests/servers/integrations/test_tunnel_client.py follows the files without one",
     "docker ": "a Docker daemon; tests/servers/integrations/test_docker.py follows the Dockerfile without one",
+    "(umask": "a key to paste; tests/servers/integrations/test_tunnel_client.py gives the command one",
+    "sudo chown": "root; tests/servers/integrations/test_tunnel_client.py compares the user with the image's",
     "prometheus ": "Prometheus; tests/servers/integrations/test_grafana.py reads metrics, rules and dashboard",
 }
 INCLUDED = sorted(

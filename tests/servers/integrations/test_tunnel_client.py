@@ -63,6 +63,16 @@ def test_the_instructions_export_what_the_compose_file_asks_for() -> None:
     assert set(exported) == asked == set(VALUES)
 
 
+def test_the_instructions_keep_the_token_from_others_and_give_it_to_the_user_of_the_image(tmp_path: Path) -> None:
+    readme = (FOLDER / "README.md").read_text()
+    (write, user) = re.findall(r"^(\(umask .*?\)).*\nsudo chown (\d+) token$", readme, flags=re.MULTILINE)[0]
+    subprocess.run(["/bin/sh", "-c", write], cwd=tmp_path, input="key_123\n", text=True, check=True)
+    (token,) = tmp_path.iterdir()
+    assert token.name == Path(COMPOSE["secrets"]["restate-token"]["file"]).name
+    assert (token.read_text(), token.stat().st_mode & 0o777) == ("key_123\n", 0o600)
+    assert instructions("USER") == [f"{user}:{user}"]
+
+
 @pytest.mark.parametrize("environ", [of_compose(), of_kubernetes()], ids=["compose", "kubernetes"])
 def test_the_variables_are_a_complete_configuration_that_opens_nothing(environ: dict[str, str]) -> None:
     found: Configuration = configuration({}, environ)

@@ -54,7 +54,10 @@ def test_every_option_of_the_command_is_a_setting_and_its_help_names_the_variabl
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_documented_line_is_a_complete_configuration(number: int) -> None:
+    tag, folder = re.findall(r"```shell\ndocker build --tag (\S+) (\S+)\n```", PAGE)[0]
+    assert (ROOT / folder / "Dockerfile").is_file()
     line = re.findall(r"```shell\n(docker run.*?)```", PAGE, flags=re.DOTALL)[number]
+    assert line.split()[-1] == tag
     environ = dict(re.findall(r"-e (\w+)=(\S+)", line))
     # The reader's own values.
     environ |= {"RESTATE_ENVIRONMENT_ID": "env_123", "RESTATE_SIGNING_PUBLIC_KEY": str(SIGNER.public_key)}
