@@ -93,6 +93,7 @@ ELSEWHERE = [
         for beginning, name in (
             ("pip install", "folder"),
             ("echo", "test_the_service_is_called_with_curl"),
+            ("(umask", "test_the_codec_server_is_called_with_curl"),
         )
     ),
     (

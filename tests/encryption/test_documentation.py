@@ -19,6 +19,7 @@ import pytest
 from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
+from tests.support.processes import free_port
 from tests.support.restate_server import RestateServer
 from tests.support.servers import hypercorn, serve
 
@@ -49,7 +50,7 @@ def test_the_service_is_called_with_curl(folder: Path, restate_server: RestateSe
     with serve(*hypercorn("service:app"), cwd=folder, env=keys, patience=0.0) as server:
         restate_server.register(f"http://127.0.0.1:{server.port}").raise_for_status()
         service = httpx.get(f"{restate_server.admin_url}/services/Greeter", trust_env=False).json()
-        command = block("shell", "curl").replace("127.0.0.1:8080", urlsplit(restate_server.ingress_url).netloc)
+        command = block("shell", "Greeter/greet").replace("127.0.0.1:8080", urlsplit(restate_server.ingress_url).netloc)
         called = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
         )
@@ -58,6 +59,20 @@ def test_the_service_is_called_with_curl(folder: Path, restate_server: RestateSe
     assert "70 times, about an hour" in PAGE
     assert (service["retry_policy"]["max_attempts"], service["retry_policy"]["max_interval"]) == (70, "1m")
     assert service["retry_policy"]["on_max_attempts"] == "Pause"
+
+
+def test_the_codec_server_is_called_with_curl(folder: Path) -> None:
+    port = str(free_port())
+    command = block("shell", "encryption serve").replace(
+        "encryption serve", f"encryption serve --listen 127.0.0.1:{port}"
+    )
+    # A reader's server goes on; this one ends with the test.
+    command = f"trap 'kill $!' EXIT; {command.replace('127.0.0.1:9002', f'127.0.0.1:{port}')}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, '"Ada"\n'), done.stderr
+    assert (folder / "token.txt").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("beginning", ["accounts = restate.Service", "class Payment", "class Vault", "class ReadsOnly"])
