@@ -151,6 +151,7 @@ endif
 conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of each SDK whose toolchain is installed
 	$(RUN) -m tests.tools.conformance.sdks
 	$(RUN) -m tests.tools.conformance.sdks.behind_an_edge
+	$(RUN) -m tests.tools.conformance.sdks.behind_a_tunnel_client
 
 mutation: $(INSTALLED)  ## Check that a test notices every small mistake in the package, PART=1/1 (hours)
 	$(RUN) -m tests.tools.mutation --part $(or $(PART),1/1)
