@@ -88,6 +88,14 @@ BUDGETS = (
         under=tunnel.DIRECT,
         at_least=True,
     ),
+    Budget(
+        "requests a second through the tunnel, over restate.connect's",
+        "tunnel",
+        tunnel.ONE,
+        1.6,
+        under=tunnel.SDKS,
+        at_least=True,
+    ),
     Budget("idle connection of the tunnel", "tunnel", tunnel.MEMORY, 1.0, unit=2**20, unit_name="MiB"),
     *(
         Budget(

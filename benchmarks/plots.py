@@ -200,7 +200,7 @@ _PLOTS: dict[str, tuple[str, float, Callable[[Axes, Measured], None]]] = {
     "cache": ("cache", 3.5, _cache),
     "threads": ("threads", 3.5, _threads),
     "servers": ("servers", 3.5, partial(_rates, through="an ASGI server")),
-    "tunnel": ("tunnel", 1.8, partial(_rates, through="the tunnel")),
+    "tunnel": ("tunnel", 2.2, partial(_rates, through="the tunnel")),
     "tunnel-client": ("tunnel-client", 2.6, partial(_rates, through="the tunnel client and nginx")),
     "memory": ("memory", 3.0, _memory),
 }

@@ -63,7 +63,12 @@ class Line(asyncio.Protocol):
         stream_id = self._opened(_block(request))
         if await self._answers[stream_id] != 200:
             raise AssertionError("the tunnel did not introduce itself")
-        outcome = [("tunnel-status", "ok"), ("tunnel-name", "benchmark"), ("proxy-url", "x"), ("tunnel-url", "x")]
+        outcome = [
+            ("tunnel-status", "ok"),
+            ("tunnel-name", "benchmark"),
+            ("proxy-url", "https://x"),
+            ("tunnel-url", "https://x"),
+        ]
         flags = ["END_HEADERS", "END_STREAM"]
         self.transport.write(HeadersFrame(stream_id, _block(outcome), flags=flags).serialize())
 

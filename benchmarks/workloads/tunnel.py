@@ -1,4 +1,4 @@
-"""Measure the same app through the tunnel and directly under hypercorn, and the memory of an idle connection."""
+"""Measure the same app through the tunnel, through the SDK's and directly, and the memory of an idle connection."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from tests.support import ROOT
 from tests.support.servers import hypercorn, serve
 
 DIRECT, THROUGH = "hypercorn, directly", "through the tunnel"
+# Over one connection, since `restate.connect` opens one to each server.
+ONE, SDKS = "through the tunnel, one connection", "through restate.connect, one connection"
 MEMORY = "memory of an idle connection, TLS"
 CONNECTIONS = 2
 STREAMS = 16
+STREAMS_OF_ONE = 32
 IDLE = 100
 PREFIX = "/http/in-process/9080"
 
@@ -44,12 +47,17 @@ def run(session: Session) -> Outcome:
         cloud = client.ask("listen", name=THROUGH)["port"]
         stack.enter_context(_tunnelled(env, cloud, CONNECTIONS))
         client.ask("wait", name=THROUGH, connections=CONNECTIONS)
+        stack.enter_context(_tunnelled(env, client.ask("listen", name=ONE)["port"], 1))
+        client.ask("wait", name=ONE, connections=1)
+        # The engine verifies by itself.
+        stack.enter_context(_through_the_sdk(environment("reading", session), client.ask("listen", name=SDKS)["port"]))
+        client.ask("wait", name=SDKS, connections=1)
         client.ask("dial", name=DIRECT, port=server.port, connections=CONNECTIONS)
 
-        def case(name: str, path: str) -> Case:
+        def case(name: str, path: str, streams: int = STREAMS) -> Case:
             def load() -> dict[str, Any]:
                 answer = client.ask(
-                    "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=STREAMS
+                    "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=streams
                 )
                 if set(answer["statuses"]) != {"200"}:
                     raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
@@ -57,13 +65,16 @@ def run(session: Session) -> Outcome:
 
             return load_case(name, load, latencies)
 
-        samples = session.interleave([case(DIRECT, PATH), case(THROUGH, PREFIX + PATH)], warm_up=WARM_UP)
+        cases = [case(DIRECT, PATH), case(THROUGH, PREFIX + PATH)]
+        cases += [case(name, PREFIX + PATH, STREAMS_OF_ONE) for name in (ONE, SDKS)]
+        samples = session.interleave(cases, warm_up=WARM_UP)
         memory = _memory_of_an_idle_connection(client, env)
     outcome = load_outcome(samples, latencies)
     outcome.samples[MEMORY] = [memory]
     outcome.units[MEMORY] = "bytes"
     outcome.notes.append(
-        f"{CONNECTIONS} connections, {STREAMS} streams at a time, HTTP/2 in cleartext; the client shares the machine"
+        f"{CONNECTIONS} connections and {STREAMS} streams at a time, or one and {STREAMS_OF_ONE}, HTTP/2 in cleartext; "
+        "the client shares the machine"
     )
     return outcome
 
@@ -80,6 +91,17 @@ def _memory_of_an_idle_connection(client: LoadGenerator, env: dict[str, str]) ->
             assert child.stdout is not None
             half, all_of_them = (json.loads(child.stdout.readline()) for _ in range(2))
     return float(all_of_them["rss"] - half["rss"]) / IDLE
+
+
+@contextmanager
+def _through_the_sdk(env: dict[str, str], port: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.servers.sdk_tunnelled", str(port)]
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=silent, stderr=silent) as child:
+        try:
+            yield
+        finally:
+            child.kill()
 
 
 @contextmanager
