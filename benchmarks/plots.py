@@ -201,6 +201,6 @@ _PLOTS: dict[str, tuple[str, float, Callable[[Axes, Measured], None]]] = {
     "threads": ("threads", 3.5, _threads),
     "servers": ("servers", 3.5, partial(_rates, through="an ASGI server")),
     "tunnel": ("tunnel", 2.2, partial(_rates, through="the tunnel")),
-    "tunnel-client": ("tunnel-client", 2.6, partial(_rates, through="the tunnel client and nginx")),
+    "tunnel-client": ("tunnel-client", 3.0, partial(_rates, through="the tunnel client and nginx")),
     "memory": ("memory", 3.0, _memory),
 }

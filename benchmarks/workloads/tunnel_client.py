@@ -1,4 +1,4 @@
-"""Measure a service through the stand-alone client, through nginx and directly, and the memory of an idle client."""
+"""Measure a service through the client, its local port, nginx and directly, and the memory of an idle client."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def through_client(service: str) -> str:
     return f"{service}, through the tunnel client"
 
 
+def through_local_port(service: str) -> str:
+    """Return the name of the case in which the service stands for an API of the cloud."""
+    return f"{service}, through the local port"
+
+
 def run(session: Session) -> Outcome:
     """Load each service in each way over HTTP/2."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
@@ -92,6 +97,10 @@ def run(session: Session) -> Outcome:
                 cases.append(case(through_nginx(service), PATH))
             memory = stack.enter_context(_forwarded(generator, through_client(service), port, env))
             cases.append(case(through_client(service), f"/http/127.0.0.1/{port}{PATH}"))
+        # The last service, the faster one.
+        local = stack.enter_context(_local_port(port))
+        generator.ask("dial", name=through_local_port(service), port=local, connections=1)
+        cases.append(case(through_local_port(service), PATH))
         samples = session.interleave(cases, warm_up=WARM_UP)
     outcome = load_outcome(samples, latencies)
     outcome.samples[MEMORY] = [memory]
@@ -113,6 +122,18 @@ def _behind_nginx(stack: ExitStack, generator: LoadGenerator, service: str, port
     front = free_port()
     stack.enter_context(proxied("nginx", folder / "configuration", folder / "run", port=front, upstream=port))
     generator.ask("dial", name=through_nginx(service), port=front, connections=1)
+
+
+@contextmanager
+def _local_port(port: int) -> Iterator[int]:
+    """Run a remote proxy in front of *port*; give its own port."""
+    command = [sys.executable, "-m", "benchmarks.servers.remote_proxy", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            assert child.stdout is not None
+            yield int(child.stdout.readline())
+        finally:
+            child.kill()
 
 
 @contextmanager

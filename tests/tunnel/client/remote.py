@@ -197,7 +197,7 @@ async def proxied(
             patience=patience,
             tls=tls,
         )
-        await proxies.start(None)  # type: ignore[arg-type]
+        await proxies.start()
         try:
             yield Remote(api, proxies)
         finally:

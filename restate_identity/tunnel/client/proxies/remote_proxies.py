@@ -74,7 +74,7 @@ class RemoteProxies:
             Listener(proxy, port.address, patience) for proxy, port in zip(self.proxies, ports, strict=True)
         ]
 
-    async def start(self, client: TunnelClient) -> None:  # noqa: ARG002 (the interface of a companion)
+    async def start(self, client: TunnelClient | None = None) -> None:  # noqa: ARG002 (the interface of a companion)
         """Listen.
 
         Raises:
