@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support import ROOT, accelerator
 
 CRASHES = ROOT / ".cache" / "fuzz"
-NAMES = ("token", "claims", "asgi", "wsgi", "aws_lambda", "key", "signature", "encrypted_value")
+NAMES = ("token", "claims", "asgi", "wsgi", "aws_lambda", "key", "signature", "encrypted_value", "destination")
 WIDTH = max(map(len, NAMES)) + 1
 START_UP = 120  # reading the seeds, on a slow machine
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from fuzz.attempt import Attempt
+from fuzz.destinations import Destination
 from fuzz.seeds import NOW
-from fuzz.targets import Attempt
 from restate_identity import Identity
 from restate_identity.encryption import EncryptionError
 
@@ -54,6 +55,18 @@ def plaintext(data: bytes, attempt: Attempt) -> Attempt:
     return attempt._replace(call=call)
 
 
+def openness(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
+    """Dial what a network of the allow-list has in it, without a second look at the address."""
+
+    def call() -> object:
+        outcome = attempt.call()
+        if isinstance(outcome, Destination):
+            return outcome._replace(is_dialled=outcome.may_be_dialled)
+        return outcome
+
+    return attempt._replace(call=call)
+
+
 def slowness(data: bytes, attempt: Attempt) -> Attempt:
     """Do a thousand times the work for inputs with one line too many."""
 
@@ -72,5 +85,5 @@ def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
 
 
 BUGS: dict[str, Callable[[bytes, Attempt], Attempt]] = {
-    bug.__name__: bug for bug in (exception, forgery, verdict, plaintext, slowness, leak)
+    bug.__name__: bug for bug in (exception, forgery, verdict, plaintext, openness, slowness, leak)
 }

@@ -18,11 +18,12 @@ from fuzz.targets import TARGETS as PLAIN_TARGETS
 # Import the code twice: the instrumented copy shows which code an input reaches, the plain copy what it costs.
 # Instrumentation slows Python down several times, but not cryptography in C, so it would exaggerate the cost of loops.
 for name in list(sys.modules):
-    if name == "fuzz.targets" or name.startswith(("restate_identity", "tests")):
+    if name in ("fuzz.attempt", "fuzz.destinations", "fuzz.targets") or name.startswith(("restate_identity", "tests")):
         del sys.modules[name]
 
 with atheris.instrument_imports(include=["restate_identity"]):
-    from fuzz.targets import TARGETS, Attempt, Violation
+    from fuzz.attempt import Attempt, Violation
+    from fuzz.targets import TARGETS
 
 with atheris.instrument_imports(include=["fuzz.planted"]):
     from fuzz.planted import BUGS

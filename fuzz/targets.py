@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fuzz.attempt import Attempt, Target, Violation, demand, is_safe_to_log, text
+from fuzz.destinations import DESTINATION
 from fuzz.seeds import CASES, GENUINE, KEYS, NOW, REQUESTS, SCHEME, TOKEN, VECTORS, decoded, value
 from restate_identity import (
     Identity,
@@ -37,25 +39,6 @@ from tests.support import forge
 from tests.support.base64url import base64url
 from tests.support.clock import Clock
 from tests.support.lambda_events import SOURCES
-
-
-class Violation(AssertionError):  # noqa: N818
-    """The reader did something forbidden."""
-
-
-class Attempt(NamedTuple):
-    """A decoded input: the call to make and measure, and the check of its outcome."""
-
-    call: Callable[[], Any]
-    judge: Callable[[Any], None]
-
-
-class Target(NamedTuple):
-    """A reader to fuzz. Its first seed is a genuine input, whose cost is the unit for all others."""
-
-    attempt: Callable[[bytes], Attempt]
-    seeds: Callable[[], list[bytes]]
-
 
 clock = Clock(NOW)
 # Without a cache every token is a new one.
@@ -83,20 +66,6 @@ class _Refused:
 
 
 refused = _Refused()
-
-
-def text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
-
-
-def demand(fact: bool, what: str) -> None:
-    if not fact:
-        raise Violation(what)
-
-
-def is_safe_to_log(message: str) -> None:
-    # Quoted text is cut to some hundred characters, and escaping can turn one character into ten.
-    demand(message.isascii() and message.isprintable() and len(message) < 5000, "a message that is not safe to log")
 
 
 def is_genuine(identity: Identity, path: str, now: float, data: bytes) -> None:
@@ -494,4 +463,5 @@ TARGETS = {
     "key": Target(_key, _key_seeds),
     "signature": Target(_signature, _signature_seeds),
     "encrypted_value": Target(_encrypted_value, _encrypted_value_seeds),
+    "destination": DESTINATION,
 }

@@ -44,6 +44,7 @@ def test_nothing_is_found_in(target: str, tmp_path: Path) -> None:
         ("token", "forgery", 200, "Violation: accepted, and we did not sign it"),
         ("signature", "verdict", 200, "Violation: different verdicts by libsodium"),
         ("encrypted_value", "plaintext", 200, "Violation: decrypted, and we did not encrypt it"),
+        ("destination", "openness", 200, "Violation: dialled, and no target names it"),
         ("token", "slowness", 200, "times the cost of a genuine one"),
         # The memory is watched after the first quarter; on a quick machine the fuzzer's own limit is reached before.
         ("token", "leak", 20, "Violation: memory grew by|/token-oom-"),

@@ -127,10 +127,10 @@ def _parsed(text: str) -> _Entry:
     network = _network(text) if scheme is None else None
     if network is not None:
         return network
-    authority, _, path = (rest if separator else text).partition("/")
+    authority, slash, path = (rest if separator else text).partition("/")
     if path and _may_be_address(authority):
         raise ValueError("a network has no scheme")
-    if path:
+    if path or (slash and not separator):
         raise ValueError("a path is no part of a target: it belongs into the URI of the deployment")
     if authority == "*":
         raise ValueError("* alone would be every host: name them, or the network that they are in")

@@ -1,7 +1,8 @@
 """The scheme, host and port that a request is forwarded to, and the only spelling of them that is accepted.
 
-One destination has one spelling. Resolvers read `2130706433`, `0x7f.1` and `0177.0.0.1` as 127.0.0.1, and URL parsers
-disagree about users, escapes and zones; so all of these are refused, whatever the allow-list says.
+A name and an IPv4 address have one spelling, and an IPv6 address is given one. Resolvers read `2130706433`, `0x7f.1`
+and `0177.0.0.1` as 127.0.0.1, and URL parsers disagree about users, escapes and zones; so all of these are refused,
+whatever the allow-list says.
 """
 
 from __future__ import annotations
