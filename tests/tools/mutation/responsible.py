@@ -116,7 +116,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
     "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
-    "tunnel.client.group": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.group": ("tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
     "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
     "tunnel.client.metrics": ("tunnel/client/test_command.py",),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),

@@ -1,0 +1,318 @@
+"""Which connection a request gets, and who waits: step by step, with connections that the test opens and fills."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from restate_identity.tunnel.client.connection import TargetConnection, Watcher
+from restate_identity.tunnel.client.exchange import Exchange, ExchangeError, RequestHead
+from restate_identity.tunnel.client.group import Group
+from restate_identity.tunnel.client.limits import Limits
+
+
+class Connection:
+    """What a group asks of a connection."""
+
+    def __init__(self, in_flight: int = 0, *, most: int = 100, multiplexes: bool = True) -> None:
+        self.watcher: Watcher | None = None
+        self.in_flight = in_flight
+        self.most = most
+        self.multiplexes = multiplexes
+        self.is_usable = True
+        self.farewells: list[float] = []
+
+    def open(self, head: RequestHead, scheme: str) -> Exchange:  # noqa: ARG002
+        raise AssertionError("a group opens no request")
+
+    def retire(self, reason: str) -> None:  # noqa: ARG002
+        raise AssertionError("a group retires no connection")
+
+    async def gone(self, *, within: float) -> None:
+        await asyncio.sleep(0)
+        self.farewells.append(within)
+
+    def leave(self) -> None:
+        self.is_usable = False
+        assert self.watcher is not None
+        self.watcher.gone(self)
+
+    def finish(self) -> None:
+        """End one request."""
+        self.in_flight -= 1
+        assert self.watcher is not None
+        self.watcher.has_room(self)
+
+
+class Dialled(Group):
+    """A group whose dials wait for the test."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.dials: list[asyncio.Future[TargetConnection]] = []
+        self.empty = 0
+        super().__init__(self._dial_of_the_test, Limits(**limits), on_empty=self._emptied)
+
+    def _dial_of_the_test(self) -> Awaitable[TargetConnection]:
+        dial = asyncio.get_running_loop().create_future()
+        self.dials.append(dial)
+        return dial
+
+    def _emptied(self) -> None:
+        self.empty += 1
+
+    async def opened(self, *connections: Connection) -> None:
+        """Have the next dials succeed with these; dial if nobody has."""
+        for connection in connections:
+            waiting = asyncio.ensure_future(self.changed())
+            await settled()
+            next(dial for dial in self.dials if not dial.done()).set_result(connection)
+            await settled()
+            waiting.cancel()
+            await settled()
+            assert connection.watcher is self
+
+    async def refused(self, error: Exception) -> None:
+        """Have the next dial fail."""
+        next(dial for dial in self.dials if not dial.done()).set_exception(error)
+        await settled()
+
+    def waiting(self, count: int) -> list[asyncio.Future[None]]:
+        return [asyncio.ensure_future(self.changed()) for _ in range(count)]
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def done(waiters: list[asyncio.Future[None]]) -> list[bool]:
+    return [waiter.done() for waiter in waiters]
+
+
+async def test_the_oldest_connection_with_few_requests_is_chosen() -> None:
+    group = Dialled(streams=2)
+    first, second = Connection(), Connection()
+    await group.opened(first, second)
+    assert group.choose() is first
+    first.in_flight = 2
+    assert group.choose() is second
+    first.in_flight, second.in_flight = 1, 0
+    assert group.choose() is first
+
+
+async def test_when_no_further_one_may_be_opened_the_one_with_the_fewest_is_chosen_and_none_that_is_full() -> None:
+    group = Dialled(streams=2, connections=3)
+    one, two, three = connections = [Connection(), Connection(), Connection(most=3)]
+    await group.opened(*connections)
+    for counts, chosen in (((4, 3, 3), two), ((3, 3, 3), one), ((3, 4, 2), three)):
+        one.in_flight, two.in_flight, three.in_flight = counts
+        assert group.choose() is chosen
+    one.in_flight, two.in_flight, three.in_flight = 100, 101, 3
+    assert group.choose() is None
+    dials = len(group.dials)
+    one.in_flight = two.in_flight = 50
+    assert group.choose() is one
+    await settled()
+    assert len(group.dials) == dials
+
+
+async def test_one_dial_is_made_for_as_many_requests_as_a_connection_takes() -> None:
+    group = Dialled(streams=2, connections=4)
+    await group.opened(Connection(2))
+    assert group.choose() is None
+    await settled()
+    assert len(group.dials) == 2
+    waiters = group.waiting(2)
+    await settled()
+    assert len(group.dials) == 2
+    waiters += group.waiting(1)
+    await settled()
+    assert len(group.dials) == 3
+    waiters += group.waiting(9)
+    await settled()
+    # One is open, and four are the limit.
+    assert len(group.dials) == 4
+    for dial in group.dials[1:]:
+        dial.set_result(Connection(2))
+    await settled()
+    assert done(waiters) == [True] * 12
+
+
+async def test_the_first_dial_is_alone_since_it_tells_what_the_target_speaks() -> None:
+    group = Dialled(streams=1)
+    waiters = group.waiting(3)
+    await settled()
+    assert len(group.dials) == 1
+    group.dials[0].set_result(Connection(multiplexes=False, most=1))
+    await settled()
+    assert (done(waiters), len(group.dials)) == ([True, False, False], 3)
+
+
+async def test_as_many_wake_as_have_room() -> None:
+    group = Dialled(streams=4, connections=2)
+    small, shrunk = Connection(3, most=3), Connection(5)
+    await group.opened(small, shrunk)
+    shrunk.most = 3
+    waiters = group.waiting(3)
+    await settled()
+    small.finish()
+    await settled()
+    assert done(waiters) == [True, False, False]
+    small.in_flight += 1
+    small.finish()
+    await settled()
+    assert done(waiters) == [True, True, False]
+
+
+async def test_while_others_are_being_opened_a_connection_takes_only_its_share() -> None:
+    group = Dialled(streams=2)
+    full = Connection(3)
+    await group.opened(full)
+    waiters = group.waiting(2)
+    await settled()
+    full.finish()
+    await settled()
+    assert done(waiters) == [False, False]
+    full.finish()
+    await settled()
+    assert done(waiters) == [True, False]
+
+
+async def test_after_a_failed_dial_requests_share_what_is_open_until_a_dial_succeeds() -> None:
+    group = Dialled(streams=2)
+    first = Connection(2)
+    await group.opened(first)
+    waiters = group.waiting(1)
+    await settled()
+    await group.refused(ExchangeError("refused", unprocessed=True))
+    assert done(waiters) == [True]
+    assert waiters[0].exception() is None
+    assert group.choose() is first
+    await settled()
+    second = Connection(2)
+    assert len(group.dials) == 3
+    group.dials[2].set_result(second)
+    await settled()
+    assert group.connections == [first, second]
+    assert group.choose() is None
+
+
+async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
+    group = Dialled()
+    waiters = group.waiting(3)
+    await settled()
+    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    assert [waiter.exception() for waiter in waiters] == [error] * 3
+    assert group.empty == 1
+
+
+async def test_without_multiplexing_a_failed_dial_fails_the_one_that_waits_longest() -> None:
+    group = Dialled()
+    only = Connection(multiplexes=False, most=1)
+    await group.opened(only)
+    assert group.choose() is only
+    only.in_flight = 1
+    waiters = group.waiting(3)
+    await settled()
+    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    assert done(waiters) == [True, False, False]
+    assert waiters[0].exception() is error
+    only.finish()
+    await settled()
+    assert done(waiters) == [True, True, False]
+    assert group.choose() is only
+    assert group.choose() is None
+    assert group.empty == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [(KeyError("secret"), "the dial failed (KeyError)"), (None, "the target closed the connection at once")],
+)
+async def test_a_dial_that_ends_in_an_unexpected_way_fails_those_that_wait(
+    outcome: Exception | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Dialled()
+    waiters = group.waiting(1)
+    await settled()
+    if outcome is not None:
+        await group.refused(outcome)
+    else:
+        ended = Connection()
+        ended.is_usable = False
+        group.dials[0].set_result(ended)
+        await settled()
+    error = waiters[0].exception()
+    assert isinstance(error, ExchangeError)
+    assert (str(error), error.unprocessed) == (reason, True)
+    logged = [(record.name, record.levelno) for record in caplog.records]
+    assert logged == ([("restate_identity.tunnel.client", logging.ERROR)] if outcome else [])
+
+
+@pytest.mark.parametrize("when", ["before it wakes", "as it wakes"])
+async def test_who_gives_up_waiting_takes_nobodys_place(when: str) -> None:
+    group = Dialled(connections=1)
+    full = Connection(1, most=1)
+    await group.opened(full)
+    waiters = group.waiting(2)
+    await settled()
+    if when == "before it wakes":
+        waiters[0].cancel()
+        await settled()
+        full.finish()
+    else:
+        full.finish()
+        waiters[0].cancel()
+    await settled()
+    assert [waiter.cancelled() for waiter in waiters] == [True, False]
+    assert waiters[1].done()
+
+
+async def test_when_a_connection_goes_another_is_opened_if_requests_wait() -> None:
+    group = Dialled(connections=1)
+    full = Connection(1, most=1)
+    await group.opened(full)
+    waiters = group.waiting(1)
+    await settled()
+    full.leave()
+    await settled()
+    assert (group.connections, len(group.dials), group.empty) == ([], 2, 0)
+    group.dials[1].set_result(Connection())
+    await settled()
+    assert done(waiters) == [True]
+
+
+async def test_when_the_last_connection_has_gone_nothing_is_left() -> None:
+    group = Dialled()
+    first, second = Connection(), Connection()
+    await group.opened(first)
+    first.in_flight = 8
+    await group.opened(second)
+    second.leave()
+    assert group.empty == 0
+    first.leave()
+    assert group.empty == 1
+
+
+async def test_the_end_says_farewell_to_all_connections_and_fails_all_that_wait() -> None:
+    group = Dialled(connections=3, streams=1)
+    idle, leaving, left = Connection(), Connection(1), Connection()
+    await group.opened(idle)
+    idle.in_flight = 1
+    await group.opened(leaving, left)
+    leaving.leave()
+    left.leave()
+    waiters = group.waiting(1)
+    await settled()
+    (dial,) = [dial for dial in group.dials if not dial.done()]
+    await group.aclose()
+    await settled()
+    assert (idle.farewells, leaving.farewells, left.farewells) == ([1.0], [1.0], [])
+    assert dial.cancelled()
+    error = waiters[0].exception()
+    assert isinstance(error, ExchangeError)
+    assert (str(error), error.unprocessed) == ("the client has stopped", True)
