@@ -71,7 +71,7 @@ class Group:
                 return connection
         if best is None or not self._spreads:
             return best
-        self._dial(1)
+        self._dial()
         return best if self._crowds else None
 
     async def changed(self) -> None:
@@ -82,11 +82,11 @@ class Group:
         """
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._dial(len(self._waiters))
+        self._dial()
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if not waiter.cancelled():
                 self._wake()  # somebody else gets the place
             raise
         finally:
@@ -138,21 +138,22 @@ class Group:
         if connection.in_flight:
             self._leaving.add(connection)
         if self._waiters:
-            self._dial(len(self._waiters))
+            self._dial()
         self._check_empty()
 
     # Dials.
 
-    def _dial(self, requests: int) -> None:
-        """Open as many connections as *requests* need beside those that are open."""
+    def _dial(self) -> None:
+        """Open as many connections as the requests that wait need, and one at least."""
+        waiting = max(len(self._waiters), 1)
         if self._multiplexes:
             # The first one tells what the target speaks, and whether it is there.
-            wanted = -(-requests // self._limits.streams) if self.connections and not self._crowds else 1
+            wanted = -(-waiting // self._limits.streams) if self.connections and not self._crowds else 1
             most = self._limits.connections
         else:
-            wanted, most = requests, self._limits.connections_http1
+            wanted, most = waiting, self._limits.connections_http1
         wanted = min(wanted, most - len(self.connections))
-        while len(self._dials) < wanted:
+        for _ in range(wanted - len(self._dials)):
             self._dials.add(asyncio.get_running_loop().create_task(self._open()))
 
     async def _open(self) -> None:
@@ -184,7 +185,7 @@ class Group:
         self.has_room(connection)
         if self._waiters:
             # There was not enough room for all.
-            self._dial(len(self._waiters))
+            self._dial()
 
     def _crowd(self) -> None:
         self._crowds = True

@@ -108,7 +108,7 @@ async def test_when_no_further_one_may_be_opened_the_one_with_the_fewest_is_chos
     group = Dialled(streams=2, connections=3)
     one, two, three = connections = [Connection(), Connection(), Connection(most=3)]
     await group.opened(*connections)
-    for counts, chosen in (((4, 3, 3), two), ((3, 3, 3), one), ((3, 4, 2), three)):
+    for counts, chosen in (((4, 3, 3), two), ((3, 3, 3), one), ((3, 4, 2), three), ((2, 3, 3), one)):
         one.in_flight, two.in_flight, three.in_flight = counts
         assert group.choose() is chosen
     one.in_flight, two.in_flight, three.in_flight = 100, 101, 3
@@ -201,6 +201,19 @@ async def test_after_a_failed_dial_requests_share_what_is_open_until_a_dial_succ
     assert group.choose() is None
 
 
+async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
+    group = Dialled()
+    full = Connection(3, most=3)
+    await group.opened(full)
+    waiters = group.waiting(2)
+    await settled()
+    await group.refused(ExchangeError("refused", unprocessed=True))
+    assert done(waiters) == [False, False]
+    full.finish()
+    await settled()
+    assert done(waiters) == [True, False]
+
+
 async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
     waiters = group.waiting(3)
@@ -227,6 +240,27 @@ async def test_without_multiplexing_a_failed_dial_fails_the_one_that_waits_longe
     assert group.choose() is only
     assert group.choose() is None
     assert group.empty == 0
+
+
+async def test_a_failed_dial_fails_nobody_for_whom_another_one_is_made() -> None:
+    group = Dialled()
+    only = Connection(multiplexes=False, most=1)
+    await group.opened(only)
+    only.leave()
+    waiters = group.waiting(2)
+    await settled()
+    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    assert done(waiters) == [True, False]
+    assert waiters[0].exception() is error
+
+
+async def test_instances_that_multiplex_are_shared_beside_any_number_of_those_that_do_not() -> None:
+    group = Dialled(connections=1, streams=2)
+    shared = Connection(5)
+    await group.opened(Connection(multiplexes=False, most=1), Connection(multiplexes=False, most=1), shared)
+    assert group.choose() in group.connections[:2]
+    assert group.choose() in group.connections[:2]
+    assert group.choose() is shared
 
 
 @pytest.mark.parametrize(
@@ -295,6 +329,20 @@ async def test_when_the_last_connection_has_gone_nothing_is_left() -> None:
     second.leave()
     assert group.empty == 0
     first.leave()
+    assert group.empty == 1
+
+
+async def test_a_group_with_a_dial_in_progress_is_not_empty() -> None:
+    group = Dialled(connections=2, streams=1)
+    only = Connection(1)
+    await group.opened(only)
+    (waiter,) = group.waiting(1)
+    await settled()
+    waiter.cancel()
+    await settled()
+    only.leave()
+    assert group.empty == 0
+    await group.refused(ExchangeError("refused", unprocessed=True))
     assert group.empty == 1
 
 
