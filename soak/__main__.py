@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 
-from soak import in_process, tunnel, tunnel_client
+from soak import in_process, local_ports, tunnel, tunnel_client
 from soak.control import Control
 from soak.signing_server import signing_server
 from soak.tally import Tally
@@ -109,6 +109,7 @@ def main() -> int:
     expected = EXPECTED
     if arguments.seconds >= WITH_THE_CLIENT:
         memory.append(tunnel_client.soak(arguments.seconds / 5, tally))
+        memory.append(local_ports.soak(arguments.seconds / 5, tally))
         expected += OF_THE_CLIENT
     print()
     for what, number in sorted(tally.counts.items()):
@@ -146,6 +147,11 @@ OF_THE_CLIENT = (
     "tunnel client: one of 1,000 streams at once",
     "tunnel client: 50 MB both ways",
     "tunnel client: a slow reader's body",
+    "local port: a small body both ways",
+    "local port: 5 MB both ways",
+    "local port: a slow reader's body",
+    "local port: a caller that vanished",
+    "local port: a response that broke off",
 )
 
 

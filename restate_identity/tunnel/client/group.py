@@ -56,7 +56,7 @@ class Group:
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def choose(self) -> TargetConnection | None:
-        """Return the connection for the next request; None if none has room. Open another one if it is time to."""
+        """Return the connection for the next request; None if none has room, or should have."""
         best: TargetConnection | None = None
         # The oldest first: so the newer ones become idle when there is less to do.
         for connection in self._shared:
@@ -69,10 +69,11 @@ class Group:
             connection = self._free.pop()
             if connection.is_usable:
                 return connection
-        if best is None or not self._spreads:
-            return best
-        self._dial()
-        return best if self._crowds else None
+        if best is not None and self._spreads:
+            if not self._crowds:
+                return None
+            self._dial()
+        return best
 
     async def changed(self) -> None:
         """Wait until a connection may have room.
@@ -144,8 +145,8 @@ class Group:
     # Dials.
 
     def _dial(self) -> None:
-        """Open as many connections as the requests that wait need, and one at least."""
-        waiting = max(len(self._waiters), 1)
+        """Open as many connections as the requests that wait need."""
+        waiting = len(self._waiters)
         if self._multiplexes:
             # The first one tells what the target speaks, and whether it is there.
             wanted = -(-waiting // self._limits.streams) if self.connections and not self._crowds else 1
