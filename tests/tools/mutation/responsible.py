@@ -121,6 +121,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.metrics": ("tunnel/client/test_command.py",),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
     "tunnel.client.pool": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.response_head": ("tunnel/client/test_response_head.py", "tunnel/client/test_http2.py"),
     "tunnel.client.run": ("tunnel/client/test_life.py",),
     "tunnel.client.serve": ("tunnel/client/test_command.py",),
     "tunnel.client.serve_address": ("tunnel/client/test_configuration.py",),

@@ -214,6 +214,14 @@ async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
     assert done(waiters) == [True, False]
 
 
+async def test_a_dial_that_was_quick_is_not_taken_for_a_slow_one_later() -> None:
+    group = Dialled(streams=2)
+    await group.opened(quick := Connection())
+    await asyncio.sleep(0.3)
+    quick.in_flight = 2
+    assert group.choose() is None
+
+
 async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
     waiters = group.waiting(3)
