@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restate_identity.tunnel.client.connection import TargetConnection, Watcher
 from restate_identity.tunnel.client.exchange import Exchange, ExchangeError, RequestHead
@@ -372,3 +375,60 @@ async def test_the_end_says_farewell_to_all_connections_and_fails_all_that_wait(
     error = waiters[0].exception()
     assert isinstance(error, ExchangeError)
     assert (str(error), error.unprocessed) == ("the client has stopped", True)
+
+
+@settings(max_examples=200)
+@given(st.randoms(use_true_random=False), st.integers(1, 3), st.integers(1, 4), st.booleans())
+def test_whatever_happens_no_connection_takes_too_much_and_nobody_waits_for_ever(
+    choice: random.Random, streams: int, connections: int, mixed: bool
+) -> None:
+    asyncio.run(anything(choice, Dialled(streams=streams, connections=connections, connections_http1=3), mixed))
+
+
+async def anything(choice: random.Random, group: Dialled, mixed: bool) -> None:
+    """Let requests, dials and connections come and go; then let all dials succeed and all requests end."""
+    opened: list[Connection] = []
+    requests: list[asyncio.Future[None]] = []
+
+    async def request() -> None:
+        while (connection := group.choose()) is None:
+            await group.changed()
+        assert isinstance(connection, Connection)
+        assert connection.is_usable
+        assert connection.in_flight < connection.most
+        connection.in_flight += 1
+
+    def succeed(dial: asyncio.Future[TargetConnection]) -> None:
+        multiplexes = not mixed or choice.random() < 0.5
+        opened.append(Connection(most=choice.choice((1, 3, 100)) if multiplexes else 1, multiplexes=multiplexes))
+        dial.set_result(opened[-1])
+
+    for _ in range(choice.randint(5, 60)):
+        dials = [dial for dial in group.dials if not dial.done()]
+        busy = [connection for connection in opened if connection.watcher and connection.is_usable]
+        match choice.randint(0, 9):
+            case 0 | 1 | 2 | 3:
+                requests.append(asyncio.ensure_future(request()))
+            case 4 | 5 if dials:
+                succeed(choice.choice(dials))
+            case 6 if dials:
+                choice.choice(dials).set_exception(ExchangeError("refused", unprocessed=True))
+            case 7 if connection := next((each for each in busy if each.in_flight), None):
+                connection.finish()
+            case 8 if busy:
+                choice.choice(busy).leave()
+            case 9 if requests:
+                choice.choice(requests).cancel()
+        for _ in range(choice.randint(0, 3)):
+            await asyncio.sleep(0)
+    for _ in range(500):
+        for dial in group.dials:
+            if not dial.done():
+                succeed(dial)
+        for connection in opened:
+            if connection.is_usable and connection.in_flight:
+                connection.finish()
+        await asyncio.sleep(0)
+    assert all(request.done() for request in requests)
+    assert {type(error) for each in requests if not each.cancelled() if (error := each.exception())} <= {ExchangeError}
+    await group.aclose()
