@@ -195,6 +195,8 @@ async def test_stopping_says_so_before_what_is_in_flight_completes() -> None:
         app.let_go()
         assert (await exchange.whole()).body == b"late"
         assert (await here.ending()).kind is EndingKind.STOPPED
+        # Only what is idle asks whether anything more is on its way.
+        assert line.pings == 1
 
 
 async def test_while_it_stops_new_work_is_refused_without_running_the_application() -> None:
