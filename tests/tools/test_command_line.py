@@ -251,6 +251,7 @@ class TestSign:
         [
             ("http://127.0.0.1:9080", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("http://127.0.0.1:9080/", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
+            ("http://127.0.0.1:9080/X/", "http://127.0.0.1:9080/X/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("https://a.example/mounted", "https://a.example/mounted/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("https://a.example/invoke/Greeter/grü%C3%9F%20e", "https://a.example/invoke/Greeter/grü%C3%9F%20e"),
         ],
@@ -305,6 +306,7 @@ class TestSign:
             assert "choose one" in complaint(run("sign", "--key", pem, "--path", PATH, *forms))
 
     def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
+        assert "Missing option '--path'" in complaint(run("sign", "--key", pem))
         assert "must begin with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
         for url in ("a.example", "http://["):
             assert "http:// or https://" in complaint(run("sign", "--key", pem, "--path", PATH, "--curl", url))
