@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.tunnel import serve_tunnel
+from restate_identity.tunnel import TunnelError, serve_tunnel
 from tests.support.processes import free_port
-from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.cloud import PREFIX, Cloud, Line
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.tunnels import PATH, SIGNER, HeldRequests, opened
 
@@ -129,6 +129,18 @@ async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.Log
         await asyncio.wait_for(serving, 20)
     assert app.cancelled == 1
     assert "tunnel: ended by a second signal" in caplog.text
+
+
+async def test_nothing_is_left_of_a_tunnel_that_was_refused_for_good() -> None:
+    async def refuse(line: Line) -> None:
+        await line.handshake("unauthorized")
+
+    async with Cloud(refuse) as cloud:
+        before = asyncio.all_tasks()
+        with pytest.raises(TunnelError, match="unauthorized"):
+            await serve(cloud)
+        await asyncio.sleep(0.05)
+        assert asyncio.all_tasks() <= before
 
 
 async def test_a_tunnel_that_is_cancelled_is_not_one_that_was_stopped() -> None:
