@@ -233,6 +233,7 @@ def test_a_token_file_is_read_again_each_time(tmp_path: Path) -> None:
 def test_the_variable_with_the_token_goes_before_the_one_with_its_file() -> None:
     both = {**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": "elsewhere"}
     assert options(both).auth_token.read() == SECRET
+    assert repr(options(both).auth_token) == "<AuthToken>"
     del both["RESTATE_AUTH_TOKEN"]
     assert "elsewhere" in repr(options(both).auth_token)
 
