@@ -17,7 +17,7 @@ from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import ServeSettings, TunnelTimings, connect_tunnel, serve_tunnel
 from restate_identity.tunnel.options import TunnelOptions, tunnel_options
 from restate_identity.tunnel.settings import TunnelSettings
-from restate_identity.tunnel.targets import Target, parse_target
+from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
 from restate_identity.tunnel.token import AuthToken
 from tests.tunnel.dialling import echo
 
@@ -228,6 +228,12 @@ def test_a_token_file_is_read_again_each_time(tmp_path: Path) -> None:
     for text in ("first", "second"):
         file.write_text(f" {text}\n")
         assert token.read() == text
+
+
+def test_a_name_in_dns_has_253_characters_at_most() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+    assert (is_region(longest), is_record_name(longest)) == (True, True)
+    assert (is_region(f"{longest}a"), is_record_name(f"{longest}a")) == (False, False)
 
 
 def test_the_variable_with_the_token_goes_before_the_one_with_its_file() -> None:
