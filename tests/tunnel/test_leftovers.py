@@ -94,7 +94,8 @@ async def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_nam
             assert app.events == ["cancelled", "shuts down while 1 run"]
             app.let_go.set()
             await until(lambda: app.running == 0)
-    assert "calls of the application still run after their cancellation: 1" in caplog.text
+    warning = "tunnel: calls of the application still run after their cancellation: 1"
+    assert caplog.record_tuples == [("restate_identity.tunnel", logging.WARNING, warning)]
 
 
 async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
@@ -127,7 +128,19 @@ async def test_a_call_that_is_handed_over_twice_is_cancelled_once() -> None:
     leftovers.adopt([task], within=0.01)
     leftovers.adopt([task], within=0)
     await asyncio.sleep(0.05)
-    leftovers.adopt([task], within=0)
+    other = asyncio.ensure_future(asyncio.sleep(60))
+    leftovers.adopt([task, other], within=0)
     await leftovers.end(within=1, farewell=1)
 
-    assert (cancelled, failures) == (1, [])
+    assert (cancelled, failures, other.cancelled()) == (1, [], True)
+
+
+async def test_calls_that_have_ended_are_neither_waited_for_nor_named(caplog: pytest.LogCaptureFixture) -> None:
+    ended, ending, running = (asyncio.ensure_future(asyncio.sleep(seconds)) for seconds in (0, 0.01, 60))
+    await ended
+    leftovers = Leftovers()
+    leftovers.adopt([ended, ending, running], within=60)
+    await ending
+    await leftovers.end(within=0, farewell=20)
+    assert running.cancelled()
+    assert caplog.text == ""
