@@ -143,4 +143,8 @@ async def test_calls_that_have_ended_are_neither_waited_for_nor_named(caplog: py
     await ending
     await leftovers.end(within=20, farewell=20)
     assert running.cancelled()
+    late = asyncio.ensure_future(asyncio.sleep(60))
+    leftovers.adopt([late], within=60)
+    await leftovers.end(within=0, farewell=20)
+    assert late.cancelled()
     assert caplog.text == ""
