@@ -117,7 +117,7 @@ class Lane:
             running.add_done_callback(self._drained)
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
-        if ending.served_for >= self._outlet.timings.steady:
+        if ending.served_for > self._outlet.timings.steady:
             self._warned_at = None
         elif warns:
             self._warned_at = loop.time()

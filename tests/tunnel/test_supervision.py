@@ -50,7 +50,7 @@ async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_wha
         for unknown in ("deployment_url", "proxy_url", "tunnel_url"):
             with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
                 getattr(tunnel, unknown)
-        assert (tunnel.connection_count, tunnel.error) == (0, None)
+        assert (tunnel.connection_count, tunnel.error, tunnel.is_serving) == (0, None, False)
         await tunnel.ready()
         assert (tunnel.proxy_url, tunnel.tunnel_url) == (PROXY_URL, TUNNEL_URL)
         assert (tunnel.connection_count, tunnel.error) == (1, None)
@@ -526,7 +526,7 @@ async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_
     loop = asyncio.get_running_loop()
     now, later = loop.time, 0.0
     monkeypatch.setattr(loop, "time", lambda: now() + later)
-    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud):
+    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=STEADY):
         for seconds, number in ((0.0, 1), (59.5, 1), (60.5, 2)):
             later = seconds
             await cloud.line(len(cloud.lines) + 5)
