@@ -30,6 +30,21 @@ def show(*lines: str | Text | Table) -> None:
     click.echo("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()), nl=False, color=True)
 
 
+def good(text: str) -> Text:
+    """Return *text* in the colour of what is as it should be."""
+    return Text(text, style="green")
+
+
+def doubtful(text: str) -> Text:
+    """Return *text* in the colour of what to look at."""
+    return Text(text, style="yellow")
+
+
+def bad(text: str) -> Text:
+    """Return *text* in the colour of what is wrong."""
+    return Text(text, style="red")
+
+
 def printable(text: str) -> str:
     """Return untrusted *text* with control characters, bidirectional marks and lone surrogates escaped.
 

@@ -449,16 +449,6 @@ class TestInspect:
         assert " days ago\n" in done.stdout
         assert "Window       expired by this machine's clock" in done.stdout
 
-    def test_with_the_key_it_says_whether_the_signature_holds(self) -> None:
-        token = SIGNER.token(PATH, now=time.time() + 600)
-        done = run("inspect", "--identity-key", KEY, "-", stdin=token)
-        assert done.returncode == 0
-        assert f"Signature    holds: signed by {KEY}\n" in done.stdout
-        assert "Window       not yet valid" in done.stdout
-        forged = run("inspect", "--identity-key", str(STRANGER.public_key), token)
-        assert forged.returncode == 1
-        assert "Signature    REFUSED, unknown_key: " in forged.stdout
-
     def test_a_token_that_no_verifier_takes_is_still_shown(self) -> None:
         claims = {"aud": [PATH], "exp": 1e300, "nbf": 10**30, "iat": 10**30, "x": None}
         token = f"{base64url(compact_json({'alg': 'none'}))}.{base64url(compact_json(claims))}."
@@ -503,12 +493,8 @@ class TestInspect:
         assert "exp        Infinity\n" in run("inspect", token).stdout
         assert "a number that JSON cannot express" in complaint(run("inspect", "--json", token))
 
-    @pytest.mark.parametrize(
-        ("text", "problem"),
-        [("a.b", "three parts"), ("a.b.c", "JOSE header"), ("e30.W10.", "payload"), (f"{'W' * 5000}.e30.", "JOSE")],
-    )
-    def test_what_is_no_token_is_refused_in_one_line(self, text: str, problem: str) -> None:
-        assert problem in complaint(run("inspect", text))
+    def test_what_is_no_token_is_refused_in_one_line(self) -> None:
+        assert "three parts" in complaint(run("inspect", "a.b"))
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in ALL)], ids=["restate-identity", *ALL])
@@ -575,6 +561,8 @@ def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b" not in run(*arguments).stdout
     monkeypatch.setenv("TERM", "xterm")
     assert "\x1b[31m" in in_a_terminal(*arguments)
+    assert "\x1b[32m" in in_a_terminal(*arguments[:-1], LASTING)
+    assert "\x1b[33m" in in_a_terminal("inspect", LASTING)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[31m" not in in_a_terminal(*arguments)
 
