@@ -48,7 +48,7 @@ class Supervisor:
         self._source = source
         self._on_accepted = on_accepted
         self._stopping = asyncio.Event()
-        self._stopped_at = 0.0
+        self._stopped_at: float  # since `stop`
         self._failure: BaseException | None = None
         self._lanes: dict[Target, Lane] = {}
         # Includes lanes whose target has gone and which still have requests in flight.

@@ -105,6 +105,8 @@ async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
         closing = asyncio.ensure_future(tunnel.aclose())
         await cloud.lines[1].ended()
         closing.cancel()
+        # It would end by itself, but is not waited for.
+        asyncio.get_running_loop().call_later(0.3, app.let_go.set)
         await asyncio.wait({closing})
         assert app.events == ["cancelled", "shuts down while 0 run"]
 

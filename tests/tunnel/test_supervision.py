@@ -76,7 +76,7 @@ async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_wha
     ],
 )
 async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
-    refusal: Callable[[Line], Awaitable[object]], reason: str
+    caplog: pytest.LogCaptureFixture, refusal: Callable[[Line], Awaitable[object]], reason: str
 ) -> None:
     async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
         for waiting in (tunnel.ready, tunnel.wait_closed):
@@ -85,6 +85,16 @@ async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
             assert tunnel.error is error.value
         await asyncio.sleep(A_MOMENT)
         assert len(cloud.lines) == 1
+    stops = ("restate_identity.tunnel", logging.ERROR, f"tunnel worker=worker-1: stops: {tunnel.error}")
+    assert stops in caplog.record_tuples
+    assert "Traceback" not in caplog.text
+
+
+async def test_of_several_servers_that_refuse_for_good_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Cloud(script("unauthorized")) as a, Cloud(script("unauthorized")) as b, opened(a, b) as tunnel:
+        with pytest.raises(TunnelError, match="unauthorized"):
+            await tunnel.wait_closed()
+    assert caplog.text.count(": stops: ") == 1
 
 
 async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
@@ -275,7 +285,8 @@ async def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
         assert (len(a.lines), len(b.lines)) == (1, 1)
 
 
-async def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
+async def test_connections_come_and_go_with_the_addresses_in_dns(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     tls = tls_pair()
     async with (
         NameServer(a="127.0.0.1") as names,
@@ -294,6 +305,7 @@ async def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
             asked = names.asked
             await until(lambda: names.asked > asked + 4)
             assert (len(first.lines), len(second.lines)) == (1, 1)
+            assert f"https://127.0.0.1:{first.port} is no longer one of the servers" in caplog.text
 
 
 async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -> None:
@@ -315,7 +327,7 @@ async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -
             await line.ended()
 
 
-async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> None:
+async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving(caplog: pytest.LogCaptureFixture) -> None:
     tls = tls_pair()
     async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
         names.serve(("a", cloud.port))
@@ -326,6 +338,8 @@ async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> 
             await until(lambda: names.asked > asked + 3)
             assert (await call(await cloud.line(0))).status == 200
             assert tunnel.is_serving
+            assert "DNS does not answer for SRV tunnel.test: " in caplog.text
+            assert "; keeping 1 targets" in caplog.text
             # Still a target: it is dialled again when it dies.
             (await cloud.line(0)).kill()
             await (await cloud.line(1)).accepted()
@@ -614,6 +628,22 @@ async def test_a_mistake_in_a_connection_that_drains_ends_the_tunnel_and_is_told
         old.close()
         with pytest.raises(RuntimeError, match="nobody has thought of that"):
             await tunnel.wait_closed()
+    assert "Traceback" in caplog.text
+
+
+async def test_a_mistake_while_the_tunnel_stops_is_told_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody has thought of that")
+
+    async with Cloud() as cloud, opened(cloud) as tunnel:
+        await (await cloud.line(0)).accepted()
+        monkeypatch.setattr(Leftovers, "adopt", fail)
+        tunnel.stop()
+        await tunnel.wait_closed()
+        assert tunnel.error is None
+    assert "nobody has thought of that" in caplog.text
     assert "Traceback" in caplog.text
 
 
