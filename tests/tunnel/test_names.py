@@ -80,6 +80,9 @@ async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tr
 
     async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
         await (await cloud.line(0)).accepted()
+    # When none can be reached, the first says why.
+    async with dialled(cloud.target._replace(host="two.test")) as here:
+        assert "Connect call failed ('127.0.0.9', " in (await here.ending()).reason
 
 
 @pytest.mark.parametrize("reason", ["Name or service not known", "the host has no address"])
