@@ -97,6 +97,41 @@ async def test_of_several_servers_that_refuse_for_good_one_is_told(caplog: pytes
     assert caplog.text.count(": stops: ") == 1
 
 
+async def test_a_tunnel_may_serve_several_deployments_and_learns_their_urls_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    regions = ["https://b.test/greeter", "https://b.test/greeter", "https://a.test/greeter", "https://c.test/greeter"]
+
+    async def moved(line: Line) -> None:
+        await line.handshake(proxy_url=regions[min(len(cloud.lines), len(regions)) - 1])
+
+    caplog.set_level(logging.INFO)
+    async with Cloud(moved) as cloud:
+        segments = ("/http/one.test/1/", "/http/two.test/2/")
+        tunnel = Tunnel(HeldRequests(), configured(str(cloud.target)), timings=SOON, segments=segments)
+        await tunnel.start()
+        for index, name in enumerate("bbac"):
+            line = await (await cloud.line(index)).accepted()
+            await until(lambda: tunnel.connection_count == index + 1)  # noqa: B023 (it is awaited here)
+            assert tunnel.deployment_url == f"https://{name}.test:9080/greeter{segments[0]}"
+            line.kill()
+        await tunnel.aclose()
+    registered = [line.rpartition(" ")[2] for line in caplog.text.splitlines() if "deployment to register" in line]
+    assert registered == [f"https://{name}.test:9080/greeter{part}" for name in "bac" for part in segments]
+
+
+async def test_a_request_that_was_given_up_is_not_cancelled() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app):
+        line = await (await cloud.line(0)).accepted()
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        exchange.reset()
+        app.let_go()
+        assert (await call(line)).body == b"late"
+        assert app.cancelled == 0
+
+
 async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
     async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
         await tunnel.ready()
