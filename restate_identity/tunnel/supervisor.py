@@ -78,11 +78,7 @@ class Supervisor:
         return self._failure
 
     async def run(self) -> None:
-        """Keep the connections until `stop` is called or a fatal error occurs. Return when all have ended.
-
-        Raises:
-            TunnelError: Dialling again would not help.
-        """
+        """Keep the connections until `stop` is called or there is a `failure`. Return when all have ended."""
         try:
             try:
                 if self._source is None:
@@ -100,8 +96,6 @@ class Supervisor:
             await self._outlet.leftovers.end(within=within, farewell=timings.farewell)
         finally:
             await self._abandon()
-        if self._failure is not None:
-            raise self._failure
 
     def stop(self) -> None:
         """Stop every connection, after up to ``timings.grace`` seconds for its requests in flight."""
