@@ -408,10 +408,15 @@ async def test_the_first_answer_of_dns_is_waited_for() -> None:
     async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
         names.serve(("a", cloud.port))
         names.failing.add(("tunnel.test", "SRV"))
-        async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+        timings = replace(SOON, resolve_every=600)
+        async with opened(source=names.resolver(), tls=tls.tunnel, timings=timings) as tunnel:
+            # Until a server is known, it is asked more often.
             await until(lambda: names.asked > 2)
             names.failing.clear()
             await tunnel.ready()
+            asked = names.asked
+            await asyncio.sleep(A_MOMENT)
+            assert names.asked == asked
 
 
 async def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
