@@ -67,16 +67,12 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.probe": ("tools/test_probe.py",),
-    "cli.reading": tuple(
-        f"{_COMMAND_LINE}::{name}"
-        for name in (
-            "test_what_is_too_long_is_refused_before_its_end_is_known",
-            "TestPublicKey",
-            "TestSign",
-            "TestVerify",
-        )
+    "cli.reading": (
+        "tools/test_reading.py",
+        f"{_COMMAND_LINE}::test_what_is_too_long_is_refused_before_its_end_is_known",
+        f"{_COMMAND_LINE}::TestSign",
     ),
-    "cli.report": ("tools/test_probe.py",),
+    "cli.report": ("tools/test_report.py",),
     "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
