@@ -75,9 +75,12 @@ def _show_keys(found: dict[str, Any]) -> None:
 
 
 def _clock(ahead: float) -> dict[str, Any]:
-    refused = Reason.EXPIRED if ahead > 0 else Reason.NOT_YET_VALID
-    is_sound = abs(ahead) < DEFAULT_LEEWAY
-    return {"sound": is_sound, "seconds_ahead": round(ahead, 1), "refused_as": None if is_sound else refused}
+    refused = None
+    if ahead >= DEFAULT_LEEWAY:
+        refused = Reason.EXPIRED
+    elif ahead <= -DEFAULT_LEEWAY:
+        refused = Reason.NOT_YET_VALID
+    return {"sound": refused is None, "seconds_ahead": round(ahead, 1), "refused_as": refused}
 
 
 def _show_clock(found: dict[str, Any]) -> None:

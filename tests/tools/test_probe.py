@@ -215,7 +215,7 @@ class Answering(BaseHTTPRequestHandler):
 @contextmanager
 def answering(*statuses: int) -> Iterator[Recorded]:
     with Recorded(*statuses) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield server
