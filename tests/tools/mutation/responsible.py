@@ -17,7 +17,8 @@ _CORE = (
     "core/test_recorded_requests.py",
 )
 _COMMAND_LINE = "tools/test_command_line.py"
-_CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
+_HELP = "tools/test_help.py"
+_CLI = (_HELP, "tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
     f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
 )
@@ -66,6 +67,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
+    "cli.printing": ("tools/test_printing.py",),
     "cli.probe": ("tools/test_probe.py",),
     "cli.reading": (
         "tools/test_reading.py",
@@ -137,7 +139,7 @@ def responsible_for(module: str) -> tuple[str, ...]:
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
-        return _FIRST[module]
+        return (*_FIRST[module], _HELP) if module.startswith("cli.") else _FIRST[module]
     if module.startswith("encryption"):
         return _ENCRYPTION
     if module in ("cli.encryption", "cli.codec_server", "cli.journal_keys", "cli.journal_values"):
