@@ -19,7 +19,7 @@ def show(*lines: str | Text | Table) -> None:
     console = Console(
         file=io.StringIO(),
         force_terminal=is_terminal,
-        width=None if is_terminal else 200,  # programs read lines, and do not want them folded
+        width=None if is_terminal else sys.maxsize,  # programs read lines, and do not want them folded or cut
         highlight=False,
         markup=False,
         emoji=False,

@@ -30,9 +30,9 @@ WAITS = (
 
 def show_report(report: Report) -> None:
     """Print *report* for people."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("What is sent", "To", "Sound", "This one", ""):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for result in report.results:
         answer = "no answer" if result.status is None else str(result.status)
         verdict = bad(f"FINDING: {result.finding}") if result.finding else good("ok")

@@ -67,6 +67,12 @@ def test_it_prints_header_claims_window_and_signature(arguments: list[str], told
     assert done.return_value == status
 
 
+def test_a_second_is_one() -> None:
+    shown = inspected(unsigned({"exp": NOW + 1, "iat": NOW - 1})).output
+    assert "exp        1000000001  2001-09-09 01:46:41+00:00, in 1 second\n" in shown
+    assert "iat        999999999  2001-09-09 01:46:39+00:00, 1 second ago\n" in shown
+
+
 @pytest.mark.parametrize(
     ("claims", "window", "words"),
     [

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from typing import Any
 
 import pytest
 
 from restate_identity.cli.printing import bad, doubtful, good, printable, show, shown_value, words
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.support.terminal import Terminal
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from restate_identity.cli.report import report_as_json, show_report
 from restate_identity.probe import Case, Finding, Report, Result
+from tests.support.terminal import Terminal
 
 URL = "http://user.test:9080/mounted"
 GREETER = "/invoke/Greeter/probe"
@@ -79,9 +81,28 @@ def test_an_endpoint_that_waits_for_the_end_of_a_body_is_told_to(capsys: pytest.
     assert told[7:] == ["0 findings in 2 requests, but calls of Restate would expire"]
 
 
-def test_a_long_name_takes_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("shown", "colour"),
+    [
+        (report(*SOUND), 32),
+        (report(*SOUND, KEPT_OUT), 31),
+        (report(*SOUND, waits_for_the_end=True), 31),
+        (report(*SOUND, waits_for_the_end=False), 32),
+    ],
+)
+def test_the_last_line_is_green_if_all_is_well_and_red_if_not(
+    monkeypatch: pytest.MonkeyPatch, shown: Report, colour: int
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    show_report(shown)
+    assert terminal.getvalue().splitlines()[-1].startswith(f"\x1b[{colour}m")
+
+
+def test_programs_get_a_long_name_whole_and_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     shown = report(Result(OPEN, f"/invoke/{'Greeter' * 40}/probe", 401, None))
-    assert len(printed(shown, capsys)) == len(printed(report(SOUND[0]), capsys))
+    assert printed(shown, capsys)[3] == f"garbage for a token  {'Greeter' * 40}  401    401       ok"
 
 
 CLOCKS_AGREE = "it trusts another key, or something in front changes the path or the headers; the clocks agree."
@@ -92,6 +113,7 @@ CLOCKS_AGREE = "it trusts another key, or something in front changes the path or
     [
         (59.9, CLOCKS_AGREE),
         (60.0, "its clock is 60 seconds behind this machine's, so a token signed here is not_yet_valid there"),
+        (90.0, "its clock is 90 seconds behind this machine's, so a token signed here is not_yet_valid there"),
         (-59.9, CLOCKS_AGREE),
         (-60.0, "its clock is 60 seconds ahead of this machine's, so a token signed here is expired there"),
     ],

@@ -67,7 +67,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
-    "cli.printing": ("tools/test_printing.py",),
+    "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
     "cli.probe": ("tools/test_probe.py",),
     "cli.reading": (
         "tools/test_reading.py",
