@@ -112,4 +112,4 @@ def _read_file(path: str) -> tuple[bytes, bool]:
         mode = os.fstat(file.fileno()).st_mode
         # Windows has no such permissions.
         has_permissions = hasattr(os, "getuid") and stat.S_ISREG(mode)
-        return file.read(MAX_INPUT + 1), has_permissions and mode & 0o077 != 0
+        return file.read(MAX_INPUT + 1), has_permissions and bool(mode & 0o077)
