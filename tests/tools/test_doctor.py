@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -92,8 +92,10 @@ def test_what_would_keep_a_service_from_starting_is_a_problem(variables: dict[st
 class Dated(BaseHTTPRequestHandler):
     offset: float | None
     header: tuple[str, str]
+    encodings: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
+        self.encodings.append(self.headers["accept-encoding"])
         self.send_response_only(200)
         if self.offset is not None:
             self.send_header(*self.header)
@@ -147,6 +149,40 @@ def test_clocks_are_compared(
     with clock(offset) as url:
         done = in_this_process("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
     assert (done.output.splitlines()[-1], done.return_value) == (told, status)
+
+
+PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+
+
+def test_a_proxy_that_the_environment_names_is_asked_for_another_machine_only(
+    restate_identity_keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with clock(0) as url:
+        for proxy, asked in ((f"http://127.0.0.1:{free_port()}", url), (url, "http://a.invalid:9070")):
+            for name in PROXIES:
+                monkeypatch.setenv(name, proxy)
+            done = in_this_process("--url", asked, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+            assert done.output.endswith(f"{SAME}\n")
+
+
+def test_a_proxy_that_cannot_be_used_is_not_quoted(
+    restate_identity_keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, "nonsense://user:secret@a.test")
+    done = in_this_process("--url", "http://a.invalid:9070", RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+    assert str(done.exception) == (
+        "cannot reach http://a.invalid:9070: check the URL, and the environment variables for proxies and certificates"
+    )
+
+
+def test_the_answer_is_asked_for_as_it_is(restate_identity_keys: list[str]) -> None:
+    Dated.encodings.clear()
+    with clock(0) as url:
+        in_this_process("--url", url, RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
+    assert Dated.encodings == ["identity"]
 
 
 def test_a_real_server_tells_its_time(restate_server: RestateServer, restate_identity_keys: list[str]) -> None:
@@ -260,7 +296,7 @@ def test_a_server_that_tells_no_time_is_said_to(restate_identity_keys: list[str]
 def test_a_server_that_is_not_there_is_said_to_be(restate_identity_keys: list[str]) -> None:
     done = doctor("--url", f"http://127.0.0.1:{free_port()}", RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "is it running?" in done.stderr
+    assert "Connection refused; is it running?" in done.stderr
 
 
 def test_its_help_has_an_example() -> None:

@@ -46,6 +46,20 @@ def test_bytes_that_no_token_has_are_read_as_well_as_they_can_be(send: Callable[
     assert read_token("-").token == "a\ufffdb"
 
 
+@pytest.mark.parametrize("argument", ["", " \n", "-"])
+def test_no_token_is_told_with_what_to_pass(send: Callable[[bytes], None], argument: str) -> None:
+    send(b"\n")
+    with pytest.raises(click.ClickException, match="^there is no token: pass the value of the header x-restate-jwt-v1"):
+        read_token(argument)
+
+
+def test_a_private_key_that_is_not_there_is_told_with_what_to_pass(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    told = f"^cannot read {missing}: No such file or directory; pass the private key's PEM file$"
+    with pytest.raises(click.ClickException, match=told):
+        read_signer(str(missing))
+
+
 def test_standard_input_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "closed").open("wb") as written:
         # As a shell has it with `< folder`, an error of the operating system.
