@@ -94,8 +94,9 @@ class Supervisor:
             timings = self._outlet.timings
             within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()
             await self._outlet.leftovers.end(within=within, farewell=timings.farewell)
-        finally:
+        except asyncio.CancelledError:
             await self._abandon()
+            raise
 
     def stop(self) -> None:
         """Stop every connection, after up to ``timings.grace`` seconds for its requests in flight."""
@@ -171,7 +172,7 @@ class Supervisor:
         self.stop()
 
     async def _abandon(self) -> None:
-        """Cancel all tasks that remain, if `run` was cancelled."""
+        """Cancel all tasks that remain."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -49,7 +49,7 @@ def test_bytes_that_no_token_has_are_read_as_well_as_they_can_be(send: Callable[
 @pytest.mark.parametrize("argument", ["", " \n", "-"])
 def test_no_token_is_told_with_what_to_pass(send: Callable[[bytes], None], argument: str) -> None:
     send(b"\n")
-    with pytest.raises(click.ClickException, match="^there is no token: pass the value of the header x-restate-jwt-v1"):
+    with pytest.raises(click.ClickException, match=r"^there is no token: pass the value of the header x-restate"):
         read_token(argument)
 
 
