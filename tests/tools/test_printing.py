@@ -53,8 +53,14 @@ def test_terminals_get_the_colours_that_are_asked_for_and_no_others(monkeypatch:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
-    show("a 12 'b' [red]", good("good"), doubtful("doubtful"), bad("bad"))
-    assert terminal.getvalue() == ("a 12 'b' [red]\n\x1b[32mgood\x1b[0m\n\x1b[33mdoubtful\x1b[0m\n\x1b[31mbad\x1b[0m\n")
+    show("a 12 'b' [red]", "long " * 50, good("good"), doubtful("doubtful"), bad("bad"))
+    assert terminal.getvalue().splitlines() == [
+        "a 12 'b' [red]",
+        ("long " * 50).rstrip(),
+        "\x1b[32mgood\x1b[0m",
+        "\x1b[33mdoubtful\x1b[0m",
+        "\x1b[31mbad\x1b[0m",
+    ]
 
 
 def test_without_standard_output_nothing_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
