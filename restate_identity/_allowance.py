@@ -30,7 +30,7 @@ class Allowance:
         self._credit = min(self._credit + now - self._filled, self._full)
         self._filled = now
         if self._credit < self._interval:
-            if self._count == 0:
+            if not self._count:
                 self._since = now
             self._count += 1
             return None

@@ -88,12 +88,11 @@ def _documents(text: str) -> list[Any]:
         return list(yaml.load_all(text, _bounded(yaml.SafeLoader)))
     except InvalidKeyError:
         raise
-    except yaml.MarkedYAMLError as error:
-        place = "" if error.problem_mark is None else f" from line {error.problem_mark.line + 1} on"
-        raise InvalidKeyError(f"it is not YAML{place}") from None
     # A scalar that does not fit its tag makes PyYAML raise ValueError, KeyError, IndexError, AttributeError and others.
-    except Exception:  # noqa: BLE001
-        raise InvalidKeyError("it is not YAML") from None
+    except Exception as error:  # noqa: BLE001
+        mark = getattr(error, "problem_mark", None)
+        place = "" if mark is None else f" from line {mark.line + 1} on"
+        raise InvalidKeyError(f"it is not YAML{place}") from None
 
 
 def _bounded(loader: type[SafeLoader]) -> type[SafeLoader]:

@@ -20,10 +20,11 @@ except ImportError as _error:
 PATIENCE = 3.0
 
 
-def waits_for_the_end(url: str) -> bool | None:
+def waits_for_the_end(url: str, *, patience: float = PATIENCE) -> bool | None:
     """Return whether an unsigned request for *url* over HTTP/2 is answered only after the end of its body.
 
-    It uses no proxy of this machine. The result is None if there is no answer, or none over HTTP/2.
+    It uses no proxy of this machine. The result is None if there is no answer in *patience* seconds after that end
+    either, or none over HTTP/2.
     """
     address = urlsplit(url)
     http = H2Connection(H2Configuration(client_side=True))
@@ -32,26 +33,26 @@ def waits_for_the_end(url: str) -> bool | None:
     http.send_headers(1, list(head.items()))
     http.send_data(1, b"{")
     try:
-        with closing(_connected(address.scheme, address.hostname or "", address.port)) as connection:
-            if _is_answered(connection, http):
+        with closing(_connected(address.scheme, str(address.hostname), address.port, patience)) as connection:
+            if _is_answered(connection, http, patience):
                 return False
             http.end_stream(1)
-            return _is_answered(connection, http) or None
+            return _is_answered(connection, http, patience) or None
     except (OSError, H2Error, ValueError):
         return None
 
 
-def _connected(scheme: str, host: str, port: int | None) -> socket.socket:
+def _connected(scheme: str, host: str, port: int | None, patience: float) -> socket.socket:
     if scheme == "http":
-        return socket.create_connection((host, port or 80), timeout=PATIENCE)
+        return socket.create_connection((host, port or 80), timeout=patience)
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2"])
-    return context.wrap_socket(socket.create_connection((host, port or 443), timeout=PATIENCE), server_hostname=host)
+    return context.wrap_socket(socket.create_connection((host, port or 443), timeout=patience), server_hostname=host)
 
 
-def _is_answered(connection: socket.socket, http: H2Connection) -> bool:
-    """Exchange bytes until the response begins, or return False after `PATIENCE`."""
-    give_up_at = time.monotonic() + PATIENCE
+def _is_answered(connection: socket.socket, http: H2Connection, patience: float) -> bool:
+    """Exchange bytes until the response begins, or return False after *patience* seconds."""
+    give_up_at = time.monotonic() + patience
     # Other frames do not prolong the wait, however many come.
     while (seconds := give_up_at - time.monotonic()) > 0:
         connection.settimeout(seconds)

@@ -7,14 +7,13 @@ import os
 from typing import Any
 
 import click
-from rich.text import Text
 
 from restate_identity._ed25519 import ED25519_IMPLEMENTATION, accelerator_file
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.clock import seconds_ahead_of
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import json_option
-from restate_identity.cli.printing import printable, show, words
+from restate_identity.cli.printing import bad, doubtful, good, printable, show, words
 from restate_identity.cli.reading import path_of
 from restate_identity.errors import Reason
 from restate_identity.keyring import KEYS_FILE_VARIABLE, LOOKALIKES, VARIABLES, verifier_from_environment
@@ -64,31 +63,34 @@ def _keys() -> dict[str, Any]:
 
 def _show_keys(found: dict[str, Any]) -> None:
     if found["problem"] is not None:
-        show(Text(f"Keys    PROBLEM: {printable(found['problem'])}", style="red"))
+        show(bad(f"Keys    PROBLEM: {printable(found['problem'])}"))
         return
     file = "" if found["file"] is None else f", the file {found['file']}"
     show(f"Keys    from {found['variable']}{file}")
-    show(*(Text(f"        {key}  sound", style="green") for key in found["keys"]))
+    show(*(good(f"        {key}  sound") for key in found["keys"]))
     module = "" if accelerator_file is None else f", {shown_path(accelerator_file)}"
     show(f"        signatures are checked by {ED25519_IMPLEMENTATION}{module}")
     if found["not_read"]:
-        show(Text(f"        also set, and not read: {', '.join(found['not_read'])}", style="yellow"))
+        show(doubtful(f"        also set, and not read: {', '.join(found['not_read'])}"))
 
 
 def _clock(ahead: float) -> dict[str, Any]:
-    refused = Reason.EXPIRED if ahead > 0 else Reason.NOT_YET_VALID
-    is_sound = abs(ahead) < DEFAULT_LEEWAY
-    return {"sound": is_sound, "seconds_ahead": round(ahead, 1), "refused_as": None if is_sound else refused}
+    refused = None
+    if ahead >= DEFAULT_LEEWAY:
+        refused = Reason.EXPIRED
+    elif ahead <= -DEFAULT_LEEWAY:
+        refused = Reason.NOT_YET_VALID
+    return {"sound": refused is None, "seconds_ahead": round(ahead, 1), "refused_as": refused}
 
 
 def _show_clock(found: dict[str, Any]) -> None:
     ahead = found["seconds_ahead"]
     if abs(ahead) < 2:  # a Date has whole seconds
-        show(Text("Clock   the same as the server's", style="green"))
+        show(good("Clock   the same as the server's"))
         return
     difference = f"{words(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"
     if found["sound"]:
-        show(Text(f"Clock   {difference}; tokens allow for {DEFAULT_LEEWAY} seconds", style="yellow"))
+        show(doubtful(f"Clock   {difference}; tokens allow for {DEFAULT_LEEWAY} seconds"))
         return
     told = f"Clock   PROBLEM: {difference}: every request is refused as {found['refused_as']}; synchronise them"
-    show(Text(told, style="red"))
+    show(bad(told))

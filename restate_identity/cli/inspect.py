@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.text import Text
 
 from restate_identity.cli.complaints import fail
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import identity_key_option, json_option
-from restate_identity.cli.printing import printable, show, shown_value, words
+from restate_identity.cli.printing import bad, doubtful, good, printable, show, shown_value, words
 from restate_identity.cli.reading import read_token
 from restate_identity.errors import VerificationError
 from restate_identity.identity import Identity
@@ -61,7 +60,7 @@ def inspect(token: str, identity_keys: tuple[PublicKey, ...], as_json: bool) -> 
 def _members(part: str, what: str) -> dict[str, Any]:
     """Return the members of a part of a token, even of a token that every verifier refuses."""
     try:
-        members = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        members = json.loads(base64.urlsafe_b64decode(part + "=="))
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
@@ -100,11 +99,11 @@ def _show(header: dict[str, Any], claims: dict[str, Any], verdict: Identity | Ve
     show(*(f"{printable(name):<{width}}{told}".rstrip() for name, told in rows))
     show(f"Window       {_WINDOWS[_window(claims, now)]}")
     if verdict is None:
-        show(Text("Signature    not checked, so nothing above is proven: pass --identity-key", style="yellow"))
+        show(doubtful("Signature    not checked, so nothing above is proven: pass --identity-key"))
     elif isinstance(verdict, VerificationError):
-        show(Text(f"Signature    REFUSED, {verdict}", style="red"))
+        show(bad(f"Signature    REFUSED, {verdict}"))
     else:
-        show(Text(f"Signature    holds: signed by {verdict.key}", style="green"))
+        show(good(f"Signature    holds: signed by {verdict.key}"))
 
 
 def _when(seconds: int, now: float) -> str:

@@ -19,7 +19,7 @@ def show(*lines: str | Text | Table) -> None:
     console = Console(
         file=io.StringIO(),
         force_terminal=is_terminal,
-        width=None if is_terminal else 200,  # programs read lines, and do not want them folded
+        width=None if is_terminal else sys.maxsize,  # programs read lines, and do not want them folded or cut
         highlight=False,
         markup=False,
         emoji=False,
@@ -28,6 +28,21 @@ def show(*lines: str | Text | Table) -> None:
         for line in lines:
             console.print(line, soft_wrap=True)
     click.echo("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()), nl=False, color=True)
+
+
+def good(text: str) -> Text:
+    """Return *text* in the colour of what is as it should be."""
+    return Text(text, style="green")
+
+
+def doubtful(text: str) -> Text:
+    """Return *text* in the colour of what to look at."""
+    return Text(text, style="yellow")
+
+
+def bad(text: str) -> Text:
+    """Return *text* in the colour of what is wrong."""
+    return Text(text, style="red")
 
 
 def printable(text: str) -> str:

@@ -110,4 +110,6 @@ def _read_file(path: str) -> tuple[bytes, bool]:
     """Return the first bytes of a file, and whether others than its owner have access to it."""
     with Path(path).open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
-        return file.read(MAX_INPUT + 1), os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077 != 0
+        # Windows has no such permissions.
+        has_permissions = hasattr(os, "getuid") and stat.S_ISREG(mode)
+        return file.read(MAX_INPUT + 1), has_permissions and bool(mode & 0o077)

@@ -6,10 +6,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rich.table import Table
-from rich.text import Text
 
 from restate_identity._http_server import origin
-from restate_identity.cli.printing import show, words
+from restate_identity.cli.printing import bad, good, show, words
 from restate_identity.errors import Reason
 from restate_identity.paths import oddity
 from restate_identity.probe import Finding, Report
@@ -31,29 +30,29 @@ WAITS = (
 
 def show_report(report: Report) -> None:
     """Print *report* for people."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("What is sent", "To", "Sound", "This one", ""):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for result in report.results:
         answer = "no answer" if result.status is None else str(result.status)
-        verdict = Text(f"FINDING: {result.finding}", style="red") if result.finding else Text("ok", style="green")
+        verdict = bad(f"FINDING: {result.finding}") if result.finding else good("ok")
         expected = "let in" if result.case.accepted else "401"
         table.add_row(result.case.sends, _target(result.path), expected, answer, verdict)
     show(f"{origin(report.url)} over {report.http_version}", "", table, "")
     for finding, meaning in FINDINGS.items():
         if any(result.finding is finding for result in report.findings):
             cause = f": {_cause_of_closed(report)}" if finding is Finding.CLOSED else ""
-            show(Text(f"{finding}: {meaning}{cause}", style="red"))
+            show(bad(f"{finding}: {meaning}{cause}"))
     if report.waits_for_the_end:
-        show(Text(WAITS, style="red"))
+        show(bad(WAITS))
     if report.left_out:
         left_out = ", ".join(case.name for case in report.left_out)
-        show(Text(f"Not sent without --key: {left_out}. An endpoint that refuses every request looks sound."))
+        show(f"Not sent without --key: {left_out}. An endpoint that refuses every request looks sound.")
     found = len(report.findings)
     summary = f"{found} finding{'' if found == 1 else 's'} in {len(report.results)} requests"
     if report.waits_for_the_end:
         summary += ", but calls of Restate would expire"
-    show(Text(summary, style="red" if found or report.waits_for_the_end else "green"))
+    show(bad(summary) if found or report.waits_for_the_end else good(summary))
 
 
 def report_as_json(report: Report) -> dict[str, Any]:

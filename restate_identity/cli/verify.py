@@ -6,12 +6,11 @@ import json
 import time
 
 import click
-from rich.text import Text
 
 from restate_identity._headers import SCHEME
 from restate_identity.cli.exit_status import NO, YES
 from restate_identity.cli.options import identity_key_option, json_option
-from restate_identity.cli.printing import show, shown_value, words
+from restate_identity.cli.printing import bad, good, show, shown_value, words
 from restate_identity.cli.reading import read_token, require_path, verifier_with
 from restate_identity.errors import VerificationError
 from restate_identity.keys import PublicKey
@@ -45,12 +44,12 @@ def verify(token: str, identity_keys: tuple[PublicKey, ...], path: str, scheme: 
         if as_json:
             click.echo(json.dumps({"accepted": False, "reason": error.reason, "hint": error.hint}))
         else:
-            show(Text(f"refused: {error}", style="red"))
+            show(bad(f"refused: {error}"))
         return NO
     if as_json:
         click.echo(json.dumps({"accepted": True, "identity": identity._asdict()}))
         return YES
     of_subject = "" if identity.subject is None else f", object {shown_value(identity.subject)}"
     left = identity.expires_at - time.time()
-    show(Text(f"accepted: {shown_value(identity.audience)}{of_subject}, for {words(left)} more", style="green"))
+    show(good(f"accepted: {shown_value(identity.audience)}{of_subject}, for {words(left)} more"))
     return YES

@@ -26,7 +26,7 @@ class Backoff:
 
     def after_failure(self, served_for: float = 0.0) -> float:
         """Return how many seconds to wait after the end of a connection that served for *served_for* seconds."""
-        if served_for >= self._timings.steady:
+        if served_for > self._timings.steady:
             self._next = self._timings.backoff_first
         wait = self._next
         self._next = min(wait * 2, self._timings.backoff_limit)
@@ -35,10 +35,10 @@ class Backoff:
     def after_drain(self, served_for: float) -> float:
         """Return how many seconds to wait before dialling the replacement of a draining connection.
 
-        The delay is 0 if the connection served for at least ``timings.steady`` seconds. Otherwise it backs off as after
-        a failure, so that a server that drains every connection it accepts is not dialled in a tight loop.
+        The delay is 0 if the connection served for more than ``timings.steady`` seconds. Otherwise it backs off as
+        after a failure, so that a server that drains every connection it accepts is not dialled in a tight loop.
         """
-        if served_for < self._timings.steady:
+        if served_for <= self._timings.steady:
             return self.after_failure(served_for)
         self._next = self._timings.backoff_first
         return 0.0

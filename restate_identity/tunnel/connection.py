@@ -42,7 +42,8 @@ class Connection:
     Args:
         target: The server to dial.
         outlet: The application, credentials and timings that all connections share.
-        warns: Whether to log a WARNING if the connection fails before it has served for ``timings.steady`` seconds.
+        warns: Whether to log a WARNING if the connection fails before it has served for more than
+            ``timings.steady`` seconds.
         on_accepted: Called once with the server's answer, when the server accepts us.
         on_drain: Called at most once, when the server asks for this connection to be replaced: dial another.
 
@@ -256,7 +257,7 @@ class Connection:
         self._grace.cancel()
         self._watchdog.stop()
         self._goodbye.cancel()
-        failed_early = kind is EndingKind.RETRY and self._served_for < self._timings.steady
+        failed_early = kind is EndingKind.RETRY and self._served_for <= self._timings.steady
         if kind is EndingKind.FATAL or (failed_early and self._warns):
             level = logging.WARNING
         else:

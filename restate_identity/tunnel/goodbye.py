@@ -37,7 +37,6 @@ class Goodbye:
         self._on_seen = on_seen
         self._on_silence = on_silence
         self._deadline = Deadline()
-        self._began = 0.0
 
     def say_if_idle(self) -> None:
         """Send the PING, unless a request is in flight or the last PING is still unanswered."""
@@ -57,13 +56,13 @@ class Goodbye:
         self._deadline.cancel()
 
     def _wait(self) -> None:
-        self._began = asyncio.get_running_loop().time()
-        self._deadline.set(self._patience, self._overdue)
+        began = asyncio.get_running_loop().time()
+        self._deadline.set(self._patience, lambda: self._overdue(began))
 
-    def _overdue(self) -> None:
+    def _overdue(self, began: float) -> None:
         if not self._is_idle():
             return
-        if self._wire.output.unsent or self._wire.heard_at > self._began:
+        if self._wire.output.unsent or self._wire.heard_at > began:
             # A slow server is still reading responses, or the data before our PING. The grace period limits this wait.
             self._wait()
         else:

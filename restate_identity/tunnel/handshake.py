@@ -90,7 +90,7 @@ def _has(token: str, text: str) -> bool:
     return re.search(rf"(?<![A-Za-z0-9]){re.escape(token)}(?![A-Za-z0-9])", text) is not None
 
 
-def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str = "") -> Acceptance | Refusal:
+def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: str) -> Acceptance | Refusal:
     """Return the server's answer in the *trailers* of the handshake stream, to our *tunnel_name* and *token*.
 
     The reason of a refusal does not quote the server, which may send the token back.
@@ -120,6 +120,6 @@ def outcome(trailers: Iterable[tuple[bytes, bytes]], tunnel_name: str, token: st
             "the auth token belongs to another tunnel or environment",
         )
     urls = (values["proxy-url"], values["tunnel-url"])
-    if token and any(_has(token, url) for url in urls):
+    if any(_has(token, url) for url in urls):
         return Refusal(False, "the tunnel server sent the auth token back")
     return Acceptance(tunnel_name, *urls)

@@ -73,7 +73,7 @@ class Introduction:
         if isinstance(event, TrailersReceived):
             self._finish(outcome(event.headers.fields, self._credentials.tunnel_name, self._token))
         elif isinstance(event, h2.events.StreamEnded):
-            self._finish(outcome((), self._credentials.tunnel_name))
+            self._finish(outcome((), self._credentials.tunnel_name, self._token))
         elif isinstance(event, h2.events.StreamReset):
             self._finish(Refusal(False, "the server reset the handshake stream"))
         elif isinstance(event, StreamFault):

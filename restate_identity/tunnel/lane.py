@@ -116,7 +116,7 @@ class Lane:
             running.add_done_callback(self._drained)
             return self._backoff.after_drain(connection.served_for)
         ending = running.result()
-        if ending.served_for >= self._outlet.timings.steady:
+        if ending.served_for > self._outlet.timings.steady:
             self._outage.end()
         elif warns:
             self._outage.logged(loop.time())

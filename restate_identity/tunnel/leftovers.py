@@ -38,7 +38,7 @@ class Leftovers:
         A call that ignores its cancellation is abandoned *farewell* seconds later.
         """
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=max(within, 0))
+            await asyncio.wait(set(self._tasks), timeout=within)
         for task in list(self._timers):
             self._cancel(task)
         if self._tasks:

@@ -70,8 +70,9 @@ async def _serve_until(
     stopping: asyncio.Event, connecting: AbstractAsyncContextManager[Tunnel], health_port: int | None
 ) -> None:
     tunnel: Tunnel | None = None
-    health = HealthServer(lambda: tunnel is not None and tunnel.is_serving, health_port or 0)
+    health: HealthServer | None = None
     if health_port is not None:
+        health = HealthServer(lambda: tunnel is not None and tunnel.is_serving, health_port)
         await health.start()
     stopped = asyncio.ensure_future(stopping.wait())
     starting = asyncio.ensure_future(connecting.__aenter__())
@@ -85,7 +86,8 @@ async def _serve_until(
         await tunnel.aclose()
         await ended
     finally:
-        health.close()
+        if health is not None:
+            health.close()
         stopped.cancel()
         starting.cancel()
         await asyncio.wait({starting})

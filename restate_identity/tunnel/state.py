@@ -6,35 +6,35 @@ Nothing here does I/O. `restate_identity.tunnel.connection` acts on the transiti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, auto
 from typing import NamedTuple
 
 
 class ConnectionState(Enum):
     """The states of a connection. A connection only moves down this list."""
 
-    DIALLING = "dialling"
-    HANDSHAKE = "handshake"
-    SERVING = "serving"
-    DRAINING = "draining"
+    DIALLING = auto()
+    HANDSHAKE = auto()
+    SERVING = auto()
+    DRAINING = auto()
     """The server asked for a replacement. It uses this connection until it has one, and we keep serving."""
-    LEAVING = "leaving"
+    LEAVING = auto()
     """The server opens no more streams. The connection ends as soon as no request is in flight."""
-    STOPPING = "stopping"
+    STOPPING = auto()
     """We are stopping: new requests are refused. The connection ends as soon as no request is in flight."""
-    CLOSED = "closed"
+    CLOSED = auto()
 
 
 class EndingKind(Enum):
     """Why a connection ended, and so what to do next."""
 
-    FATAL = "fatal"
+    FATAL = auto()
     """The whole tunnel must stop, because dialling again would not help."""
-    RETRY = "retry"
+    RETRY = auto()
     """The connection failed: dial again."""
-    DRAINED = "drained"
+    DRAINED = auto()
     """The server asked for it; then it closed the connection, or the grace period was over."""
-    STOPPED = "stopped"
+    STOPPED = auto()
     """We stopped it."""
 
 

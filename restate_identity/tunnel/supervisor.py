@@ -49,7 +49,7 @@ class Supervisor:
         self._source = source
         self._on_accepted = on_accepted
         self._stopping = asyncio.Event()
-        self._stopped_at = 0.0
+        self._stopped_at: float  # since `stop`
         self._failure: BaseException | None = None
         self._outage = Outage()  # of the source
         self._lanes: dict[Target, Lane] = {}
@@ -80,11 +80,7 @@ class Supervisor:
         return self._failure
 
     async def run(self) -> None:
-        """Keep the connections until `stop` is called or a fatal error occurs. Return when all have ended.
-
-        Raises:
-            TunnelError: Dialling again would not help.
-        """
+        """Keep the connections until `stop` is called or there is a `failure`. Return when all have ended."""
         try:
             try:
                 if self._source is None:
@@ -100,10 +96,9 @@ class Supervisor:
             timings = self._outlet.timings
             within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()
             await self._outlet.leftovers.end(within=within, farewell=timings.farewell)
-        finally:
+        except asyncio.CancelledError:
             await self._abandon()
-        if self._failure is not None:
-            raise self._failure
+            raise
 
     def stop(self) -> None:
         """Stop every connection, after up to ``timings.grace`` seconds for its requests in flight."""
@@ -185,7 +180,7 @@ class Supervisor:
         self.stop()
 
     async def _abandon(self) -> None:
-        """Cancel all tasks that remain, if `run` was cancelled."""
+        """Cancel all tasks that remain."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

@@ -39,7 +39,7 @@ class TunnelTimings:
     farewell: float = 1.0
     """The time limit for the last frames to reach a server that may be gone, and for a cancelled call to end."""
     steady: float = 5.0
-    """How long a connection must serve to reset the back-off."""
+    """A connection that served longer than this resets the back-off."""
     backoff_first: float = 0.01
     """The first delay before a server is dialled again; it doubles with each failure."""
     backoff_limit: float = 120.0

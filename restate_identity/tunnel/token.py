@@ -30,7 +30,7 @@ class AuthToken:
             raise ValueError("an auth token is either a text or a file")
         # The working directory may change before the next dial.
         self._file = None if file is None else Path(file).absolute()
-        self._text = "" if text is None else _checked(text, "the auth token")
+        self._text = None if text is None else _checked(text, "the auth token")
 
     def read(self) -> str:
         """Return the current token.
@@ -38,7 +38,10 @@ class AuthToken:
         Raises:
             OSError, ValueError: The file cannot be read, or holds no token. During a rotation this can be temporary.
         """
-        return self._text if self._file is None else _read(self._file)
+        if self._text is not None:
+            return self._text
+        assert self._file is not None
+        return _read(self._file)
 
     def __repr__(self) -> str:
         return "<AuthToken>" if self._file is None else f"<AuthToken from {shown_path(self._file)!r}>"

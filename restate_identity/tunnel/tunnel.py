@@ -6,7 +6,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 
 from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
 from restate_identity.telemetry import Observer
@@ -209,9 +208,8 @@ class Tunnel:
 
     async def _run(self) -> None:
         try:
-            # The supervisor has logged the error and keeps it; `ready` and `wait_closed` raise it.
-            with suppress(Exception):
-                await self._supervisor.run()
+            # The supervisor logs a failure and keeps it; `ready` and `wait_closed` raise it.
+            await self._supervisor.run()
         except asyncio.CancelledError:
             # Cancelled: end at once.
             await self._lifespan.stop(within=self._timings.farewell)

@@ -107,13 +107,14 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
     result = result_in(tmp_path)
     samples = result["workloads"]["tunnel"]["samples"]
     assert "through the tunnel" in (tmp_path / "tunnel.svg").read_text()
-    rates = ["hypercorn, directly", "through the tunnel"]
+    one = ["through the tunnel, one connection", "through restate.connect, one connection"]
+    rates = ["hypercorn, directly", "through the tunnel", *one]
     assert set(samples) == {
         *(f"{name}{series}" for name in rates for series in ("", ", p50", ", p99")),
         "memory of an idle connection, TLS",
     }
     assert all(min(samples[name]) > 0 for name in rates)
-    assert len(result["budgets"]) == 2
+    assert len(result["budgets"]) == 3
 
 
 def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_pa
     for service in ("hypercorn", "granian"):
         for way in ("directly", "through the tunnel client"):
             assert min(samples[f"{service}, {way}"]) > 0
+    assert min(samples["granian, through the local port"]) > 0
     assert samples["memory of an idle client"]
 
 

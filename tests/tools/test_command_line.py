@@ -176,13 +176,10 @@ class TestPublicKey:
             (b"x" * 100_000, "more than 65536 bytes"),
         ],
     )
-    @pytest.mark.parametrize("command", [["public-key"], ["sign", "--path", PATH, "--key"]], ids=["public-key", "sign"])
-    def test_what_is_no_private_key_is_refused_in_one_line(
-        self, tmp_path: Path, command: list[str], content: bytes, problem: str
-    ) -> None:
+    def test_what_is_no_private_key_is_refused_in_one_line(self, tmp_path: Path, content: bytes, problem: str) -> None:
         (tmp_path / "bad.pem").touch(mode=0o600)
         (tmp_path / "bad.pem").write_bytes(content)
-        told = complaint(run(*command, "bad.pem"))
+        told = complaint(run("public-key", "bad.pem"))
         assert "bad.pem" in told
         assert problem in told
 
@@ -251,6 +248,7 @@ class TestSign:
         [
             ("http://127.0.0.1:9080", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("http://127.0.0.1:9080/", "http://127.0.0.1:9080/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
+            ("http://127.0.0.1:9080/X/", "http://127.0.0.1:9080/X/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("https://a.example/mounted", "https://a.example/mounted/invoke/Greeter/gr%C3%BC%C3%9F%20e"),
             ("https://a.example/invoke/Greeter/grü%C3%9F%20e", "https://a.example/invoke/Greeter/grü%C3%9F%20e"),
         ],
@@ -305,6 +303,7 @@ class TestSign:
             assert "choose one" in complaint(run("sign", "--key", pem, "--path", PATH, *forms))
 
     def test_what_cannot_be_signed_is_refused(self, pem: str) -> None:
+        assert "Missing option '--path'" in complaint(run("sign", "--key", pem))
         assert "must begin with /" in complaint(run("sign", "--key", pem, "--path", "invoke/a/b"))
         for url in ("a.example", "http://["):
             assert "http:// or https://" in complaint(run("sign", "--key", pem, "--path", PATH, "--curl", url))
@@ -447,16 +446,6 @@ class TestInspect:
         assert " days ago\n" in done.stdout
         assert "Window       expired by this machine's clock" in done.stdout
 
-    def test_with_the_key_it_says_whether_the_signature_holds(self) -> None:
-        token = SIGNER.token(PATH, now=time.time() + 600)
-        done = run("inspect", "--identity-key", KEY, "-", stdin=token)
-        assert done.returncode == 0
-        assert f"Signature    holds: signed by {KEY}\n" in done.stdout
-        assert "Window       not yet valid" in done.stdout
-        forged = run("inspect", "--identity-key", str(STRANGER.public_key), token)
-        assert forged.returncode == 1
-        assert "Signature    REFUSED, unknown_key: " in forged.stdout
-
     def test_a_token_that_no_verifier_takes_is_still_shown(self) -> None:
         claims = {"aud": [PATH], "exp": 1e300, "nbf": 10**30, "iat": 10**30, "x": None}
         token = f"{base64url(compact_json({'alg': 'none'}))}.{base64url(compact_json(claims))}."
@@ -501,12 +490,8 @@ class TestInspect:
         assert "exp        Infinity\n" in run("inspect", token).stdout
         assert "a number that JSON cannot express" in complaint(run("inspect", "--json", token))
 
-    @pytest.mark.parametrize(
-        ("text", "problem"),
-        [("a.b", "three parts"), ("a.b.c", "JOSE header"), ("e30.W10.", "payload"), (f"{'W' * 5000}.e30.", "JOSE")],
-    )
-    def test_what_is_no_token_is_refused_in_one_line(self, text: str, problem: str) -> None:
-        assert problem in complaint(run("inspect", text))
+    def test_what_is_no_token_is_refused_in_one_line(self) -> None:
+        assert "three parts" in complaint(run("inspect", "a.b"))
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in ALL)], ids=["restate-identity", *ALL])
@@ -573,6 +558,8 @@ def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b" not in run(*arguments).stdout
     monkeypatch.setenv("TERM", "xterm")
     assert "\x1b[31m" in in_a_terminal(*arguments)
+    assert "\x1b[32m" in in_a_terminal(*arguments[:-1], LASTING)
+    assert "\x1b[33m" in in_a_terminal("inspect", LASTING)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[31m" not in in_a_terminal(*arguments)
 

@@ -25,7 +25,7 @@ def test_every_wait_is_up_to_a_half_shorter_or_longer() -> None:
     assert len({Backoff(TunnelTimings()).after_failure() for _ in range(10)}) == 10
 
 
-@pytest.mark.parametrize(("served_for", "wait"), [(0.0, 0.04), (4.99, 0.04), (5.0, 0.01), (100.0, 0.01)])
+@pytest.mark.parametrize(("served_for", "wait"), [(0.0, 0.04), (5.0, 0.04), (5.01, 0.01), (100.0, 0.01)])
 def test_only_a_connection_that_served_for_5_seconds_starts_them_anew(served_for: float, wait: float) -> None:
     waits = backoff()
     waits.after_failure()
@@ -33,7 +33,13 @@ def test_only_a_connection_that_served_for_5_seconds_starts_them_anew(served_for
     assert waits.after_failure(served_for) == wait
 
 
-@pytest.mark.parametrize("served_for", [5.0, 100.0])
+def test_if_any_connection_that_served_is_a_good_one_the_others_are_not() -> None:
+    waits = Backoff(TunnelTimings(steady=0), chance=lambda: 0.5)
+    assert [waits.after_failure(0.0), waits.after_drain(0.0), waits.after_failure(0.0)] == [0.01, 0.02, 0.04]
+    assert [waits.after_failure(0.001), waits.after_drain(0.001)] == [0.01, 0.0]
+
+
+@pytest.mark.parametrize("served_for", [5.01, 100.0])
 def test_the_replacement_of_a_good_connection_waits_for_nothing(served_for: float) -> None:
     waits = backoff()
     for _ in range(5):

@@ -7,6 +7,7 @@ import gc
 import weakref
 from contextlib import suppress
 from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 from h2.errors import ErrorCodes
@@ -58,7 +59,8 @@ async def test_what_a_draining_server_had_on_its_way_when_it_says_that_it_leaves
 
 
 async def test_what_crosses_our_last_goodbye_is_still_served() -> None:
-    async with serving(timings=PATIENT) as (here, line):
+    app = Held()
+    async with serving(app, timings=PATIENT) as (here, line):
         # The server has not seen the goodbye when it opens more.
         line.transport.pause_reading()
         line.goaway()
@@ -66,8 +68,15 @@ async def test_what_crosses_our_last_goodbye_is_still_served() -> None:
         await asyncio.sleep(0.05)
         crossing = [line.open(ECHO, end=True) for _ in range(3)]
         line.transport.resume_reading()
+        # A round trip: by now the tunnel has the answer to its goodbye.
+        line.h2.ping(b"seen yet")
+        line.flush()
+        await line.until(lambda: line.pongs == 1)
+        app.let_go()
         assert [(await exchange.whole()).status for exchange in crossing] == [200] * 3
-        assert (await here.ending()).kind is EndingKind.DRAINED
+        # And the server is asked once more whether anything is on its way.
+        assert await here.ending() == (EndingKind.DRAINED, "no request is in flight any more", ANY)
+        assert line.pings == 2
 
 
 async def test_an_idle_connection_ends_at_once_when_the_server_says_that_nothing_more_comes() -> None:
@@ -195,6 +204,8 @@ async def test_stopping_says_so_before_what_is_in_flight_completes() -> None:
         app.let_go()
         assert (await exchange.whole()).body == b"late"
         assert (await here.ending()).kind is EndingKind.STOPPED
+        # Only what is idle asks whether anything more is on its way.
+        assert line.pings == 1
 
 
 async def test_while_it_stops_new_work_is_refused_without_running_the_application() -> None:
@@ -366,12 +377,17 @@ async def test_a_cancelled_run_leaves_nothing_behind() -> None:
         assert here.connection.state is ConnectionState.CLOSED
 
 
-async def test_nothing_is_left_of_a_connection_that_has_ended() -> None:
-    timings = replace(PATIENT, grace=600, drain_grace=600, ping_every=600, handshake=600)
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_nothing_is_left_of_a_connection_that_has_ended(leaving: bool) -> None:
+    timings = replace(PATIENT, grace=600, drain_grace=600, ping_every=600, handshake=600, farewell=600)
     async with Cloud() as cloud, dialled(cloud.target, timings=timings) as here:
         line = await (await cloud.line(0)).accepted()
         await until(lambda: here.served == 1)
         await line.drain()
+        if leaving:
+            line.answers = False
+            line.goaway()
+            await until(lambda: here.connection.state is ConnectionState.LEAVING)
         line.close()
         assert (await here.ending()).kind is EndingKind.DRAINED
         connection = weakref.ref(here.connection)

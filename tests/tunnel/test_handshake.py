@@ -22,12 +22,12 @@ IMPATIENT = TunnelTimings(connect=0.2, handshake=0.2, farewell=0.2)
 
 
 def test_the_trailers_of_a_server_that_accepts_us_say_where_we_are_reached() -> None:
-    assert outcome(OK.items(), "greeter") == Acceptance("greeter", "https://p", "https://t")
+    assert outcome(OK.items(), "greeter", TOKEN) == Acceptance("greeter", "https://p", "https://t")
 
 
 @pytest.mark.parametrize("status", [b"unauthorized", b"bad-tunnel-name"])
 def test_a_refusal_that_dialling_again_cannot_mend_is_fatal(status: bytes) -> None:
-    refusal = outcome([(b"tunnel-status", status)], "greeter")
+    refusal = outcome([(b"tunnel-status", status)], "greeter", TOKEN)
     assert isinstance(refusal, Refusal)
     assert refusal.fatal
     assert status.decode() in refusal.reason
@@ -35,7 +35,7 @@ def test_a_refusal_that_dialling_again_cannot_mend_is_fatal(status: bytes) -> No
 
 @pytest.mark.parametrize("name", [b"another", b"other", b"Greeter"])
 def test_a_tunnel_with_another_name_than_ours_is_fatal(name: bytes) -> None:
-    refusal = outcome({**OK, b"tunnel-name": name}.items(), "greeter")
+    refusal = outcome({**OK, b"tunnel-name": name}.items(), "greeter", TOKEN)
     assert isinstance(refusal, Refusal)
     assert refusal.fatal
     assert "opened a tunnel other than 'greeter'" in refusal.reason
@@ -53,7 +53,7 @@ def test_a_tunnel_with_another_name_than_ours_is_fatal(name: bytes) -> None:
     ],
 )
 def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -> None:
-    refusal = outcome(trailers, "greeter")
+    refusal = outcome(trailers, "greeter", TOKEN)
     assert isinstance(refusal, Refusal)
     assert not refusal.fatal
 
@@ -61,7 +61,7 @@ def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -
 @pytest.mark.parametrize("status", [b"", b"OK", b"maintenance", b"too-many-tunnels-of-yours", b"unauthorised"])
 def test_a_status_that_nobody_knows_is_tried_again_and_not_quoted(status: bytes) -> None:
     reason = f"the tunnel server answered with an unknown status of {len(status)} characters"
-    assert outcome({**OK, b"tunnel-status": status}.items(), "greeter") == Refusal(False, reason)
+    assert outcome({**OK, b"tunnel-status": status}.items(), "greeter", TOKEN) == Refusal(False, reason)
 
 
 def test_neither_the_token_nor_how_to_read_it_is_in_a_description_of_the_credentials() -> None:

@@ -94,7 +94,8 @@ async def test_a_call_that_goes_on_although_it_was_cancelled_is_given_up_and_nam
             assert app.events == ["cancelled", "shuts down while 1 run"]
             app.let_go.set()
             await until(lambda: app.running == 0)
-    assert "calls of the application still run after their cancellation: 1" in caplog.text
+    warning = "tunnel: calls of the application still run after their cancellation: 1"
+    assert caplog.record_tuples.count(("restate_identity.tunnel", logging.WARNING, warning)) == 1
 
 
 async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
@@ -104,6 +105,8 @@ async def test_a_cancelled_close_cancels_what_lost_its_connection() -> None:
         closing = asyncio.ensure_future(tunnel.aclose())
         await cloud.lines[1].ended()
         closing.cancel()
+        # It would end by itself, but is not waited for.
+        asyncio.get_running_loop().call_later(0.3, app.let_go.set)
         await asyncio.wait({closing})
         assert app.events == ["cancelled", "shuts down while 0 run"]
 
@@ -127,7 +130,23 @@ async def test_a_call_that_is_handed_over_twice_is_cancelled_once() -> None:
     leftovers.adopt([task], within=0.01)
     leftovers.adopt([task], within=0)
     await asyncio.sleep(0.05)
-    leftovers.adopt([task], within=0)
+    other = asyncio.ensure_future(asyncio.sleep(60))
+    leftovers.adopt([task, other], within=0)
     await leftovers.end(within=1, farewell=1)
 
-    assert (cancelled, failures) == (1, [])
+    assert (cancelled, failures, other.cancelled()) == (1, [], True)
+
+
+async def test_calls_that_have_ended_are_neither_waited_for_nor_named(caplog: pytest.LogCaptureFixture) -> None:
+    ended, ending, running = (asyncio.ensure_future(asyncio.sleep(seconds)) for seconds in (0, 0.01, 60))
+    await ended
+    leftovers = Leftovers()
+    leftovers.adopt([ended, ending, running], within=0.05)
+    await ending
+    await leftovers.end(within=20, farewell=20)
+    assert running.cancelled()
+    late = asyncio.ensure_future(asyncio.sleep(60))
+    leftovers.adopt([late], within=60)
+    await leftovers.end(within=0, farewell=20)
+    assert late.cancelled()
+    assert caplog.text == ""

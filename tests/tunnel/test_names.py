@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from restate_identity.tunnel.connect import open_tunnel
+from restate_identity.tunnel.names import addresses
 from tests.tunnel.cloud import PATIENCE, Cloud
 from tests.tunnel.dialling import dialled, echo, until
 from tests.tunnel.tunnels import SOON, call, configured
@@ -58,6 +59,8 @@ async def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(ha
             assert await asyncio.wait_for(asyncio.to_thread(lambda: "ran"), 10) == "ran"
             assert (await call(line)).status == 200
     assert hanging.asked == 1
+    # It does not keep the process from exiting either.
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "tunnel-names"] == [True]
     # As asyncio.run does at the end.
     await asyncio.wait_for(loop.shutdown_default_executor(), 10)
 
@@ -73,18 +76,25 @@ async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tr
         return real(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", two)
+    assert await addresses("two.test") == ["127.0.0.9", "127.0.0.1"]
 
     async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
         await (await cloud.line(0)).accepted()
+    # When none can be reached, the first says why.
+    async with dialled(cloud.target._replace(host="two.test")) as here:
+        assert "Connect call failed ('127.0.0.9', " in (await here.ending()).reason
 
 
-async def test_a_name_that_does_not_exist_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reason", ["Name or service not known", "the host has no address"])
+async def test_a_name_without_an_address_is_tried_again_and_said(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     def none(*_: Any, **__: Any) -> Any:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if reason == "the host has no address":
+            return []
+        raise socket.gaierror(socket.EAI_NONAME, reason)
 
     monkeypatch.setattr(socket, "getaddrinfo", none)
 
     async with Cloud() as cloud, dialled(cloud.target._replace(host="nowhere.test")) as here:
         ending = await here.ending()
-        assert "Name or service not known" in ending.reason
+        assert reason in ending.reason
         assert "check the name of the server" in ending.reason

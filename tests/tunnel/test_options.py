@@ -17,8 +17,8 @@ from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import ServeSettings, TunnelTimings, connect_tunnel, serve_tunnel
 from restate_identity.tunnel.options import TunnelOptions, tunnel_options
 from restate_identity.tunnel.settings import TunnelSettings
-from restate_identity.tunnel.targets import Target, parse_target
-from restate_identity.tunnel.token import MAX_FILE_SIZE, AuthToken
+from restate_identity.tunnel.targets import Target, is_record_name, is_region, parse_target
+from restate_identity.tunnel.token import AuthToken
 from tests.tunnel.dialling import echo
 
 SECRET = "key_secret-of-the-tests"
@@ -230,21 +230,28 @@ def test_a_token_file_is_read_again_each_time(tmp_path: Path) -> None:
         assert token.read() == text
 
 
+def test_a_name_in_dns_has_253_characters_at_most() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+    assert (is_region(longest), is_record_name(longest)) == (True, True)
+    assert (is_region(f"{longest}a"), is_record_name(f"{longest}a")) == (False, False)
+
+
 def test_the_variable_with_the_token_goes_before_the_one_with_its_file() -> None:
     both = {**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": "elsewhere"}
     assert options(both).auth_token.read() == SECRET
+    assert repr(options(both).auth_token) == "<AuthToken>"
     del both["RESTATE_AUTH_TOKEN"]
     assert "elsewhere" in repr(options(both).auth_token)
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"x" * (MAX_FILE_SIZE + 1)])
+@pytest.mark.parametrize("content", [b"", b" \n", b"x" * 65_537])
 def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
     with pytest.raises((OSError, ValueError), match="token"):
         AuthToken(file=file).read()
-    file.write_bytes(b"x" * MAX_FILE_SIZE)
-    assert AuthToken(file=file).read() == "x" * MAX_FILE_SIZE
+    file.write_bytes(b"x" * 65_536)
+    assert AuthToken(file=file).read() == "x" * 65_536
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

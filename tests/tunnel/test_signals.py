@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
-from restate_identity.tunnel import serve_tunnel
-from tests.tunnel.cloud import PREFIX, Cloud
+from restate_identity.tunnel import TunnelError, serve_tunnel
+from tests.support.processes import free_port
+from tests.tunnel.cloud import PREFIX, Cloud, Line
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.tunnels import PATH, SIGNER, HeldRequests, opened
 
@@ -26,7 +28,7 @@ async def serve(cloud: Cloud, app: ASGIApp = echo) -> None:
     await serve_at(str(cloud.target), app)
 
 
-async def serve_at(server: str, app: ASGIApp = echo) -> None:
+async def serve_at(server: str, app: ASGIApp = echo, **options: Any) -> None:
     await serve_tunnel(
         app,
         tunnel_name="greeter",
@@ -34,7 +36,17 @@ async def serve_at(server: str, app: ASGIApp = echo) -> None:
         signing_public_key=SIGNER.public_key,
         auth_token=TOKEN,
         servers=[server],
+        **options,
     )
+
+
+async def health(port: int) -> int:
+    """Return the status of the health port."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+    _, status, _ = (await reader.readline()).split(maxsplit=2)
+    writer.close()
+    return int(status)
 
 
 def ours(number: int, frame: object) -> None:
@@ -55,6 +67,89 @@ async def test_a_signal_stops_every_tunnel_of_the_process(stop: signal.Signals) 
         app.let_go()
         assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
         await asyncio.gather(*serving)
+
+
+async def test_the_health_port_tells_how_the_tunnel_is_until_nothing_of_it_is_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app, port = HeldRequests(), free_port()
+    async with Cloud(None) as cloud:
+        before = asyncio.all_tasks()
+        serving = asyncio.ensure_future(serve_at(str(cloud.target), app, health_port=port))
+        line = await cloud.line(0)
+        assert await health(port) == 503  # not accepted yet
+        handshake = await line.opened_handshake()
+        handshake.trailers(line.outcome())
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        assert await health(port) == 200
+        with caplog.at_level(logging.INFO):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await line.until(lambda: bool(line.goaways))
+        assert await health(port) == 503  # it drains
+        app.let_go()
+        await exchange.whole()
+        await serving
+        with pytest.raises(ConnectionRefusedError):
+            await health(port)
+        await asyncio.sleep(0.05)
+        assert asyncio.all_tasks() <= before
+    stopping = "tunnel: stopping; requests in flight may finish, and a second signal ends them at once"
+    assert ("restate_identity.tunnel", logging.INFO, stopping) in caplog.record_tuples
+
+
+@pytest.mark.parametrize("stop", STOPS)
+async def test_a_signal_during_the_start_up_ends_it(stop: signal.Signals) -> None:
+    events: list[str] = []
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        events.append("starts")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("cancelled")
+
+    serving = asyncio.ensure_future(serve_at("http://127.0.0.1:1", slow))
+    await until(lambda: events == ["starts"])
+    os.kill(os.getpid(), stop)
+    await asyncio.wait_for(serving, 20)
+    assert events == ["starts", "cancelled"]
+
+
+async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(serve(cloud, app))
+        line = await (await cloud.line(0)).accepted()
+        line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await line.until(lambda: bool(line.goaways))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 20)
+    assert app.cancelled == 1
+    assert "tunnel: ended by a second signal" in caplog.text
+
+
+async def test_nothing_is_left_of_a_tunnel_that_was_refused_for_good() -> None:
+    async def refuse(line: Line) -> None:
+        await line.handshake("unauthorized")
+
+    async with Cloud(refuse) as cloud:
+        before = asyncio.all_tasks()
+        with pytest.raises(TunnelError, match="unauthorized"):
+            await serve(cloud)
+        await asyncio.sleep(0.05)
+        assert asyncio.all_tasks() <= before
+
+
+async def test_a_tunnel_that_is_cancelled_is_not_one_that_was_stopped() -> None:
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(serve(cloud))
+        await (await cloud.line(0)).accepted()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

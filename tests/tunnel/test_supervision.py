@@ -50,7 +50,7 @@ async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_wha
         for unknown in ("deployment_url", "proxy_url", "tunnel_url"):
             with pytest.raises(RuntimeError, match=r"await tunnel\.ready\(\) first"):
                 getattr(tunnel, unknown)
-        assert (tunnel.connection_count, tunnel.error) == (0, None)
+        assert (tunnel.connection_count, tunnel.error, tunnel.is_serving) == (0, None, False)
         await tunnel.ready()
         assert (tunnel.proxy_url, tunnel.tunnel_url) == (PROXY_URL, TUNNEL_URL)
         assert (tunnel.connection_count, tunnel.error) == (1, None)
@@ -76,7 +76,7 @@ async def test_once_it_is_ready_the_tunnel_knows_what_to_register_and_serves_wha
     ],
 )
 async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
-    refusal: Callable[[Line], Awaitable[object]], reason: str
+    caplog: pytest.LogCaptureFixture, refusal: Callable[[Line], Awaitable[object]], reason: str
 ) -> None:
     async with Cloud(refusal) as cloud, opened(cloud) as tunnel:
         for waiting in (tunnel.ready, tunnel.wait_closed):
@@ -85,6 +85,51 @@ async def test_a_refusal_for_good_stops_the_tunnel_without_hammering(
             assert tunnel.error is error.value
         await asyncio.sleep(A_MOMENT)
         assert len(cloud.lines) == 1
+    stops = ("restate_identity.tunnel", logging.ERROR, f"tunnel worker=worker-1: stops: {tunnel.error}")
+    assert stops in caplog.record_tuples
+    assert "Traceback" not in caplog.text
+
+
+async def test_of_several_servers_that_refuse_for_good_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Cloud(script("unauthorized")) as a, Cloud(script("unauthorized")) as b, opened(a, b) as tunnel:
+        with pytest.raises(TunnelError, match="unauthorized"):
+            await tunnel.wait_closed()
+    assert caplog.text.count(": stops: ") == 1
+
+
+async def test_a_tunnel_may_serve_several_deployments_and_learns_their_urls_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    regions = ["https://b.test/greeter", "https://b.test/greeter", "https://a.test/greeter", "https://c.test/greeter"]
+
+    async def moved(line: Line) -> None:
+        await line.handshake(proxy_url=regions[min(len(cloud.lines), len(regions)) - 1])
+
+    caplog.set_level(logging.INFO)
+    async with Cloud(moved) as cloud:
+        segments = ("/http/one.test/1/", "/http/two.test/2/")
+        tunnel = Tunnel(HeldRequests(), configured(str(cloud.target)), timings=SOON, segments=segments)
+        await tunnel.start()
+        for index, name in enumerate("bbac"):
+            line = await (await cloud.line(index)).accepted()
+            await until(lambda: tunnel.connection_count == index + 1)  # noqa: B023 (it is awaited here)
+            assert tunnel.deployment_url == f"https://{name}.test:9080/greeter{segments[0]}"
+            line.kill()
+        await tunnel.aclose()
+    registered = [line.rpartition(" ")[2] for line in caplog.text.splitlines() if "deployment to register" in line]
+    assert registered == [f"https://{name}.test:9080/greeter{part}" for name in "bac" for part in segments]
+
+
+async def test_a_request_that_was_given_up_is_not_cancelled() -> None:
+    app = HeldRequests()
+    async with Cloud() as cloud, opened(cloud, app=app):
+        line = await (await cloud.line(0)).accepted()
+        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.entered == 1)
+        exchange.reset()
+        app.let_go()
+        assert (await call(line)).body == b"late"
+        assert app.cancelled == 0
 
 
 async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
@@ -233,6 +278,7 @@ async def test_two_drains_coexist() -> None:
             await until(lambda entered=index + 1: app.entered == entered)  # type: ignore[misc]
             await line.drain()
         await (await cloud.line(2)).accepted()
+        await until(lambda: tunnel.servers == {f"http://127.0.0.1:{cloud.port}": (1, 2, 3)})
         assert not any(line.lost for line in cloud.lines)
         app.let_go()
         assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
@@ -274,7 +320,8 @@ async def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
         assert (len(a.lines), len(b.lines)) == (1, 1)
 
 
-async def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
+async def test_connections_come_and_go_with_the_addresses_in_dns(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     tls = tls_pair()
     async with (
         NameServer(a="127.0.0.1") as names,
@@ -293,6 +340,7 @@ async def test_connections_come_and_go_with_the_addresses_in_dns() -> None:
             asked = names.asked
             await until(lambda: names.asked > asked + 4)
             assert (len(first.lines), len(second.lines)) == (1, 1)
+            assert f"https://127.0.0.1:{first.port} is no longer one of the servers" in caplog.text
 
 
 async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -> None:
@@ -304,14 +352,17 @@ async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -
             line = await cloud.line(0)
             exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
             await until(lambda: app.entered == 1)
-            fixed.targets = frozenset()
+            targets, fixed.targets = fixed.targets, frozenset()
             await line.until(lambda: bool(line.goaways))
+            # It comes back before the old connection has ended.
+            fixed.targets = targets
+            await until(lambda: list(tunnel.servers.values()) == [(1, 1, 2)])
             app.let_go()
             assert (await exchange.whole()).body == b"late"
             await line.ended()
 
 
-async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> None:
+async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving(caplog: pytest.LogCaptureFixture) -> None:
     tls = tls_pair()
     async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
         names.serve(("a", cloud.port))
@@ -322,6 +373,8 @@ async def test_while_dns_does_not_answer_what_is_connected_goes_on_serving() -> 
             await until(lambda: names.asked > asked + 3)
             assert (await call(await cloud.line(0))).status == 200
             assert tunnel.is_serving
+            assert "DNS does not answer for SRV tunnel.test: " in caplog.text
+            assert "; keeping 1 targets" in caplog.text
             # Still a target: it is dialled again when it dies.
             (await cloud.line(0)).kill()
             await (await cloud.line(1)).accepted()
@@ -355,10 +408,15 @@ async def test_the_first_answer_of_dns_is_waited_for() -> None:
     async with NameServer(a="127.0.0.1") as names, Cloud(tls=tls.cloud) as cloud:
         names.serve(("a", cloud.port))
         names.failing.add(("tunnel.test", "SRV"))
-        async with opened(source=names.resolver(), tls=tls.tunnel) as tunnel:
+        timings = replace(SOON, resolve_every=600)
+        async with opened(source=names.resolver(), tls=tls.tunnel, timings=timings) as tunnel:
+            # Until a server is known, it is asked more often.
             await until(lambda: names.asked > 2)
             names.failing.clear()
             await tunnel.ready()
+            asked = names.asked
+            await asyncio.sleep(A_MOMENT)
+            assert names.asked == asked
 
 
 async def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -465,7 +523,7 @@ async def test_a_cancelled_close_ends_everything_at_once() -> None:
         await (await cloud.line(0)).until(lambda: bool(cloud.lines[0].goaways))
         closing.cancel()
         await asyncio.wait({closing})
-        await until(lambda: app.cancelled == 1)
+        assert app.cancelled == 1
         await cloud.lines[0].ended()
 
 
@@ -525,14 +583,21 @@ async def test_the_log_names_worker_connection_and_server_and_never_the_token(ca
     assert any("the deployment to register is https://tunnel.test:9080/environment/greeter" in line for line in lines)
 
 
-async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_in_a_while(
-    caplog: pytest.LogCaptureFixture,
+async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud):
-        await cloud.line(5)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 1
-    assert warnings[0].endswith("(too-many-tunnels): stop some, or raise the quota")
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    loop = asyncio.get_running_loop()
+    now, later = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: now() + later)
+    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=STEADY):
+        for seconds, number in ((0.0, 1), (59.5, 1), (60.5, 2)):
+            later = seconds
+            await cloud.line(len(cloud.lines) + 5)
+            assert len(warnings()) == number
+    assert all(warning.endswith("(too-many-tunnels): stop some, or raise the quota") for warning in warnings())
 
 
 async def test_after_a_connection_that_served_well_the_next_failure_is_heard_of_again(
@@ -615,6 +680,22 @@ async def test_a_mistake_in_a_connection_that_drains_ends_the_tunnel_and_is_told
         old.close()
         with pytest.raises(RuntimeError, match="nobody has thought of that"):
             await tunnel.wait_closed()
+    assert "Traceback" in caplog.text
+
+
+async def test_a_mistake_while_the_tunnel_stops_is_told_too(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody has thought of that")
+
+    async with Cloud() as cloud, opened(cloud) as tunnel:
+        await (await cloud.line(0)).accepted()
+        monkeypatch.setattr(Leftovers, "adopt", fail)
+        tunnel.stop()
+        await tunnel.wait_closed()
+        assert tunnel.error is None
+    assert "nobody has thought of that" in caplog.text
     assert "Traceback" in caplog.text
 
 

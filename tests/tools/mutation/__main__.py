@@ -43,17 +43,11 @@ class Worker:
             text=True,
         )
 
-    def tried(self, module: str, code: str | None, timeout: float, seconds_for_a_test: float) -> dict[str, Any]:
+    def tried(self, module: str, code: str | None, timeout: float) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
         file = f"restate_identity/{module.replace('.', '/')}.py"
-        task = {
-            "file": file,
-            "code": code,
-            "tests": responsible_for(module),
-            "timeout": timeout,
-            "seconds_for_a_test": seconds_for_a_test,
-        }
+        task = {"file": file, "code": code, "tests": responsible_for(module), "timeout": timeout}
         print(json.dumps(task), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
@@ -121,11 +115,10 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list
     if not left:
         return []
     for worker in workers:
-        unchanged = worker.tried(module, None, 1800, 120)
+        unchanged = worker.tried(module, None, 1800)
         if unchanged["outcome"] != "survived":
             raise SystemExit(f"the tests of {module} fail without any mutant: {unchanged}")
     timeout = 60 + 4 * unchanged["seconds"]
-    seconds_for_a_test = 5 + 4 * unchanged["slowest"]
     free: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:
         free.put(worker)
@@ -135,7 +128,7 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list
     def tried(mutant: Mutant) -> tuple[Mutant, dict[str, Any]]:
         worker = free.get()
         try:
-            return mutant, worker.tried(module, mutant.code, timeout, seconds_for_a_test)
+            return mutant, worker.tried(module, mutant.code, timeout)
         finally:
             free.put(worker)
 

@@ -17,7 +17,8 @@ _CORE = (
     "core/test_recorded_requests.py",
 )
 _COMMAND_LINE = "tools/test_command_line.py"
-_CLI = ("tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
+_HELP = "tools/test_help.py"
+_CLI = (_HELP, "tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
     f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
 )
@@ -49,9 +50,9 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "_libsodium": ("core/test_ed25519.py", "core/test_keys.py"),
     "_headers": _CORE,
     "_health_server": ("tunnel/test_health.py",),
-    "_http_server": ("tools/test_doctor.py", "tools/test_probe.py"),
+    "_http_server": ("tools/test_http_server.py", "tools/test_doctor.py", "tools/test_probe.py"),
     "_key_list": ("core/test_keyring.py",),
-    "_open_body": ("tools/test_probe.py",),
+    "_open_body": ("tools/test_open_body.py", "tools/test_http_server.py"),
     "_quoting": ("core/test_reasons.py", "core/test_paths.py", "core/test_refusal_log.py"),
     "_redaction": ("core/test_keys.py", *_CLI),
     "_refusal_log": ("core/test_refusal_log.py", "core/test_telemetry.py"),
@@ -63,22 +64,19 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "aws_lambda": ("adapters/test_aws_lambda.py",),
     "cli.clock": ("tools/test_doctor.py",),
     "cli.doctor": ("tools/test_doctor.py",),
-    "cli.inspect": (f"{_COMMAND_LINE}::TestInspect",),
+    "cli.inspect": ("tools/test_inspect.py", f"{_COMMAND_LINE}::TestInspect"),
     "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
+    "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
     "cli.probe": ("tools/test_probe.py",),
-    "cli.reading": tuple(
-        f"{_COMMAND_LINE}::{name}"
-        for name in (
-            "test_what_is_too_long_is_refused_before_its_end_is_known",
-            "TestPublicKey",
-            "TestSign",
-            "TestVerify",
-        )
+    "cli.reading": (
+        "tools/test_reading.py",
+        f"{_COMMAND_LINE}::test_what_is_too_long_is_refused_before_its_end_is_known",
+        f"{_COMMAND_LINE}::TestSign",
     ),
-    "cli.report": ("tools/test_probe.py",),
+    "cli.report": ("tools/test_report.py",),
     "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
@@ -101,7 +99,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "keyring": ("core/test_keyring.py",),
     "keys": _CORE,
     "paths": _CORE,
-    "probe": ("tools/test_probe.py",),
+    "probe": ("tools/test_probe.py", "tools/test_http_server.py"),
     "pytest_plugin": ("adapters/test_testing.py", "tools/test_pytest_plugin.py"),
     "restate_sdk": ("adapters/test_restate_sdk.py",),
     "signing": ("core/test_signing.py", "adapters/test_testing.py"),
@@ -140,13 +138,14 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.lifespan": ("tunnel/test_lifespan.py",),
     "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
+    "tunnel.outage": ("tunnel/test_supervision.py", "tunnel/client/test_proxies.py"),
     "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
     "tunnel.resolver": ("tunnel/test_resolver.py",),
     "tunnel.serve": ("tunnel/test_signals.py", "tunnel/test_command.py"),
     "tunnel.signals": ("tunnel/test_signals.py",),
     "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_leftovers.py"),
-    "tunnel.targets": ("tunnel/test_options.py", "tunnel/test_supervision.py"),
+    "tunnel.targets": ("tunnel/test_options.py",),
     "tunnel.timings": ("tunnel/test_timings.py",),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
     "tunnel.tunnel": ("tunnel/test_supervision.py", "tunnel/test_lifespan.py", "tunnel/test_leftovers.py"),
@@ -159,7 +158,7 @@ def responsible_for(module: str) -> tuple[str, ...]:
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
-        return _FIRST[module]
+        return (*_FIRST[module], _HELP) if module.startswith("cli.") else _FIRST[module]
     if module.startswith("encryption"):
         return _ENCRYPTION
     if module.startswith("tunnel.client.proxies"):

@@ -26,7 +26,10 @@ import nacl.bindings  # noqa: F401
 import pytest
 
 HERE = Path.cwd()
-_SLOWEST = "slowest: "
+# How many seconds each test takes without a mutant. With one, a test that takes much longer fails, so that the mutant
+# is noticed. A trial that takes longer than all its tests may is hung.
+_USUAL: dict[str, float] = {}
+_DURATIONS = HERE / "durations.json"
 
 
 def main() -> None:
@@ -38,11 +41,7 @@ def main() -> None:
 
 
 def _tried(task: dict[str, Any]) -> dict[str, Any]:
-    """Put ``code`` in the place of ``file``, run ``tests``, and say how it ended.
-
-    A test that takes more than ``seconds_for_a_test`` fails, so its mutant is noticed. A trial that takes more than
-    ``timeout`` is hung.
-    """
+    """Put ``code`` in the place of ``file``, run ``tests``, and say how it ended."""
     file = HERE / task["file"]
     original = file.read_bytes()
     # Only the run without a mutant keeps bytecode: a mutant's may be as long and as old as the next one's.
@@ -54,20 +53,20 @@ def _tried(task: dict[str, Any]) -> dict[str, Any]:
         if task["code"] is not None:
             file.write_text(task["code"], "utf-8")
         started = time.monotonic()
-        outcome, failed, slowest = _judged(task["tests"], task["timeout"], task["seconds_for_a_test"])
-        seconds = round(time.monotonic() - started, 1)
-        return {"outcome": outcome, "test": failed, "seconds": seconds, "slowest": slowest}
+        outcome, test = _judged(task["tests"], task["timeout"])
+        if task["code"] is None and outcome == "survived":
+            _USUAL.update(json.loads(_DURATIONS.read_text("utf-8")))
+        return {"outcome": outcome, "test": test, "seconds": round(time.monotonic() - started, 1)}
     finally:
         file.write_bytes(original)
 
 
-def _judged(tests: list[str], timeout: float, seconds_for_a_test: float) -> tuple[str, str, float]:
-    """Return the outcome, the test that failed, and how many seconds the slowest test took."""
+def _judged(tests: list[str], timeout: float) -> tuple[str, str]:
     read, write = os.pipe()
     trial = os.fork()
     if not trial:
         os.setsid()
-        _run(tests, seconds_for_a_test, write)
+        _run(tests, write)
     os.close(write)
     deadline = time.monotonic() + timeout
     status = None
@@ -85,46 +84,49 @@ def _judged(tests: list[str], timeout: float, seconds_for_a_test: float) -> tupl
         os.waitpid(trial, 0)
     with os.fdopen(read, "rb") as pipe:
         os.set_blocking(pipe.fileno(), False)
-        lines = (pipe.read() or b"").decode().splitlines()
-    failed = "".join(line for line in lines if not line.startswith(_SLOWEST))
-    slowest = max((float(line.removeprefix(_SLOWEST)) for line in lines if line.startswith(_SLOWEST)), default=0.0)
-    outcome = "hung" if status is None else "killed" if status else "survived"
-    return outcome, failed, slowest
+        failed = (pipe.read() or b"").decode()
+    if status is None:
+        return "hung", failed
+    return ("survived" if status == 0 else "killed"), failed
 
 
-def _run(tests: list[str], seconds_for_a_test: float, report: int) -> None:
+def _run(tests: list[str], report: int) -> None:
     status = 1
     try:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         warnings.simplefilter("ignore")
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", f"--timeout={seconds_for_a_test}"]
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=120"]
         # The worker has already imported modules that pytest would rewrite, because it is also a plugin.
         loaded = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
         # One file after the other, since to collect all of them takes longer than most mutants live.
+        reporter = _Reporter(report)
         for name in tests:
-            status = pytest.main([*arguments, "-W", loaded, f"tests/{name}"], plugins=[_Reporter(report)])
+            status = pytest.main([*arguments, "-W", loaded, f"tests/{name}"], plugins=[reporter])
             if status:
                 break
+        _DURATIONS.write_text(json.dumps(reporter.durations), "utf-8")
     finally:
         os._exit(status)
 
 
 class _Reporter:
-    """Tells the worker which test noticed the mutant, and how many seconds the slowest test of a file took."""
+    """Limits the time of each test, measures it, and tells the worker which test noticed the mutant."""
 
     def __init__(self, report: int) -> None:
         self._report = report
-        self._seconds: dict[str, float] = {}
+        self.durations: dict[str, float] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if item.nodeid in _USUAL:
+                item.add_marker(pytest.mark.timeout(5 + 4 * _USUAL[item.nodeid]))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        self.durations[report.nodeid] = self.durations.get(report.nodeid, 0.0) + report.duration
         if report.failed:
-            os.write(self._report, report.nodeid.encode()[:512] + b"\n")
-
-    def pytest_sessionfinish(self) -> None:
-        os.write(self._report, f"{_SLOWEST}{max(self._seconds.values(), default=0.0)}\n".encode())
+            os.write(self._report, report.nodeid.encode()[:512])
 
 
 def prepared(copy: Path, root: Path) -> None:
