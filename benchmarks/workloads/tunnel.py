@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,6 @@ def run(session: Session) -> Outcome:
     """Load the guarded app both ways over HTTP/2, and open idle connections."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
     env = environment("guarded-reading", session)
-    request = session.pair.request(PATH)
-    # The authority says it already, and h2 ends the connection if they differ.
-    headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
     with ExitStack() as stack:
         client = stack.enter_context(load_generator())
         config = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR")
@@ -54,18 +52,8 @@ def run(session: Session) -> Outcome:
         client.ask("wait", name=SDKS, connections=1)
         client.ask("dial", name=DIRECT, port=server.port, connections=CONNECTIONS)
 
-        def case(name: str, path: str, streams: int = STREAMS) -> Case:
-            def load() -> dict[str, Any]:
-                answer = client.ask(
-                    "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=streams
-                )
-                if set(answer["statuses"]) != {"200"}:
-                    raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
-                return answer
-
-            return load_case(name, load, latencies)
-
-        cases = [case(DIRECT, PATH), case(THROUGH, PREFIX + PATH)]
+        case = partial(http2_case, session, client, latencies)
+        cases = [case(DIRECT, PATH, STREAMS), case(THROUGH, PREFIX + PATH, STREAMS)]
         cases += [case(name, PREFIX + PATH, STREAMS_OF_ONE) for name in (ONE, SDKS)]
         samples = session.interleave(cases, warm_up=WARM_UP)
         memory = _memory_of_an_idle_connection(client, env)
@@ -77,6 +65,25 @@ def run(session: Session) -> Outcome:
         "the client shares the machine"
     )
     return outcome
+
+
+def http2_case(
+    session: Session, generator: LoadGenerator, latencies: dict[str, Samples], name: str, path: str, streams: int
+) -> Case:
+    """Return the case of loading what *generator* knows as *name*, with so many requests to *path* at a time."""
+    request = session.pair.request(PATH)
+    # The authority says it already, and h2 ends the connection if they differ.
+    headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
+
+    def load() -> dict[str, Any]:
+        answer = generator.ask(
+            "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=streams
+        )
+        if set(answer["statuses"]) != {"200"}:
+            raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
+        return answer
+
+    return load_case(name, load, latencies)
 
 
 def _memory_of_an_idle_connection(client: LoadGenerator, env: dict[str, str]) -> float:

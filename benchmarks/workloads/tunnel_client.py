@@ -10,13 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
-from benchmarks.workloads.servers import WARM_UP, environment, load_case, load_outcome
-from benchmarks.workloads.tunnel import LoadGenerator, load_generator
+from benchmarks.workloads.servers import WARM_UP, environment, load_outcome
+from benchmarks.workloads.tunnel import LoadGenerator, http2_case, load_generator
 from tests.support import ROOT
 from tests.support.processes import free_port
 from tests.support.proxies import is_installed, proxied
@@ -70,23 +69,13 @@ def run(session: Session) -> Outcome:
     """Load each service in each way over HTTP/2."""
     latencies: dict[str, Samples] = {"p50": {}, "p99": {}}
     env = environment("reading", session)
-    request = session.pair.request(PATH)
-    headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
     cases = []
     memory = 0.0
     with ExitStack() as stack:
         generator = stack.enter_context(load_generator())
 
         def case(name: str, path: str) -> Case:
-            def load() -> dict[str, Any]:
-                answer = generator.ask(
-                    "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=STREAMS
-                )
-                if set(answer["statuses"]) != {"200"}:
-                    raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
-                return answer
-
-            return load_case(name, load, latencies)
+            return http2_case(session, generator, latencies, name, path, STREAMS)
 
         for service, command in SERVICES.items():
             port = stack.enter_context(serve(*command, env=env)).port

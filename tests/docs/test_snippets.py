@@ -20,7 +20,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import metadata
 from pathlib import Path
@@ -33,7 +32,7 @@ import restate
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.console import without_what_varies
-from tests.support.processes import free_port, started
+from tests.support.processes import PATH, free_port, started
 
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
@@ -318,7 +317,7 @@ def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RESTATE_")}
     return {
         **kept,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": PATH,
         "PYTHONPATH": str(ROOT),
         # The packages are installed already; without an index, pip confirms that or fails.
         "PIP_NO_INDEX": "1",

@@ -19,7 +19,7 @@ import pytest
 from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
-from tests.support.processes import free_port
+from tests.support.processes import PATH, free_port
 from tests.support.restate_server import RestateServer
 from tests.support.servers import hypercorn, serve
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": os.pathsep.join((os.fspath(Path(sys.executable).parent), os.environ["PATH"]))}
+    return {**os.environ, "PATH": PATH}
 
 
 def test_the_service_is_called_with_curl(folder: Path, restate_server: RestateServer, identity_pem: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.probed.endpoints import ENDPOINTS, served
+from tests.support.processes import PATH
 from tests.support.restate_server import RestateServer, find_server
 
 PAGE = ROOT / "docs" / "command-line.md"
@@ -39,7 +39,7 @@ def _run(page: str) -> str:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": PATH,
             "PYTHONWARNINGS": "error",
         }
         for name in [name for name in environment if name.startswith("RESTATE_")]:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 POLL_INTERVAL = 0.05
+# With the commands of the environment that the tests run in.
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

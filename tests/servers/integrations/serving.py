@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -21,13 +20,12 @@ from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.forge import claims, header, token
 from tests.support.invocation import CONTENT_TYPE, invocation_body
-from tests.support.processes import free_port
+from tests.support.processes import PATH, free_port
 from tests.support.servers import serve
 
 INTEGRATIONS = ROOT / "integrations"
 
 # `python` and what is installed beside it are those of the tests.
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 # Nothing of these servers is kept, and the SDK takes SIGTERM away from the one that it runs in.
 NO_PATIENCE = 0.0

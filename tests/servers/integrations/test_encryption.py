@@ -13,8 +13,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from restate_identity.encryption import EncryptionError, EncryptionReason, JournalEncryption
-from tests.servers.integrations.serving import HTTP, INTEGRATIONS, PATH, Launcher
+from tests.servers.integrations.serving import HTTP, INTEGRATIONS, Launcher
 from tests.support.kms import new_key, running_kms
+from tests.support.processes import PATH
 from tests.support.restate_server import RestateServer
 
 FOLDER = INTEGRATIONS / "encryption"

@@ -18,8 +18,8 @@ from dockerfile_parse import DockerfileParser
 from restate_identity._health_server import HEALTH_PATH
 from restate_identity.tunnel.client.configuration import Configuration, configuration
 from restate_identity.tunnel.client.settings import GRACE
-from tests.servers.integrations.serving import INTEGRATIONS, PATH, assert_the_linter_finds_nothing_in_the_dockerfile
-from tests.support.processes import free_port
+from tests.servers.integrations.serving import INTEGRATIONS, assert_the_linter_finds_nothing_in_the_dockerfile
+from tests.support.processes import PATH, free_port
 from tests.tunnel.client.clients import sent
 from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.cloud import Cloud
