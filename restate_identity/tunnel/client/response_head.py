@@ -91,6 +91,7 @@ def body_length(method: bytes, head: ResponseHead) -> int | None:
     lengths = {value for name, value in head.headers if name == b"content-length"}
     if not lengths:
         return None
-    if len(lengths) > 1 or not all(map(_LENGTH, lengths)):
+    length, *others = lengths
+    if others or not _LENGTH(length):
         raise ValueError("a malformed content-length")
-    return int(lengths.pop())
+    return int(length)
