@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restate_identity.tunnel.client.origins import Origin, address_of, origin
+from restate_identity.tunnel.client.origins import Origin, address_of, origin, origin_in
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,33 @@ def test_what_is_accepted_has_one_meaning(host: str) -> None:
     assert accepted.host == accepted.host.lower()
     address = address_of(accepted.host)
     assert address is None or str(address) == accepted.host
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("http://greeter", Origin("http", "greeter", 80)),
+        ("https://greeter", Origin("https", "greeter", 443)),
+        ("https://greeter:8443", Origin("https", "greeter", 8443)),
+        ("http://[fd00::7]", Origin("http", "fd00::7", 80)),
+        ("http://[fd00::7]:9080", Origin("http", "fd00::7", 9080)),
+    ],
+)
+def test_an_origin_is_read_from_its_text_with_or_without_a_port(text: str, found: Origin) -> None:
+    assert origin_in(text) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["greeter:80", "ftp://greeter", "http://", "http://greeter:", "http://greeter/", "://a"]
+)
+def test_a_text_that_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"the (scheme|host|port) "):
+        origin_in(text)
+
+
+def test_a_host_has_253_characters_and_no_more() -> None:
+    longest = ".".join(["a" * 61] * 4 + ["a" * 5])
+    assert len(longest) == 253
+    assert origin("http", longest, "80").host == longest
+    with pytest.raises(ValueError, match="more than 253"):
+        origin("http", longest + "a", "80")
