@@ -169,7 +169,7 @@ def _network(text: str) -> _Entry | None:
         address, _, length = inner.partition("/")
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError("the bracket of the network is not closed")
-        colon, port = rest[:1], rest[1:]
+        _, colon, port = rest.partition(":")
     try:
         network = ipaddress.ip_network(f"{address}/{int(length) if length.isdecimal() else '?'}", strict=False)
     except ValueError as error:

@@ -102,7 +102,8 @@ def test_metadata_services_are_special(address: str, _: str) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1"])
 def test_localhost_names_the_loopback_addresses_and_no_others(address: str) -> None:
     assert admits("http://localhost:9080", "http://localhost:9080", address)
-    assert not admits("http://greeter:9080", "http://greeter:9080", address)
+    for other in ("greeter", "router"):
+        assert not admits(f"http://{other}:9080", f"http://{other}:9080", address)
     assert not admits("*.localhost", "http://a.localhost:9080", address)
     assert not admits(
         "http://localhost:9080", f"http://[{address}]:9080" if ":" in address else f"http://{address}:9080"
@@ -118,7 +119,16 @@ def test_addresses_of_private_networks_are_not_special(address: str) -> None:
 
 
 def test_the_address_that_was_looked_up_must_be_the_address_that_was_asked_for() -> None:
-    assert not admits("10.1.2.3", "http://10.1.2.3:80", "10.1.2.4")
+    for low, high in (("10.1.2.3", "10.1.2.4"), ("127.0.0.1", "127.0.0.2")):
+        allowed = AllowList.parse([low, high])
+        for asked, looked_up in ((low, high), (high, low)):
+            assert not allowed.admits(Origin("http", asked, 80), ip_address(looked_up))
+            assert allowed.admits(Origin("http", asked, 80), ip_address(asked))
+
+
+def test_a_network_of_one_address_is_that_address() -> None:
+    assert admits("127.0.0.1/32", "http://127.0.0.1:80", "127.0.0.1")
+    assert not admits("127.0.0.1/32", "http://127.0.0.2:80", "127.0.0.2")
 
 
 def test_no_target_is_an_error_that_says_what_to_pass() -> None:
@@ -138,6 +148,7 @@ def test_no_target_is_an_error_that_says_what_to_pass() -> None:
         *("10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/x", "10.0.0.0/", "/8", "[fd00::/8", "[fd00::/8]9080", "fd00::/129"),
         *("http://10.0.0.0/8", "010.0.0.0/8", "10/8", "2130706433", "0x7f.1", "fe80::1%eth0", "[fe80::1%eth0]"),
         *("127.0.0.0/8", "169.254.0.0/16", "169.254.169.0/24", "fe80::/10", "::ffff:0:0/96", "224.0.0.0/4"),
+        *("127.0.0.0/31", "169.254.169.254/31"),
     ],
 )  # fmt: skip
 def test_a_target_that_cannot_be_meant_is_an_error(target: str) -> None:
@@ -180,7 +191,8 @@ def test_an_ipv6_network_takes_a_port_in_brackets() -> None:
 
 
 def test_the_targets_that_are_one_origin_are_known() -> None:
-    allowed = AllowList.parse(["http://greeter:9080", "*.svc", "10.0.0.0/8", "greeter", "https://[fd00::7]"])
+    targets = ["http://greeter:9080", "*.svc", "http://*.svc:9080", "10.0.0.0/8", "greeter", "greeter:80"]
+    allowed = AllowList.parse([*targets, "https://[fd00::7]"])
     assert [str(origin) for origin in allowed.origins] == ["http://greeter:9080", "https://[fd00::7]:443"]
 
 
