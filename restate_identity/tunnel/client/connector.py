@@ -12,6 +12,7 @@ from restate_identity.tunnel.client.http1_connection import Http1Connection
 from restate_identity.tunnel.client.http2_connection import Http2Connection
 from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.origins import Address, Origin
+from restate_identity.tunnel.client.special_addresses import described
 from restate_identity.tunnel.client.tcp import keep_alive
 from restate_identity.tunnel.names import addresses
 from restate_identity.tunnel.timings import TunnelTimings
@@ -87,7 +88,7 @@ class Connector:
         found = [ip_address(text) for text in await self._resolve(origin.host) if "%" not in text]
         allowed = [address for address in found if self._admits is None or self._admits(origin, address)]
         if not allowed:
-            shown = ", ".join(map(str, found[:3])) or "no address"
+            shown = ", ".join(map(described, found[:3])) or "no address"
             raise TargetRefusedError(f"{origin.host} is at {shown}, which is not to be dialled", unprocessed=True)
         tls = self._context(version) if origin.scheme == "https" else None
         failure: Exception | None = None

@@ -12,30 +12,30 @@ from restate_identity.tunnel.client.origins import Address
 
 # Where cloud providers answer with the credentials of the machine, outside of the link-local networks.
 METADATA = (
-    ("100.100.100.200/32", "a metadata service (Alibaba)"),
-    ("168.63.129.16/32", "a metadata service (Azure)"),
-    ("192.0.0.192/32", "a metadata service (Oracle)"),
-    ("fd00:ec2::/64", "a metadata service (AWS)"),
-    ("fd20:ce::254/128", "a metadata service (Google)"),
-    ("fd00:c1::a9fe:a9fe/128", "a metadata service (Oracle)"),
-    ("fd00:42::42/128", "a metadata service (Scaleway)"),
+    ("100.100.100.200/32", "a metadata service of Alibaba"),
+    ("168.63.129.16/32", "a metadata service of Azure"),
+    ("192.0.0.192/32", "a metadata service of Oracle"),
+    ("fd00:ec2::/64", "a metadata service of AWS"),
+    ("fd20:ce::254/128", "a metadata service of Google"),
+    ("fd00:c1::a9fe:a9fe/128", "a metadata service of Oracle"),
+    ("fd00:42::42/128", "a metadata service of Scaleway"),
 )
 # The registries are RFC 6890 and those of the single RFCs.
 SPECIAL = (
     *METADATA,
-    ("0.0.0.0/8", "this machine (unspecified)"),
-    ("127.0.0.0/8", "this machine (loopback)"),
+    ("0.0.0.0/8", "this machine, unspecified"),
+    ("127.0.0.0/8", "this machine, loopback"),
     ("169.254.0.0/16", "link-local, as metadata services are"),
     ("224.0.0.0/4", "multicast"),
     ("240.0.0.0/4", "reserved"),
-    ("::1/128", "this machine (loopback)"),
+    ("::1/128", "this machine, loopback"),
     ("::ffff:0:0/96", "an IPv4 address in IPv6 form"),
     ("::/96", "unspecified, or an IPv4 address in IPv6 form"),
-    ("::ffff:0:0:0/96", "an IPv4 address in IPv6 form (SIIT)"),
-    ("64:ff9b::/96", "an IPv4 address in IPv6 form (NAT64)"),
-    ("64:ff9b:1::/48", "an IPv4 address in IPv6 form (NAT64)"),
-    ("2001::/32", "an IPv4 address in IPv6 form (Teredo)"),
-    ("2002::/16", "an IPv4 address in IPv6 form (6to4)"),
+    ("::ffff:0:0:0/96", "an IPv4 address in IPv6 form, SIIT"),
+    ("64:ff9b::/96", "an IPv4 address in IPv6 form, NAT64"),
+    ("64:ff9b:1::/48", "an IPv4 address in IPv6 form, NAT64"),
+    ("2001::/32", "an IPv4 address in IPv6 form, Teredo"),
+    ("2002::/16", "an IPv4 address in IPv6 form, 6to4"),
     ("fe80::/10", "link-local, as metadata services are"),
     ("fec0::/10", "site-local, which is deprecated"),
     ("ff00::/8", "multicast"),
@@ -50,6 +50,12 @@ def special(address: Address) -> str | None:
         if address in network:
             return why
     return None
+
+
+def described(address: Address) -> str:
+    """Return *address*, and what is special about it."""
+    why = special(address)
+    return str(address) if why is None else f"{address} ({why})"
 
 
 def is_special_network(network: IPv4Network | IPv6Network) -> bool:

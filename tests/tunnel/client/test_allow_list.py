@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from restate_identity.tunnel.client.allow_list import AllowList
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.special_addresses import METADATA, SPECIAL, special
+from restate_identity.tunnel.client.special_addresses import METADATA, SPECIAL, described, special
 
 ANY = "10.1.2.3"
 
@@ -97,6 +97,23 @@ def test_a_special_address_is_dialled_only_if_it_is_a_target(network: str) -> No
 def test_metadata_services_are_special(address: str, _: str) -> None:
     assert special(ip_network(address)[0]) is not None
     assert special(ip_address("169.254.169.254")) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("127.0.0.1", "127.0.0.1 (this machine, loopback)"),
+        ("169.254.169.254", "169.254.169.254 (link-local, as metadata services are)"),
+        ("168.63.129.16", "168.63.129.16 (a metadata service of Azure)"),
+        ("224.0.0.1", "224.0.0.1 (multicast)"),
+        ("255.255.255.255", "255.255.255.255 (reserved)"),
+        ("ff02::1", "ff02::1 (multicast)"),
+        ("64:ff9b::1", "64:ff9b::1 (an IPv4 address in IPv6 form, NAT64)"),
+    ],
+)
+def test_it_is_told_what_is_special_about_an_address(address: str, told: str) -> None:
+    assert described(ip_address(address)) == told
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1"])

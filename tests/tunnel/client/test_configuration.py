@@ -64,7 +64,7 @@ def test_an_option_takes_precedence_over_its_variable() -> None:
         "ingress_uri": "https://ingress.test",
         "ingress_serve_address": "[::]:1",
         "health_serve_address": "127.0.0.1:2",
-        "connect_timeout": 1.5,
+        "connect_timeout": 0.5,
         "shutdown_timeout": 0.0,
     }
     found = configured(
@@ -74,7 +74,7 @@ def test_an_option_takes_precedence_over_its_variable() -> None:
     assert found.settings.targets.texts == ("http://a:1",)
     assert [str(target) for target in found.settings.options.servers] == ["http://127.0.0.1:1"]
     assert found.settings.options.servers_srv is None
-    assert (found.settings.timings.connect, found.settings.timings.grace) == (1.5, 0)
+    assert (found.settings.timings.connect, found.settings.timings.grace) == (0.5, 0)
     assert found.ports[0].origin == Origin("https", "ingress.test", 443)
     assert (found.ports[0].address, found.health) == (ServeAddress("::", 1), ServeAddress("127.0.0.1", 2))
 
@@ -120,6 +120,7 @@ def test_the_api_key_may_go_to_this_machine_in_cleartext_and_elsewhere_over_tls(
 
 
 def test_elsewhere_it_goes_in_cleartext_only_to_a_host_that_is_named_for_that() -> None:
+    assert "in cleartext" in complaint(RESTATE_ADMIN_URI="http://router:9070")
     told = complaint(RESTATE_ADMIN_URI="http://admin.test:9070")
     assert "RESTATE_ADMIN_URI: http://admin.test:9070 would send the API key in cleartext" in told
     assert "--cleartext-host admin.test, or set RESTATE_CLEARTEXT_HOSTS" in told
@@ -188,6 +189,11 @@ def test_variables_of_other_programs_are_left_alone() -> None:
             "--ingress-uri is of no use with RESTATE_REMOTE",
         ),
         ({"remote_proxy": False, "proxy_hosts": ("a",)}, {}, "--proxy-host is of no use with --no-remote-proxy"),
+        (
+            {"remote_proxy": False, "proxy_hosts": ("a",), "cleartext_hosts": ("a",)},
+            {},
+            "--proxy-host is of no use with --no-remote-proxy",
+        ),
         ({"servers": ("a:1",), "servers_srv": "b"}, {}, "pass servers or servers_srv, but only one"),
         (
             {},
@@ -218,6 +224,8 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ),
         ({"health_serve_address": ":9090"}, {}, "--health-serve-address: ':9090' is not an address to listen on"),
         ({}, {"RESTATE_CONNECT_TIMEOUT": "5s"}, "RESTATE_CONNECT_TIMEOUT must be a number of seconds, not '5s'"),
+        ({}, {"RESTATE_SHUTDOWN_TIMEOUT": "soon"}, "RESTATE_SHUTDOWN_TIMEOUT must be a number of seconds, not 'soon'"),
+        ({"shutdown_timeout": -0.5}, {}, "--shutdown-timeout must be a number of seconds"),
         ({}, {"RESTATE_SHUTDOWN_TIMEOUT": "inf"}, "RESTATE_SHUTDOWN_TIMEOUT must be a number of seconds"),
         ({"connect_timeout": 0.0}, {}, "--connect-timeout must be a number of seconds"),
         ({}, {"RESTATE_SHUTDOWN_TIMEOUT": "nan"}, "RESTATE_SHUTDOWN_TIMEOUT must be a number of seconds"),
@@ -246,7 +254,11 @@ def test_an_address_to_listen_on(text: str, listen_on: str | None, is_loopback: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8080", "a:1", "::1:1", "[127.0.0.1]:1", "[localhost]:1", "1.2.3.4:", "1.2.3.4:65536"]
+    "text",
+    [
+        *("", "8080", "a:1", "router:1", "::1:1", "[127.0.0.1]:1", "[localhost]:1", "1.2.3.4:", "1.2.3.4:65536"),
+        *("[::1:1", "::1]:1", "[fe80::1%eth0]:1", "1.2.3.4:000080", "1.2.3.4:-1", "1.2.3.4:\u0661"),
+    ],
 )
 def test_no_address_to_listen_on(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address to listen on"):
