@@ -39,7 +39,7 @@ def _setting(option: str, variable: str, text: str, **attributes: Any) -> Callab
 @_setting(
     "--target targets",
     "RESTATE_TUNNEL_TARGETS",
-    "Where requests may go: http://greeter:9080, *.svc.cluster.local, 10.0.0.0/8; may be repeated.",
+    "Where requests may go: http://greeter:9080, *.svc.cluster.local, 10.0.0.0/8:9080; may be repeated.",
     multiple=True,
     metavar="TARGET",
 )
@@ -131,7 +131,7 @@ def tunnel_client_command(**options: Any) -> None:
     Examples:
       restate-identity tunnel-client --target http://greeter:9080
       restate-identity tunnel-client --tunnel-name greeter --environment-id env_... --region eu --no-remote-proxy \\
-        --signing-public-key publickeyv1_... --auth-token-file /run/secrets/restate/token --target 10.0.0.0/8
+        --signing-public-key publickeyv1_... --auth-token-file /run/secrets/restate/token --target 10.0.0.0/8:9080
     """
     try:
         from restate_identity.tunnel.client.configuration import configuration

@@ -9,6 +9,9 @@ _NOT_IN_A_VALUE = re.compile(rb"[\0\r\n]").search
 # The connection-specific headers of HTTP/1.1, which HTTP/2 forbids (RFC 9113, 8.2.2).
 OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
+# They may stand around a value (RFC 9110, 5.5), but not in HTTP/2 (RFC 9113, 8.2.1).
+BLANKS = b" \t"
+
 
 def is_name(name: bytes) -> bool:
     """Return whether *name* is a valid field name, which HTTP/2 requires to be lower case."""

@@ -97,8 +97,6 @@ class Connector:
                 # One address that does not answer must leave time for the others.
                 dialling = self._dial(address, origin, version, tls)
                 return await asyncio.wait_for(dialling, self._limits.connect / len(allowed))
-            except ssl.SSLError:
-                raise
             except (OSError, asyncio.TimeoutError, ExchangeError) as error:
                 failure = failure or error
         assert failure is not None

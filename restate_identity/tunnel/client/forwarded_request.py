@@ -9,6 +9,7 @@ from restate_identity.asgi import Scope
 from restate_identity.tunnel.beyond_asgi import FORWARDED, Forwarded
 from restate_identity.tunnel.client.exchange import RequestHead, Version
 from restate_identity.tunnel.client.origins import Origin, origin
+from restate_identity.tunnel.fields import BLANKS
 
 _is_target = re.compile(rb"[!-~]+").fullmatch
 VERSION_HEADER = b"x-restate-tunnel-http-version"
@@ -58,7 +59,8 @@ def request_head(scope: Scope, origin: Origin) -> RequestHead:
         method.encode("latin-1"),
         target,
         _authority(origin),
-        [field for field in scope["headers"] if _passes(*field)],
+        # Some servers end the whole connection because of blanks around a value.
+        [(name, value.strip(BLANKS)) for name, value in scope["headers"] if _passes(name, value)],
         _forwarded(scope).ended,
     )
 

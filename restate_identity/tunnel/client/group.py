@@ -18,6 +18,8 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 _FAREWELL = 1.0
 # How long requests wait for another connection while those that are open could take them.
 _PATIENCE = 0.25
+# How long after a failed dial the next one is made for those that still wait.
+_PAUSE = 1.0
 
 
 class Group:
@@ -45,8 +47,9 @@ class Group:
         self._on_empty = on_empty
         # Whether the newest connection does, and so probably the next.
         self._multiplexes = True
-        # Whether the last dial failed or takes long: then requests share the connections that are open.
-        self._crowds = False
+        # Whether the last dial failed, and which take long: then requests share the connections that are open.
+        self._failed = False
+        self._slow: set[asyncio.Task[None]] = set()
         # Those of `connections` that multiplex.
         self._shared: list[TargetConnection] = []
         # Those without multiplexing that have no request, the one to use next last.
@@ -115,7 +118,11 @@ class Group:
     @property
     def _spreads(self) -> bool:
         """Whether there may be another connection that multiplexes."""
-        return len(self.connections) < self._limits.connections
+        return len(self._shared) < self._limits.connections
+
+    @property
+    def _crowds(self) -> bool:
+        return self._failed or bool(self._slow)
 
     def _wake(self) -> None:
         room = len(self._free)
@@ -150,15 +157,16 @@ class Group:
         if self._multiplexes:
             # The first one tells what the target speaks, and whether it is there.
             wanted = -(-waiting // self._limits.streams) if self.connections and not self._crowds else 1
-            most = self._limits.connections
+            most = self._limits.connections - len(self._shared)
         else:
-            wanted, most = waiting, self._limits.connections_http1
-        wanted = min(wanted, most - len(self.connections))
-        for _ in range(wanted - len(self._dials)):
+            wanted, most = waiting, self._limits.connections_http1 - len(self.connections)
+        for _ in range(min(wanted, most) - len(self._dials)):
             self._dials.add(asyncio.get_running_loop().create_task(self._open()))
 
     async def _open(self) -> None:
-        patience = asyncio.get_running_loop().call_later(_PATIENCE, self._crowd)
+        task = asyncio.current_task()
+        assert task is not None
+        patience = asyncio.get_running_loop().call_later(_PATIENCE, self._is_slow, task)
         try:
             connection = await self._connect()
         except ExchangeError as error:
@@ -177,7 +185,7 @@ class Group:
 
     def _opened(self, connection: TargetConnection) -> None:
         self._multiplexes = connection.multiplexes
-        self._crowds = False
+        self._failed = False
         connection.watcher = self
         self.connections.append(connection)
         if connection.multiplexes:
@@ -188,9 +196,13 @@ class Group:
             # There was not enough room for all.
             self._dial()
 
-    def _crowd(self) -> None:
-        self._crowds = True
+    def _is_slow(self, dial: asyncio.Task[None]) -> None:
+        self._slow.add(dial)
         self._wake()
+
+    def _dial_again(self) -> None:
+        if self._waiters:
+            self._dial()
 
     def _dialled(self, error: ExchangeError | None = None) -> None:
         """Note the end of a dial; tell those that waited for it of a failure, unless something else may serve them."""
@@ -198,14 +210,19 @@ class Group:
         task = asyncio.current_task()
         assert task is not None
         self._dials.discard(task)
+        self._slow.discard(task)
         if error is None:
             return
-        self._crowd()
+        self._failed = True
+        self._wake()
         if not self._multiplexes and self._waiters:
             _fail(self._waiters.popleft(), error)
         if not self.connections and not self._dials:
             while self._waiters:
                 _fail(self._waiters.popleft(), error)
+        if self._waiters:
+            # All that is open is full, perhaps for hours.
+            asyncio.get_running_loop().call_later(_PAUSE, self._dial_again)
         self._check_empty()
 
     def _check_empty(self) -> None:

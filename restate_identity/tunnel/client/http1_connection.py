@@ -7,6 +7,7 @@ a header, a malformed chunk.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import h11
@@ -45,7 +46,7 @@ class Http1Connection(asyncio.Protocol):
         self._writable.set()
         self._closed = asyncio.Event()
         self._reading = True
-        self._idleness = Idleness(limits.idle_http1, self._idle)
+        self._idleness = Idleness(limits.idle, self._idle)
         self._left = limits.requests
 
     # What the pool does.
@@ -147,7 +148,11 @@ class Http1Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:  # noqa: D102
         self._leave()
-        if self._exchange is not None:
+        if self._exchange is not None and _is_cut_off(self._transport):
+            # The body may have had no other end than that of the connection (RFC 9112, 9.8).
+            self._exchange.failed(ExchangeError("the connection ended without the end of TLS"))
+            self.abort()
+        elif self._exchange is not None:
             self._h11.receive_data(b"")
             self._take(self._exchange)
         return False
@@ -201,3 +206,15 @@ class Http1Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._closed.set()
+
+
+def _is_cut_off(transport: asyncio.Transport | None) -> bool:
+    """Return whether a connection over TLS has ended without being closed."""
+    tls: ssl.SSLObject | None = None if transport is None else transport.get_extra_info("ssl_object")
+    if tls is None:
+        return False
+    try:
+        # After the end of TLS there is nothing more to read, and else there might be.
+        return bool(tls.read(1))
+    except ssl.SSLError:
+        return True

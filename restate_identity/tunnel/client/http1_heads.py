@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import h11
 
 from restate_identity.tunnel.client.exchange import Field, RequestHead, ResponseHead
-from restate_identity.tunnel.client.response_head import check_size, passed_on
-from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break
+from restate_identity.tunnel.client.response_head import check_size, passed_on, trailers_passed_on
+from restate_identity.tunnel.fields import has_line_break
 
 # RFC 9110, 9.3: a request with one of these methods has no body, unless it says that it has.
 _WITHOUT_BODY = (b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"DELETE")
 # A trailer that is taken for a header must not change where the message ends, or whom it is for.
 _NOT_IN_TRAILERS = (b"content-length", b"host", b"trailer", b"te")
 
+# Where h11 begins to quote bytes.
+_QUOTE = re.compile(r""":|\bb['"]""")
+
 
 def complaint(error: h11.ProtocolError) -> str:
     """Return what is wrong, without what h11 quotes of the message: it may be a token."""
-    return str(error).partition(":")[0].partition("b'")[0].strip()
+    return _QUOTE.split(str(error), maxsplit=1)[0].strip()
 
 
 def request_event(head: RequestHead) -> h11.Request:
@@ -73,4 +77,4 @@ def trailers_of(event: h11.EndOfMessage) -> list[Field]:
     check_size(fields)
     if any(has_line_break(value) for _, value in fields):
         raise ValueError("malformed trailers")
-    return [field for field in fields if field[0] not in OF_THE_CONNECTION]
+    return trailers_passed_on(fields)

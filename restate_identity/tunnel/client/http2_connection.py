@@ -18,6 +18,9 @@ from restate_identity.tunnel.received import ResponseReceived, StreamFault, Trai
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.watchdog import Watchdog
 
+# Without a response in between. An instance may refuse everything; the next connection may get to another one.
+_REFUSALS = 2
+
 
 class Http2Connection:
     """See `TargetConnection`.
@@ -48,6 +51,7 @@ class Http2Connection:
         self._watchdog = Watchdog(timings, ping=self.protocol.output.ping, on_silence=self._silent)
         self._idleness = Idleness(limits.idle, self._idle)
         self._left = limits.requests
+        self._refusals = 0
 
     async def ready(self) -> None:
         """Wait for the target's first frame, its settings: from then on it surely speaks HTTP/2.
@@ -126,6 +130,7 @@ class Http2Connection:
         elif exchange is None:
             return
         elif isinstance(event, ResponseReceived):
+            self._refusals = 0
             exchange.head_received(event.headers)
         elif isinstance(event, h2.events.StreamEnded):
             exchange.ended()
@@ -134,7 +139,14 @@ class Http2Connection:
         elif isinstance(event, StreamFault):
             exchange.broken(event.code, event.reason)
         elif isinstance(event, h2.events.StreamReset):
+            if event.error_code == ErrorCodes.REFUSED_STREAM:
+                self._refused()
             exchange.failed(_reset(event.error_code))
+
+    def _refused(self) -> None:
+        self._refusals += 1
+        if self._refusals == _REFUSALS:
+            self.retire("it refuses requests")
 
     def _goaway(self, goaway: GoAway) -> None:
         self._leave()

@@ -11,11 +11,9 @@ class Limits:
 
     connect: float = 5.0
     """The time limit for a connection: the name's lookup, TCP, TLS, and the first frame of HTTP/2."""
-    idle: float = 60.0
-    """How long an HTTP/2 connection without requests is kept."""
-    idle_http1: float = 4.0
-    """How long an HTTP/1.1 connection without requests is kept. Servers close theirs after as little as 5 s, and a
-    request that is sent at that moment is lost."""
+    idle: float = 4.0
+    """How long a connection without requests is kept. Servers such as hypercorn and uvicorn close theirs after 5 s,
+    over HTTP/2 without a GOAWAY, and a request that is sent at that moment is lost."""
     requests: int = 1000
     """How many requests a connection has before another one takes over. Hypercorn ends a connection at the next one,
     with all requests in flight."""

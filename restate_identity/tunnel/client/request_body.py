@@ -6,6 +6,7 @@ import asyncio
 
 from restate_identity.asgi import Receive
 from restate_identity.tunnel.client.exchange import Exchange, Field
+from restate_identity.tunnel.fields import BLANKS
 
 # How much is kept until the target has begun to answer.
 KEPT = 64 * 1024
@@ -52,7 +53,7 @@ class RequestBody:
             await asyncio.Event().wait()
         part: bytes = message.get("body", b"")
         self._ended = not message.get("more_body", False)
-        self._trailers = message.get("trailers") or []
+        self._trailers = [(name, value.strip(BLANKS)) for name, value in message.get("trailers") or ()]
         self._size += len(part)
         if self.is_kept:
             if self._size <= KEPT:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Set
 
 from restate_identity.tunnel.client.exchange import Field, ResponseHead
-from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break, is_name
+from restate_identity.tunnel.fields import BLANKS, OF_THE_CONNECTION, has_line_break, is_name
 from restate_identity.tunnel.handshake import DRAINING_HEADER
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderList
 
 _STATUS = re.compile(rb"[2-9][0-9]{2}").fullmatch
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
-# By this one a tunnel server learns that the whole tunnel drains. A target cannot know.
-_NOT_OF_A_TARGET = OF_THE_CONNECTION | {DRAINING_HEADER[0]}
+# By the draining header a tunnel server learns that the whole tunnel drains. A target cannot know. `te` is of requests.
+_NOT_OF_A_TARGET = OF_THE_CONNECTION | {DRAINING_HEADER[0], b"te"}
 
 
 def check_size(fields: Iterable[Field]) -> None:
@@ -60,7 +60,7 @@ def passed_on(status: int, fields: Iterable[Field], *, named: Set[bytes] = froze
     if status == 204:
         # It has no body, so a length is wrong (RFC 9110, 8.6).
         dropped |= {b"content-length"}
-    return ResponseHead(status, [field for field in fields if field[0] not in dropped])
+    return ResponseHead(status, [(name, value.strip(BLANKS)) for name, value in fields if name not in dropped])
 
 
 def checked_trailers(received: HeaderList) -> list[Field]:
@@ -71,13 +71,14 @@ def checked_trailers(received: HeaderList) -> list[Field]:
     """
     if received.size > MAX_HEADER_LIST_SIZE:
         raise ValueError(f"trailers of more than {MAX_HEADER_LIST_SIZE} bytes")
-    trailers = []
-    for name, value in received.fields:
-        if not is_name(name) or has_line_break(value):
-            raise ValueError("malformed trailers")
-        if name not in OF_THE_CONNECTION:
-            trailers.append((name, value))
-    return trailers
+    if not all(is_name(name) and not has_line_break(value) for name, value in received.fields):
+        raise ValueError("malformed trailers")
+    return trailers_passed_on(received.fields)
+
+
+def trailers_passed_on(fields: Iterable[Field]) -> list[Field]:
+    """Return the trailers without fields of the connection, and without blanks around values."""
+    return [(name, value.strip(BLANKS)) for name, value in fields if name not in _NOT_OF_A_TARGET]
 
 
 def body_length(method: bytes, head: ResponseHead) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client import Limits
@@ -105,6 +106,33 @@ async def test_an_instance_that_shuts_down_as_it_accepts_costs_no_request() -> N
         responses = await asyncio.gather(*(sent(line, target.origin) for _ in range(10)))
         assert {response.status for response in responses} == {200}
         assert client.counters.failures == 0
+
+
+async def test_a_connection_that_refuses_twice_is_left_for_one_that_may_not() -> None:
+    def answer(served: Served) -> None:
+        if served.end is target.ends[0]:
+            served.reset(ErrorCodes.REFUSED_STREAM)
+        else:
+            served.answer()
+
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        target.on_complete = answer
+        assert (await sent(line, target.origin)).status == 200
+        assert (len(target.served), len(target.ends)) == (3, 2)
+        await until(lambda: target.ends[0].lost)
+
+
+async def test_a_connection_that_refuses_now_and_then_is_kept() -> None:
+    def answer(served: Served) -> None:
+        if len(target.served) % 2:
+            served.reset(ErrorCodes.REFUSED_STREAM)
+        else:
+            served.answer()
+
+    async with Http2Target(on_complete=answer) as target, forwarding(target.origin) as (_, line):
+        for _ in range(3):
+            assert (await sent(line, target.origin)).status == 200
+        assert len(target.ends) == 1
 
 
 @asynccontextmanager

@@ -84,7 +84,8 @@ def test_the_targets_of_the_table_allow_what_it_says() -> None:
         assert not AllowList.parse([text]).may_be_dialled(origin(*unwanted.split()))
     address = address_of("10.1.2.3")
     assert address is not None
-    assert AllowList.parse([texts[4]]).admits(origin("http", "greeter", "80"), address)
+    assert AllowList.parse([texts[4]]).admits(origin("http", "greeter", "9080"), address)
+    assert not AllowList.parse([texts[4]]).admits(origin("http", "greeter", "80"), address)
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
@@ -96,7 +97,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         "4,096 requests",
         "64 KiB of headers",
         "15 seconds",
-        "120\n  seconds",
+        "16 KiB of a response, is given\n  up after 120 seconds",
         "after 300",
     ):
         assert text in section("Local ports")

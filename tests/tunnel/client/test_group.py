@@ -225,6 +225,53 @@ async def test_a_dial_that_was_quick_is_not_taken_for_a_slow_one_later() -> None
     assert group.choose() is None
 
 
+async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> None:
+    group = Dialled()
+    await group.opened(Connection(3, most=3))
+    (waiter,) = group.waiting(1)
+    await settled()
+    await group.refused(ExchangeError("refused", unprocessed=True))
+    assert (waiter.done(), len(group.dials)) == (False, 2)
+    await asyncio.sleep(1.1)
+    assert len(group.dials) == 3
+    group.dials[2].set_result(Connection())
+    await settled()
+    assert waiter.done()
+
+
+async def test_while_one_dial_takes_long_requests_share_what_is_open_though_others_succeed() -> None:
+    group = Dialled(streams=2)
+    await group.opened(first := Connection(2))
+    waiters = group.waiting(3)
+    await settled()
+    slow, quick = group.dials[1:]
+    await asyncio.sleep(0.3)
+    assert done(waiters) == [True] * 3
+    quick.set_result(second := Connection(2))
+    await settled()
+    assert group.choose() in (first, second)
+    slow.set_result(Connection(2))
+    await settled()
+    assert group.choose() is None
+
+
+async def test_any_number_of_instances_without_multiplexing_leaves_room_for_one_with() -> None:
+    group = Dialled(connections=1)
+    for _ in range(2):
+        await group.opened(Connection(multiplexes=False, most=1))
+        busy = group.choose()
+        assert isinstance(busy, Connection)
+        busy.in_flight = 1
+    await group.opened(shared := Connection())
+    shared.leave()
+    waiters = group.waiting(1)
+    await settled()
+    assert [dial.done() for dial in group.dials].count(False) == 1
+    group.dials[-1].set_result(Connection())
+    await settled()
+    assert done(waiters) == [True]
+
+
 async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
     waiters = group.waiting(3)

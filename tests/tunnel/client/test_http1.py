@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 
 import pytest
 from h2.errors import ErrorCodes
@@ -10,7 +12,7 @@ from h2.errors import ErrorCodes
 from restate_identity.tunnel.client import Limits
 from tests.tunnel.client.clients import HTTP1, forwarding, opened, sent
 from tests.tunnel.client.http1_target import Http1Target, Peer
-from tests.tunnel.cloud import tls_pair
+from tests.tunnel.cloud import StreamResetError, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.neighbours import is_reset
 
@@ -179,7 +181,7 @@ async def test_a_request_that_was_sent_is_not_sent_again() -> None:
 async def test_an_idle_connection_is_closed() -> None:
     async with (
         Http1Target(replying) as target,
-        forwarding(target.origin, limits=Limits(idle_http1=0.05)) as (client, line),
+        forwarding(target.origin, limits=Limits(idle=0.05)) as (client, line),
     ):
         assert (await sent(line, target.origin, HTTP1, body=b"a")).status == 200
         await until(lambda: target.peers[0].reader.at_eof())
@@ -332,3 +334,53 @@ async def test_over_tls_a_target_that_chooses_http_1_1_gets_it() -> None:
         version = {"x-restate-tunnel-http-version": "HTTP/2.0"}
         assert (await sent(line, target.origin, version)).status == 502
         assert (await sent(line, target.origin, HTTP1, body=b"hello")).body == b"hello"
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_over_tls_a_body_without_a_length_is_whole_only_if_tls_was_closed(closes: bool) -> None:
+    tls = tls_pair(name="127.0.0.1", alpn=["http/1.1"])
+
+    async def answer(peer: Peer) -> None:
+        await peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf of it")
+        await peer.writer.drain()
+        if not closes:
+            # The kernel says FIN, and nobody closes TLS.
+            with socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno())) as connection:
+                connection.shutdown(socket.SHUT_WR)
+            await asyncio.sleep(60)
+
+    async with (
+        Http1Target(answer, tls=tls.cloud) as target,
+        forwarding(target.origin, target_tls=lambda: tls.tunnel) as (_, line),
+    ):
+        exchange = opened(line, target.origin, end=True)
+        if closes:
+            assert (await exchange.whole()).body == b"half of it"
+        else:
+            with pytest.raises(StreamResetError):
+                await exchange.whole()
+
+
+async def test_a_header_that_cannot_be_sent_is_not_quoted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with Http1Target(echoing) as target, forwarding(target.origin) as (_, line):
+        line.h2.config.validate_outbound_headers = False
+        for value in ("SECRET\x0cz", "SECRET'\x0cz", 'SECRET"\x0cz', "SECRET'\"\x0cz"):
+            assert (await sent(line, target.origin, {**HTTP1, "authorization": value})).status == 502
+    assert "the request cannot be sent over HTTP/1.1: Illegal header value" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+async def test_blanks_around_values_end_with_the_request_and_with_the_response() -> None:
+    async def answer(peer: Peer) -> None:
+        head = await peer.head()
+        assert b"\r\nx-a: b\r\n" in head
+        peer.send(b"HTTP/1.1 200 OK\r\nte: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-t: u \t\r\nte: x\r\n\r\n")
+        await peer.head()
+
+    async with Http1Target(answer) as target, forwarding(target.origin) as (_, line):
+        line.h2.config.validate_outbound_headers = False
+        line.h2.config.normalize_outbound_headers = False
+        exchange = opened(line, target.origin, {**HTTP1, "x-a": " b\t"}, end=True)
+        assert (await exchange.whole()).status == 200
+        assert exchange.response_trailers == {"x-t": "u"}

@@ -7,7 +7,7 @@ import re
 from hpack import NeverIndexedHeaderTuple
 
 from restate_identity.tunnel.client.exchange import Field, RequestHead
-from restate_identity.tunnel.fields import OF_THE_CONNECTION
+from restate_identity.tunnel.fields import BLANKS, OF_THE_CONNECTION
 from restate_identity.tunnel.request import Request
 
 # TRACE would send the API key back to the caller, and CONNECT asks for a tunnel to somewhere else.
@@ -38,7 +38,9 @@ def cloud_request(request: Request, *, authority: bytes, bearer: bytes) -> Reque
         if name == b"connection"
         for option in value.split(b",")
     }
-    headers = [field for field in request.headers if field[0] not in _DROPPED and field[0] not in named]
+    headers = [
+        (name, value.strip(BLANKS)) for name, value in request.headers if name not in _DROPPED and name not in named
+    ]
     if any(field == (b"te", b"trailers") for field in request.headers):
         headers.append((b"te", b"trailers"))
     headers += [(b"x-forwarded-host", value) for name, value in request.headers if name == b"host"]

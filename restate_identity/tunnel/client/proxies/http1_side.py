@@ -15,6 +15,7 @@ import h11
 
 from restate_identity.tunnel.client.proxies.http1_call import Http1Call
 from restate_identity.tunnel.client.proxies.http1_request import request_of, trailers_of
+from restate_identity.tunnel.client.proxies.patience import PIECE
 from restate_identity.tunnel.client.proxies.side import Owner
 from restate_identity.tunnel.deadline import Deadline
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
@@ -23,6 +24,8 @@ from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 BUFFER = 256 * 1024
 # How long we read on after a response that needed no more of the request: closing at once could lose the response.
 _LINGER = 2.0
+# How long at most, while the client goes on sending.
+_LINGER_AT_MOST = 30.0
 _COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
 
@@ -43,6 +46,7 @@ class Http1Side(asyncio.Protocol):
         self._writable.set()
         self._reading = True
         self._lingers = Deadline()
+        self._lingers_until = 0.0
         self._idle_since = self._loop.time()
         self._head_since: float | None = None
 
@@ -116,11 +120,14 @@ class Http1Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=BUFFER)
+        # Close together, so that a slow reader is seen to read.
+        transport.set_write_buffer_limits(high=BUFFER, low=BUFFER - PIECE)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._lingers.is_set:
+            if self._loop.time() < self._lingers_until:
+                self._lingers.set(_LINGER, self._close)
             return
         self._h11.receive_data(data)
         if self._call is None and self._head_since is None:
@@ -207,6 +214,7 @@ class Http1Side(asyncio.Protocol):
         self.read_on()
         if self._transport is not None and self._transport.can_write_eof():
             self._transport.write_eof()
+        self._lingers_until = self._loop.time() + _LINGER_AT_MOST
         self._lingers.set(_LINGER, self._close)
 
     def _close(self) -> None:

@@ -41,6 +41,7 @@ class Listener:
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self.is_draining: bool = False
+        self._drain_began = 0.0
 
     @property
     def port(self) -> int:
@@ -70,6 +71,7 @@ class Listener:
         if self._server is None:
             return
         self.is_draining = True
+        self._drain_began = asyncio.get_running_loop().time()
         self._server.close()
         for side in list(self._sides):
             side.leave()
@@ -138,8 +140,13 @@ class Listener:
             if head is not None and now - head >= self._patience.head:
                 self._proxy.refused["slow"] += 1
                 side.abort()
-            elif idle is not None and now - idle >= self._patience.idle:
-                side.leave()
+            elif idle is not None:
+                leaves_at = max(idle, self._drain_began) if self.is_draining else idle + self._patience.idle
+                if now >= leaves_at + self._patience.stall:
+                    # The caller does not read the end of a response.
+                    side.abort()
+                elif now >= leaves_at and not self.is_draining:
+                    side.leave()
         for call in self._calls:
             if call.waits_since(now - self._patience.stall):
                 call.give_up()

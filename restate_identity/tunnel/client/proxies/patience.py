@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from restate_identity.asgi import Message, Receive, Send
 
+# In bytes: what a caller must read of a response within the limit.
+PIECE = 16 * 1024
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -15,7 +18,7 @@ class Patience:
     head: float = 15.0
     """How long the head of a request may take, from its first byte; and the first byte of a new connection."""
     stall: float = 120.0
-    """How long a caller may send nothing of a body that we wait for, or read nothing of a response."""
+    """How long a caller may send nothing of a body that we wait for, or may take to read 16 KiB of a response."""
     idle: float = 300.0
     """How long a connection without requests is kept."""
     check_every: float = 5.0
@@ -53,9 +56,14 @@ class PatientCall:
 
     async def send(self, message: Message) -> None:
         """Wait for the caller to read."""
-        self._sending_since = self._loop.time()
+        body = message.get("body", b"")
         try:
-            await self._send(message)
+            while len(body) > PIECE:
+                self._sending_since = self._loop.time()
+                await self._send({"type": message["type"], "body": body[:PIECE], "more_body": True})
+                body = body[PIECE:]
+            self._sending_since = self._loop.time()
+            await self._send({**message, "body": body} if body else message)
         finally:
             self._sending_since = None
 

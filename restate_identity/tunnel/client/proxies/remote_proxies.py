@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from restate_identity._redaction import shown
 from restate_identity.tunnel.client.client import TunnelClient
@@ -29,6 +29,9 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 # its streams: a caller that does not read holds up no other one.
 _WINDOWS = TunnelTimings(stream_window=256 * 1024, connection_window=32 * 1024 * 1024)
 
+# The cloud keeps connections, and opening one takes several round trips.
+_IDLE = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
@@ -49,7 +52,7 @@ class RemoteProxies:
         ports: What to serve.
         token: The API key.
         callers: Which requests may pass.
-        limits: The limits on connections to the cloud.
+        limits: The limits on connections to the cloud, which are kept for longer than those to targets.
         patience: The limits on connections to the ports.
         tls: Returns a new context for connections to the cloud.
     """
@@ -64,6 +67,7 @@ class RemoteProxies:
         patience: Patience = Patience(),  # noqa: B008 (frozen)
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
+        limits = replace(limits, idle=_IDLE)
         self._pool = Pool(Connector(limits, tls=tls, timings=_WINDOWS).connect, limits)
         self.ports: tuple[Port, ...] = ports
         bearer = Bearer(token)
