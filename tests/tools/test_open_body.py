@@ -37,7 +37,8 @@ async def test_an_endpoint_that_answers_after_the_end_waits() -> None:
         assert await asked(f"{target.origin}/discover", patience=0.2) is True
 
 
-async def test_an_endpoint_that_does_not_answer_is_neither_however_much_else_it_sends() -> None:
+@pytest.mark.parametrize("answers", [False, True])
+async def test_what_else_an_endpoint_sends_is_no_answer_however_much_it_is(answers: bool) -> None:
     async def ping(served: Served) -> None:
         while True:
             served._end.h2.ping(b"8 bytes.")
@@ -46,7 +47,8 @@ async def test_an_endpoint_that_does_not_answer_is_neither_however_much_else_it_
 
     pinging: list[asyncio.Task[None]] = []
     async with Http2Target(on_request=lambda served: pinging.append(asyncio.ensure_future(ping(served)))) as target:
-        assert await asked(f"{target.origin}/discover", patience=0.2) is None
+        target.on_complete = Served.answer if answers else lambda _: None
+        assert await asked(f"{target.origin}/discover", patience=0.2) is (True if answers else None)
         pinging[0].cancel()
 
 
