@@ -484,6 +484,7 @@ async def test_closing_is_prompt_while_dns_is_asked() -> None:
 async def test_closing_is_prompt_while_a_dial_waits() -> None:
     async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=ONCE) as tunnel:
         await (await cloud.line(0)).ended()
+        assert not tunnel.is_serving
         await asyncio.wait_for(tunnel.aclose(), 8)
 
 
