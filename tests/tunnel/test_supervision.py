@@ -16,6 +16,7 @@ import pytest
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
+from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
@@ -180,6 +181,9 @@ async def test_a_served_connection_that_ended_is_dialled_again() -> None:
             assert (await call(line)).status == 200
             line.kill()
         await (await cloud.line(3)).accepted()
+        # Nothing is left of the others.
+        gc.collect()
+        assert sum(isinstance(found, Connection) for found in gc.get_objects()) <= 2
 
 
 async def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
@@ -340,6 +344,7 @@ async def test_connections_come_and_go_with_the_addresses_in_dns(caplog: pytest.
             asked = names.asked
             await until(lambda: names.asked > asked + 4)
             assert (len(first.lines), len(second.lines)) == (1, 1)
+            assert list(tunnel.servers) == [f"https://127.0.0.1:{second.port}"]
             assert f"https://127.0.0.1:{first.port} is no longer one of the servers" in caplog.text
 
 
