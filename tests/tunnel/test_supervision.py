@@ -173,7 +173,12 @@ async def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> N
         assert times[6] - times[5] >= 0.16
 
 
+def connections() -> list[Connection]:
+    return [found for found in gc.get_objects() if isinstance(found, Connection)]
+
+
 async def test_a_served_connection_that_ended_is_dialled_again() -> None:
+    before = connections()
     async with Cloud() as cloud, opened(cloud) as tunnel:
         await tunnel.ready()
         for index in range(3):
@@ -183,7 +188,7 @@ async def test_a_served_connection_that_ended_is_dialled_again() -> None:
         await (await cloud.line(3)).accepted()
         # Nothing is left of the others.
         gc.collect()
-        assert sum(isinstance(found, Connection) for found in gc.get_objects()) <= 2
+        assert len([found for found in connections() if not any(found is old for old in before)]) <= 2
 
 
 async def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
@@ -484,6 +489,26 @@ async def test_closing_is_prompt_while_dns_is_asked() -> None:
             await asyncio.wait_for(tunnel.aclose(), 8)
             with pytest.raises(TunnelError, match="closed before a connection served"):
                 await tunnel.ready()
+
+
+async def test_a_cancelled_close_while_dns_is_asked_lets_the_application_shut_down() -> None:
+    events: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        events.append((await receive())["type"])
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async with NameServer() as names:
+        names.silent = True
+        async with opened(source=names.resolver(patience=600), app=app) as tunnel:
+            await until(lambda: names.asked > 0)
+            closing = asyncio.ensure_future(tunnel.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait({closing})
+            assert events == ["lifespan.shutdown"]
 
 
 async def test_closing_is_prompt_while_a_dial_waits() -> None:
