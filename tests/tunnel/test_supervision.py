@@ -481,7 +481,7 @@ async def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch
             assert (await call(await cloud.line(0))).status == 200
 
 
-async def test_closing_is_prompt_while_dns_is_asked() -> None:
+async def test_closing_is_prompt_while_dns_is_asked(caplog: pytest.LogCaptureFixture) -> None:
     async with NameServer() as names:
         names.silent = True
         async with opened(source=names.resolver(patience=600)) as tunnel:
@@ -489,6 +489,7 @@ async def test_closing_is_prompt_while_dns_is_asked() -> None:
             await asyncio.wait_for(tunnel.aclose(), 8)
             with pytest.raises(TunnelError, match="closed before a connection served"):
                 await tunnel.ready()
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_cancelled_close_while_dns_is_asked_lets_the_application_shut_down() -> None:
