@@ -51,16 +51,15 @@ def _connected(scheme: str, host: str, port: int | None, patience: float) -> soc
 
 
 def _is_answered(connection: socket.socket, http: H2Connection, patience: float) -> bool:
-    """Exchange bytes until the response begins, or return False after *patience* seconds."""
+    """Exchange bytes until the response begins, or return False after about *patience* seconds."""
     give_up_at = time.monotonic() + patience
     # Other frames do not prolong the wait, however many come.
-    while (seconds := give_up_at - time.monotonic()) > 0:
-        connection.settimeout(seconds)
+    while time.monotonic() < give_up_at:
         connection.sendall(http.data_to_send())
         try:
             data = connection.recv(16384)
         except TimeoutError:
-            break
+            return False
         if not data:
             raise ConnectionResetError("the endpoint closed the connection")
         if any(isinstance(event, ResponseReceived) for event in http.receive_data(data)):

@@ -85,7 +85,7 @@ class Lane:
         try:
             while not self._stopping.is_set():
                 await set_within(self._stopping, await self._serve_once())
-            while self._connections:
+            if self._connections:
                 await asyncio.wait(set(self._connections))
         finally:
             tasks = set(self._connections)

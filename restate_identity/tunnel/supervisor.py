@@ -91,7 +91,7 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 (`wait_closed` raises it)
                 # This is a bug of ours; requests in flight may still finish.
                 self._fail(error)
-            while self._tasks:
+            if self._tasks:
                 await asyncio.wait(set(self._tasks))
             timings = self._outlet.timings
             within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()

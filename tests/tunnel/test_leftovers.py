@@ -138,8 +138,9 @@ async def test_a_call_that_is_handed_over_twice_is_cancelled_once() -> None:
 
 
 async def test_calls_that_have_ended_are_neither_waited_for_nor_named(caplog: pytest.LogCaptureFixture) -> None:
-    ended, ending, running = (asyncio.ensure_future(asyncio.sleep(seconds)) for seconds in (0, 0.01, 60))
+    ended = asyncio.ensure_future(asyncio.sleep(0))
     await ended
+    ending, running = asyncio.ensure_future(asyncio.sleep(0)), asyncio.ensure_future(asyncio.sleep(60))
     leftovers = Leftovers()
     leftovers.adopt([ended, ending, running], within=0.05)
     await ending

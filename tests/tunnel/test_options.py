@@ -165,17 +165,18 @@ def test_what_is_of_another_type_is_refused(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "target"),
+    ("text", "target", "url"),
     [
-        ("a.example:9090", Target("a.example", 9090, True, "a.example")),
-        ("https://a.example", Target("a.example", 443, True, "a.example")),
-        ("https://a.example:9090/", Target("a.example", 9090, True, "a.example")),
-        ("http://localhost:9090", Target("localhost", 9090, False, "localhost")),
-        ("[::1]:9090", Target("::1", 9090, True, "::1")),
+        ("a.example:9090", Target("a.example", 9090, True, "a.example"), "https://a.example:9090"),
+        ("https://a.example", Target("a.example", 443, True, "a.example"), "https://a.example:443"),
+        ("https://a.example:9090/", Target("a.example", 9090, True, "a.example"), "https://a.example:9090"),
+        ("http://localhost", Target("localhost", 80, False, "localhost"), "http://localhost:80"),
+        ("[::1]:9090", Target("::1", 9090, True, "::1"), "https://[::1]:9090"),
     ],
 )
-def test_a_server_is_an_address_or_a_url(text: str, target: Target) -> None:
-    assert parse_target(text) == target
+def test_a_server_is_an_address_or_a_url(text: str, target: Target, url: str) -> None:
+    assert parse_target(text) == parse_target(url) == target
+    assert str(target) == url
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,7 @@ def test_a_server_is_an_address_or_a_url(text: str, target: Target) -> None:
         "https://",
         "https://u@a:1",
         "a:1/x",
+        "a:1/X",
         "https://a:1?x",
         "a b:1",
     ],

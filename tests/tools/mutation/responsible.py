@@ -146,7 +146,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_leftovers.py"),
     "tunnel.targets": ("tunnel/test_options.py",),
-    "tunnel.timings": ("tunnel/test_timings.py",),
+    "tunnel.timings": ("tunnel/test_timings.py", "tunnel/test_documentation.py"),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
     "tunnel.tunnel": ("tunnel/test_supervision.py", "tunnel/test_lifespan.py", "tunnel/test_leftovers.py"),
     "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),

@@ -122,6 +122,25 @@ async def test_a_connection_that_refuses_twice_is_left_for_one_that_may_not() ->
         await until(lambda: target.ends[0].lost)
 
 
+@pytest.mark.parametrize("garbage", [b"\x15\x03\x03\0\x02\x02\x50", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_an_address_with_broken_tls_leaves_the_turn_to_the_next_one(garbage: bytes) -> None:
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(garbage)
+        writer.close()
+
+    async def resolve(_: str) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    tls = tls_pair(name="greeter.test")
+    async with Http2Target(on_complete=echoing, tls=tls.cloud) as target:
+        server = await asyncio.start_server(broken, "127.0.0.2", target.port)
+        targets = [f"https://{host}:{target.port}" for host in ("greeter.test", "127.0.0.1", "127.0.0.2")]
+        async with forwarding(*targets, resolve=resolve, target_tls=lambda: tls.tunnel) as (_, line):
+            assert (await sent(line, targets[0])).status == 200
+        server.close()
+
+
 async def test_a_connection_that_refuses_now_and_then_is_kept() -> None:
     def answer(served: Served) -> None:
         if len(target.served) % 2:

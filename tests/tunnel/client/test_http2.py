@@ -56,6 +56,21 @@ async def test_a_target_cannot_speak_for_the_tunnel() -> None:
         assert (await sent(line, target.origin)).headers == {":status": "503", "x-a": "1"}
 
 
+async def test_blanks_around_a_value_cost_neither_the_connection_to_a_strict_target_nor_its_neighbours() -> None:
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
+        line.h2.config.validate_outbound_headers = False
+        line.h2.config.normalize_outbound_headers = False
+        neighbour = opened(line, target.origin)
+        await target.request()
+        exchange = opened(line, target.origin, {"x-a": " b\t"})
+        exchange.trailers([("x-t", " c ")])
+        assert (await exchange.whole()).status == 200
+        assert (target.served[1].headers["x-a"], target.served[1].trailers) == ("b", {"x-t": "c"})
+        neighbour.end()
+        assert (await neighbour.whole()).status == 200
+        assert len(target.ends) == 1
+
+
 async def test_a_response_without_content_has_no_length() -> None:
     def answer(served: Served) -> None:
         served.respond(204, [("content-length", "0")], end=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,8 +15,10 @@ import h2.events
 import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
+from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies.callers import Callers
 from restate_identity.tunnel.client.proxies.patience import Patience
+from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
 
 HASTY = Patience(head=0.1, stall=0.2, idle=0.2, check_every=0.02)
@@ -288,3 +291,40 @@ async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
         await remote.until(lambda: bool(remote.api.bodies))
         answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 503")
+
+
+async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path) -> None:
+    def answer(served: Served) -> None:
+        served.respond()
+        for number in range(12):
+            served.send(bytes(16_000), end=number == 11)
+
+    async with (
+        Http2Target(on_request=answer) as target,
+        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), patience=HASTY) as remote,
+    ):
+        # The kernel takes little of the response, and the proxy's buffer all of the rest.
+        remote.listener._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
+        with socket.socket() as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect(("127.0.0.1", remote.port))
+            caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await remote.until(lambda: remote.listener.connections == 1)
+            await remote.until(lambda: not remote.listener.connections)
+
+
+async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_path: Path) -> None:
+    def answer(served: Served) -> None:
+        served.answer(b"too much", status=413)
+
+    async with (
+        Http2Target(on_request=answer) as target,
+        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port)) as remote,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
+        for _ in range(6):
+            writer.write(bytes(1000))
+            await asyncio.sleep(0.5)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        writer.transport.abort()

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from restate_identity._redaction import shown
 from restate_identity.tunnel.client.client import TunnelClient
 from restate_identity.tunnel.client.connector import Connector
 from restate_identity.tunnel.client.limits import Limits
@@ -91,7 +90,7 @@ class RemoteProxies:
                 raise OSError(
                     error.errno, f"cannot listen on {port.address} for the {port.name} proxy: {error.strerror or error}"
                 ) from None
-            logger.info("tunnel client: %s passes requests on to %s", port.address, shown(str(port.origin)))
+            logger.info("tunnel client: %s passes requests on to %s", port.address, port.origin)
             if not port.address.is_loopback:
                 logger.warning(
                     "tunnel client: the %s proxy listens on %s, beyond this machine. WHOEVER REACHES THIS PORT HAS "
