@@ -1,4 +1,4 @@
-"""Notice that a target has vanished while we wait for its response: over HTTP/1.1 only TCP can ask."""
+"""Options of TCP: notice that a target has vanished, and that a client of a local port reads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import socket
 
 # In seconds: the first probe, the next ones, and how many may fail.
 _OPTIONS = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+# In bytes.
+_UNSENT = 64 * 1024
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """Probe the other side while nothing is sent (RFC 9293, 3.8.4)."""
+    """Probe the other side while nothing is sent (RFC 9293, 3.8.4). Over HTTP/1.1 nothing else asks."""
     connection = transport.get_extra_info("socket")
     if connection is None:
         return
@@ -19,3 +21,11 @@ def keep_alive(transport: asyncio.BaseTransport) -> None:
         # Not every platform has them all.
         if (option := getattr(socket, name, None)) is not None:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def hold_little(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel take little that it cannot send yet, so that a client that reads slowly is seen to read."""
+    connection = transport.get_extra_info("socket")
+    # Not every platform has it.
+    if connection is not None and (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT)

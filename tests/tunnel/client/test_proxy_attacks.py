@@ -328,3 +328,23 @@ async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_
             await asyncio.sleep(0.5)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
         writer.transport.abort()
+
+
+async def test_a_caller_that_reads_slowly_is_not_given_up(tmp_path: Path) -> None:
+    patience = Patience(stall=0.5, check_every=0.05)
+    async with proxied(tmp_path, patience=patience) as remote:
+        with socket.socket() as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect(("127.0.0.1", remote.port))
+            caller.setblocking(False)
+            loop = asyncio.get_running_loop()
+            size = 4_000_000
+            head = b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % size
+            sending = asyncio.ensure_future(loop.sock_sendall(caller, head + bytes(size)))
+            read = 0
+            for _ in range(100):
+                read += len(await loop.sock_recv(caller, 4096))
+                await asyncio.sleep(0.02)
+            sending.cancel()
+        assert read > 100_000
+        assert remote.proxy.refused["slow"] == 0

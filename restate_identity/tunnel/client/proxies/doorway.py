@@ -8,6 +8,7 @@ from collections.abc import Callable
 from restate_identity.tunnel.client.proxies.http1_side import Http1Side
 from restate_identity.tunnel.client.proxies.http2_side import Http2Side
 from restate_identity.tunnel.client.proxies.side import Owner, Side
+from restate_identity.tunnel.client.tcp import hold_little
 from restate_identity.tunnel.deadline import Deadline
 
 # What a client sends first that knows that the server speaks HTTP/2 (RFC 9113, 3.4).
@@ -54,6 +55,7 @@ class Doorway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        hold_little(transport)
         if not self._on_side(self, None):
             transport.abort()
 
