@@ -95,7 +95,8 @@ class RestateServer:
             self.admin_url = f"http://127.0.0.1:{admin}"
             self._log = folder / "server.log"
             # No proxy from the environment: all of this is on loopback.
-            self._http = resources.enter_context(httpx.Client(trust_env=False, timeout=60))
+            self._http = httpx.Client(trust_env=False, timeout=60)
+            resources.push(self._close_client)
             resources.enter_context(
                 running(
                     [str(self._program), "--no-logo", "--base-dir", str(self._data or folder / "data")],
@@ -112,7 +113,12 @@ class RestateServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with interrupts_held_back():
-            self._resources.close()
+            self._resources.__exit__(kind, error, traceback)
+
+    def _close_client(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An interrupt may have come while the client held a lock. To close it would wait for that for ever.
+        if kind is None or issubclass(kind, Exception):
+            self._http.close()
 
     @property
     def log(self) -> str:
