@@ -112,16 +112,13 @@ def main() -> int:
         memory.append(local_ports.soak(arguments.seconds / 5, tally))
         expected += OF_THE_CLIENT
     print()
-    for what, number in sorted(tally.counts.items()):
-        print(f"{number:12,}  {what}")
+    tally.print_counts()
     print("".join(f"{'':12}  {line}\n" for line in memory))
     # Something that never happened was not tested.
     for what in expected:
         if not tally.counts[what]:
             tally.violation(f"none of these: {what}")
-    print(f"{tally.violations.total()} violations")
-    for what, number in tally.violations.most_common(50):
-        print(f"{number:8,} x {what}")
+    tally.print_violations()
     return 1 if tally.violations else 0
 
 

@@ -175,6 +175,5 @@ def _command(cloud: Cloud, targets: list[str]) -> list[str]:
 if __name__ == "__main__":
     counted = Tally()
     print(soak(float(sys.argv[1]), counted))
-    for line in sorted(counted.counts.items()):
-        print(*line)
-    print(f"{counted.violations.total()} violations: {dict(counted.violations)}")
+    counted.print_counts()
+    counted.print_violations()
