@@ -1,9 +1,10 @@
-"""Options of TCP: notice that a target has vanished, and that a client of a local port reads."""
+"""What only TCP can do: notice that a target has vanished or that a client reads, and break a connection off."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 
 # In seconds: the first probe, the next ones, and how many may fail.
 _OPTIONS = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -29,3 +30,9 @@ def hold_little(transport: asyncio.BaseTransport) -> None:
     # Not every platform has it.
     if connection is not None and (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
         connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT)
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Close the connection with a reset, which the other side cannot take for an end."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

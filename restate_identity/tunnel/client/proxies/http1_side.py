@@ -7,8 +7,6 @@ one, ends the connection: h11 refuses most of it, and `request_of` a length besi
 from __future__ import annotations
 
 import asyncio
-import struct
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import h11
@@ -17,6 +15,7 @@ from restate_identity.tunnel.client.proxies.http1_call import Http1Call
 from restate_identity.tunnel.client.proxies.http1_request import request_of, trailers_of
 from restate_identity.tunnel.client.proxies.patience import PIECE
 from restate_identity.tunnel.client.proxies.side import Owner
+from restate_identity.tunnel.client.tcp import reset
 from restate_identity.tunnel.deadline import Deadline
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 
@@ -105,7 +104,9 @@ class Http1Side(asyncio.Protocol):
             return
         self._call = None
         if not complete:
-            self._break_off()
+            if self._transport is not None:
+                # In HTTP/1.0 the end of the connection alone would look like the end of the body.
+                reset(self._transport)
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
             self._idle_since = self._loop.time()
@@ -201,13 +202,6 @@ class Http1Side(asyncio.Protocol):
         self._linger()
 
     # The end.
-
-    def _break_off(self) -> None:
-        """Send a reset: in HTTP/1.0 the end of the connection alone would look like the end of the body."""
-        if self._transport is not None:
-            socket = self._transport.get_extra_info("socket")
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
 
     def _linger(self) -> None:
         self._head_since = None
