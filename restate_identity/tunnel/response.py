@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 from restate_identity._quoting import quoted
-from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break, is_name
+from restate_identity.tunnel.fields import BLANKS, OF_THE_CONNECTION, has_line_break, is_name
 
 
 def response_fields(status: int, headers: Any) -> list[tuple[bytes, bytes]]:
@@ -22,7 +22,7 @@ def response_fields(status: int, headers: Any) -> list[tuple[bytes, bytes]]:
     fields = [(b":status", b"%d" % status)]
     for name, value in headers:
         lower = bytes(name).lower()
-        stripped = bytes(value).strip(b" \t")
+        stripped = bytes(value).strip(BLANKS)
         if not is_name(lower) or has_line_break(stripped):
             raise ValueError(f"the response header {quoted(lower.decode('latin-1'))} is not valid")
         if lower not in OF_THE_CONNECTION:

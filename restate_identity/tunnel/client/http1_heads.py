@@ -36,7 +36,7 @@ def request_event(head: RequestHead) -> h11.Request:
         if name == b"content-length":
             headers.append((name, b"%d" % int(value)))
         elif name != b"te":
-            headers.append((name, value.strip(b" \t")))
+            headers.append((name, value))
     if (b"te", b"trailers") in head.headers:
         headers += [(b"te", b"trailers"), (b"connection", b"te")]
     if not any(name == b"content-length" for name, _ in headers):

@@ -96,8 +96,7 @@ class Http1Call:
         kind = message["type"]
         if kind == "http.response.start":
             self.answered = True
-            # HTTP/2 allows blanks around a value, HTTP/1.1 does not.
-            headers = [(name, value.strip(b" \t")) for name, value in message["headers"]]
+            headers = list(message["headers"])
             has_body = self.request.method != "HEAD" and message["status"] not in (204, 304)
             has_length = any(name == b"content-length" for name, _ in headers)
             self._chunked = self._line.takes_chunks and has_body and not has_length
