@@ -232,13 +232,11 @@ class Connection:
     async def _dial(self) -> None:
         if self._ending is not None:
             return
-        now, outage = asyncio.get_running_loop().time(), self._outlet.token_outage
+        outage = self._outlet.token_outage
         try:
             self._introduction.prepare()
         except (OSError, ValueError) as error:
-            self._warns = outage.is_due(now)
-            if self._warns:
-                outage.logged(now)
+            self._warns = outage.tells(asyncio.get_running_loop().time())
             self._happened(Event.FAILED, f"the auth token cannot be read: {error}")
             return
         if outage.end():

@@ -16,8 +16,15 @@ class Outage:
         self._logged_at: float | None = None
 
     def is_due(self, now: float) -> bool:
-        """Return whether a failure now is to be logged. If it is, call `logged`."""
+        """Return whether a failure now would be logged; `logged` notes that it was."""
         return self._logged_at is None or now - self._logged_at >= _EVERY
+
+    def tells(self, now: float) -> bool:
+        """Return whether a failure now is to be logged, and note that it is."""
+        due = self.is_due(now)
+        if due:
+            self.logged(now)
+        return due
 
     def logged(self, now: float) -> None:
         """Note that the failure was logged."""

@@ -138,9 +138,7 @@ class Supervisor:
                 self._log(logging.INFO, "the servers are known again: there are %d", len(targets))
             return targets
         except ResolutionError as error:
-            now = asyncio.get_running_loop().time()
-            if self._outage.is_due(now):
-                self._outage.logged(now)
+            if self._outage.tells(asyncio.get_running_loop().time()):
                 self._log(logging.WARNING, "%s; keeping %d targets", error, len(self._lanes))
             return None
         finally:

@@ -43,8 +43,7 @@ class Bearer:
             except (OSError, ValueError) as error:
                 if not self._value:
                     raise
-                if self._outage.is_due(now):
-                    self._outage.logged(now)
+                if self._outage.tells(now):
                     logger.warning("tunnel client: the auth token cannot be read, so the last one is used: %s", error)
             else:
                 if self._outage.end():
