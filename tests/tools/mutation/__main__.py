@@ -43,11 +43,13 @@ class Worker:
             text=True,
         )
 
-    def tried(self, module: str, code: str | None, timeout: float) -> dict[str, Any]:
+    def tried(self, module: str, mutant: Mutant | None, timeout: float, *, near: bool = False) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
         file = f"restate_identity/{module.replace('.', '/')}.py"
-        task = {"file": file, "code": code, "tests": responsible_for(module), "timeout": timeout}
+        task: dict[str, Any] = {"file": file, "code": None, "tests": responsible_for(module), "timeout": timeout}
+        if mutant:
+            task |= {"code": mutant.code, "lines": mutant.lines, "near": near}
         print(json.dumps(task), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
@@ -71,6 +73,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only mutants of lines that contain this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", default="1/1", help="only the modules of this part, as 2/6: the second of six")
+    parser.add_argument("--near", action="store_true", help="try only the tests that reach a mutant's line")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--list", action="store_true", help="print how many mutants each module has, and try none")
     arguments = parser.parse_args()
@@ -91,7 +94,7 @@ def main() -> int:
     with _workers(arguments.jobs) as workers:
         for module, everything in chosen.items():
             if everything:
-                alive += _alive(module, everything, workers)
+                alive += _alive(module, everything, workers, near=arguments.near)
     return _reported(chosen, alive, arguments.only, time.monotonic() - started)
 
 
@@ -107,8 +110,9 @@ def _workers(jobs: int) -> Iterator[list[Worker]]:
         yield workers
 
 
-def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list[tuple[Mutant, str]]:
+def _alive(module: str, everything: list[Mutant], workers: list[Worker], *, near: bool) -> list[tuple[Mutant, str]]:
     """Return the mutants of *module* that were not noticed, each with "survived" or "hung"."""
+    equivalent = _equivalent()
     killed = _remembered()
     left = [mutant for mutant in everything if mutant.digest not in killed]
     print(f"{module}: {len(everything)} mutants, {len(everything) - len(left)} killed before", flush=True)
@@ -128,7 +132,8 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker]) -> list
     def tried(mutant: Mutant) -> tuple[Mutant, dict[str, Any]]:
         worker = free.get()
         try:
-            return mutant, worker.tried(module, mutant.code, timeout)
+            is_near = near or (module, mutant.old, mutant.new) in equivalent
+            return mutant, worker.tried(module, mutant, timeout, near=is_near)
         finally:
             free.put(worker)
 
@@ -157,13 +162,13 @@ def _remembered() -> set[str]:
     return {json.loads(line)["mutant"] for line in lines if line.endswith("}")}
 
 
+def _equivalent() -> set[tuple[str, str, str]]:
+    entries = json.loads(EQUIVALENT.read_text("utf-8"))
+    return {(entry["module"], entry["old"], new) for entry in entries for new in entry["new"]}
+
+
 def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], only: str, seconds: float) -> int:
-    known = {
-        (entry["module"], entry["old"], new)
-        for entry in json.loads(EQUIVALENT.read_text("utf-8"))
-        for new in entry["new"]
-        if entry["module"] in chosen and only in entry["old"]
-    }
+    known = {entry for entry in _equivalent() if entry[0] in chosen and only in entry[1]}
     surprising = [
         (mutant, outcome)
         for mutant, outcome in alive

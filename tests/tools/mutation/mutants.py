@@ -36,11 +36,13 @@ class Mutant(NamedTuple):
     """One change to one module.
 
     Attributes:
+        lines: The first and the last line that differ, in the unchanged file.
         old, new: The lines that differ, without indentation: they name the mutant, wherever in the file it is.
     """
 
     module: str
     code: str
+    lines: tuple[int, int]
     old: str
     new: str
 
@@ -108,7 +110,8 @@ def mutants(module: str) -> Iterator[Mutant]:
                 )
                 old, new = _changed_lines(code, mutated)
                 if old not in _OF_TYPES and "TypeVar(" not in old and _compiles(mutated):
-                    yield Mutant(module, mutated, old, new)
+                    lines_ = node.start_pos[0], node.end_pos[0]
+                    yield Mutant(module, mutated, lines_, old, new)
 
 
 def _compiles(code: str) -> bool:
