@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from restate_identity.tunnel import TunnelError
-from restate_identity.tunnel.client import AllowList, ClientSettings, TunnelClient, run
+from restate_identity.tunnel.client import AllowList, ClientSettings, Limits, TunnelClient, run
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -71,6 +71,15 @@ async def test_a_signal_lets_what_is_in_flight_finish_everywhere(stop: signal.Si
         await until(lambda: target.ends[0].lost)
         assert (bytes(served.body), target.ends[0].goaways) == (b"last words", 1)
         assert beside.told == ["start", SOON.grace]
+
+
+async def test_after_the_client_is_closed_no_connection_is_left() -> None:
+    async with Http2Target(on_complete=answering) as target:
+        async with forwarding(target.origin, limits=Limits(idle=600)) as (client, line):
+            assert (await sent(line, target.origin)).status == 200
+        assert not client.tunnel.is_serving
+        await until(lambda: target.ends[0].lost)
+        assert target.ends[0].goaways == 1
 
 
 async def test_a_second_signal_ends_everything_at_once() -> None:
