@@ -19,18 +19,18 @@ from hyperframe.frame import (
     PriorityFrame,
     RstStreamFrame,
     SettingsFrame,
-    WindowUpdateFrame,
 )
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.floods import FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameHead, FrameReader, FrameType, GoAway, Verdict
+from restate_identity.tunnel.frames import END_HEADERS, END_STREAM, FrameHead, FrameReader, FrameType, GoAway, Verdict
 from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Line
 from tests.tunnel.dialling import ECHO, QUICK, Held, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, beside_a_neighbour, is_reset, opened_with
 
 MANY = 25_000
+ACK = 0x1
 FIRST_STREAM = 3  # the first one is the handshake's
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":authority", "tunnel.test"), (":path", ECHO)]
 
@@ -145,6 +145,14 @@ def test_small_frames_of_many_header_blocks_are_counted_together(length: int) ->
 
     with pytest.raises(FloodError, match="more than 1000 short parts of header blocks in a second"):
         blocks()
+
+
+def test_parts_of_header_blocks_that_are_not_short_are_not_counted() -> None:
+    gauge = FloodGauge()
+    for stream in range(1, 1000, 2):
+        gauge.frame(FrameHead(FrameType.HEADERS, 0, stream, 1024))
+        for _ in range(8):
+            gauge.frame(FrameHead(FrameType.CONTINUATION, 0, stream, 1024))
 
 
 async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> None:
@@ -270,17 +278,63 @@ async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_
 
 
 @pytest.mark.parametrize(
-    ("frame", "limit", "name"), [(PingFrame(0), 1000, "PING"), (WindowUpdateFrame(0, 1), 20_000, "WINDOW_UPDATE")]
+    ("kind", "flags", "limit", "name"),
+    [
+        (FrameType.RST_STREAM, 0, 1000, "RST_STREAM frames for no stream"),
+        (FrameType.SETTINGS, 0, 100, "SETTINGS frames"),
+        (FrameType.SETTINGS, ACK, 1000, "empty frames"),
+        (FrameType.PING, 0, 1000, "PING frames"),
+        (FrameType.PING, ACK, 1000, "empty frames"),
+        (FrameType.PRIORITY, ACK, 1000, "PRIORITY frames"),
+        (FrameType.WINDOW_UPDATE, 0, 20_000, "WINDOW_UPDATE frames"),
+        (FrameType.WINDOW_UPDATE, ACK, 20_000, "WINDOW_UPDATE frames"),
+        (0xFE, ACK, 1000, "frames of unknown types"),
+    ],
 )
-def test_the_limits_are_for_each_second(frame: Frame, limit: int, name: str) -> None:
+def test_each_kind_of_frame_has_its_limit_for_each_second(kind: int, flags: int, limit: int, name: str) -> None:
     gauge = FloodGauge()
-    head = FrameHead(frame.type or 0, 0, 0, 8)
+    head = FrameHead(kind, flags, 0, 8)
     for second in range(3):
         gauge.at(float(second))
         for _ in range(limit):
-            gauge.frame(head)
-    with pytest.raises(FloodError, match=f"more than {limit} {name} frames in a second"):
+            assert gauge.frame(head) is Verdict.PASS
+    with pytest.raises(FloodError, match=f"more than {limit} {name} in a second"):
         gauge.frame(head)
+
+
+def test_a_stream_that_was_opened_may_be_reset_and_no_other() -> None:
+    gauge = FloodGauge()
+    reset = FrameHead(FrameType.RST_STREAM, 0, 1, 4)
+    for _ in range(3000):
+        gauge.frame(FrameHead(FrameType.HEADERS, END_HEADERS, 1, 2000))
+        gauge.frame(reset)
+        gauge.stream_opened()
+        gauge.frame(reset)
+    for _ in range(1000):
+        gauge.frame(reset)
+    with pytest.raises(FloodError, match="RST_STREAM"):
+        gauge.frame(reset)
+
+
+def test_the_empty_frames_of_a_stream_are_dropped_and_too_many_reset_it_once() -> None:
+    gauge = FloodGauge()
+    verdicts = [gauge.frame(FrameHead(FrameType.DATA, 0, 1, 0)) for _ in range(3000)]
+    assert [index for index, verdict in enumerate(verdicts) if verdict is not Verdict.DROP] == [1000]
+    assert verdicts[1000] is Verdict.RESET
+    assert gauge.frame(FrameHead(FrameType.DATA, 0, 3, 0)) is Verdict.DROP
+    for needed in (FrameHead(FrameType.DATA, END_STREAM, 1, 0), FrameHead(FrameType.DATA, 0, 1, 1)):
+        assert gauge.frame(needed) is Verdict.PASS
+
+
+def test_the_size_of_a_frame_and_of_a_header_block_are_limited() -> None:
+    gauge = FloodGauge()
+    gauge.frame(FrameHead(FrameType.HEADERS, 0, 1, 65_536))
+    for _ in range(15):
+        gauge.frame(FrameHead(FrameType.CONTINUATION, 0, 1, 65_536))
+    with pytest.raises(FloodError, match="a header block of 17 frames and 1048577 bytes"):
+        gauge.frame(FrameHead(FrameType.CONTINUATION, END_HEADERS, 1, 1))
+    with pytest.raises(FloodError, match="a frame of 65537 bytes"):
+        gauge.frame(FrameHead(FrameType.DATA, 0, 1, 65_537))
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -41,7 +41,7 @@ _TUNNEL = (
 _CLIENT = tuple(f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status"))
 _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
-    "_allowance": ("core/test_refusal_log.py",),
+    "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
     "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
@@ -122,6 +122,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
     "tunnel.client.connector": ("tunnel/client/test_connections.py", "tunnel/client/test_restriction.py", *_CLIENT),
     "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
+    "tunnel.client.failure_log": ("tunnel/client/test_failure_log.py",),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
     "tunnel.client.group": ("tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
     "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
