@@ -38,7 +38,10 @@ _TUNNEL = (
     "tunnel/test_losses.py",
     "tunnel/test_tls.py",
 )
-_CLIENT = tuple(f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status"))
+_CLIENT = tuple(
+    f"tunnel/client/test_{name}.py"
+    for name in ("http2", "http1", "restriction", "connections", "flow", "life", "status")
+)
 _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
@@ -120,7 +123,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.__init__": ("tools/test_package.py",),
     "tunnel.client.allow_list": ("tunnel/client/test_allow_list.py", "tunnel/client/test_restriction.py"),
     "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
-    "tunnel.client.connector": ("tunnel/client/test_connections.py", "tunnel/client/test_restriction.py", *_CLIENT),
+    "tunnel.client.connector": ("tunnel/client/test_connections.py", *_CLIENT),
     "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
     "tunnel.client.failure_log": ("tunnel/client/test_failure_log.py",),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),

@@ -191,7 +191,7 @@ async def test_after_a_failed_dial_requests_share_what_is_open_until_a_dial_succ
     await group.opened(first)
     waiters = group.waiting(1)
     await settled()
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert done(waiters) == [True]
     assert waiters[0].exception() is None
     assert group.choose() is first
@@ -210,7 +210,7 @@ async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
     await group.opened(full)
     waiters = group.waiting(2)
     await settled()
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert done(waiters) == [False, False]
     full.finish()
     await settled()
@@ -230,7 +230,7 @@ async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> No
     await group.opened(Connection(3, most=3))
     (waiter,) = group.waiting(1)
     await settled()
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert (waiter.done(), len(group.dials)) == (False, 2)
     await asyncio.sleep(1.1)
     assert len(group.dials) == 3
@@ -276,7 +276,7 @@ async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
     waiters = group.waiting(3)
     await settled()
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert [waiter.exception() for waiter in waiters] == [error] * 3
     assert group.empty == 1
 
@@ -289,7 +289,7 @@ async def test_without_multiplexing_a_failed_dial_fails_the_one_that_waits_longe
     only.in_flight = 1
     waiters = group.waiting(3)
     await settled()
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False, False]
     assert waiters[0].exception() is error
     only.finish()
@@ -307,7 +307,7 @@ async def test_a_failed_dial_fails_nobody_for_whom_another_one_is_made() -> None
     only.leave()
     waiters = group.waiting(2)
     await settled()
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False]
     assert waiters[0].exception() is error
 
@@ -340,7 +340,7 @@ async def test_a_dial_that_ends_in_an_unexpected_way_fails_those_that_wait(
         await settled()
     error = waiters[0].exception()
     assert isinstance(error, ExchangeError)
-    assert (str(error), error.unprocessed) == (reason, True)
+    assert str(error) == reason
     logged = [(record.name, record.levelno) for record in caplog.records]
     assert logged == ([("restate_identity.tunnel.client", logging.ERROR)] if outcome else [])
 
@@ -400,7 +400,7 @@ async def test_a_group_with_a_dial_in_progress_is_not_empty() -> None:
     await settled()
     only.leave()
     assert group.empty == 0
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert group.empty == 1
 
 
@@ -421,7 +421,7 @@ async def test_the_end_says_farewell_to_all_connections_and_fails_all_that_wait(
     assert dial.cancelled()
     error = waiters[0].exception()
     assert isinstance(error, ExchangeError)
-    assert (str(error), error.unprocessed) == ("the client has stopped", True)
+    assert str(error) == "the client has stopped"
 
 
 @settings(max_examples=200)
@@ -459,7 +459,7 @@ async def anything(choice: random.Random, group: Dialled, mixed: bool) -> None:
             case 4 | 5 if dials:
                 succeed(choice.choice(dials))
             case 6 if dials:
-                choice.choice(dials).set_exception(ExchangeError("refused", unprocessed=True))
+                choice.choice(dials).set_exception(ExchangeError("refused"))
             case 7 if connection := next((each for each in busy if each.in_flight), None):
                 connection.finish()
             case 8 if busy:
