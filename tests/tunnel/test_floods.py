@@ -166,6 +166,16 @@ async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> No
         assert [message["type"] for message in app.messages] == ["http.disconnect"] * 4
 
 
+async def test_a_few_empty_frames_inside_a_body_change_nothing() -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER)
+        for part in (b"", b"a", b"", b"", b"b", b""):
+            line.raw(DataFrame(exchange.stream_id, part))
+        await exchange.send(b"c", end=True)
+        assert (await exchange.whole()).status == 200
+        assert app.body == b"abc"
+
+
 @pytest.mark.parametrize("size", [66_000, 140_000, 1_000_000])
 async def test_a_caller_with_a_large_header_is_answered_431_beside_its_neighbours(size: int) -> None:
     async with beside_a_neighbour() as (_, line, app):
