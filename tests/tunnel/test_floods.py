@@ -371,6 +371,18 @@ def test_goaway_is_cut_out_wherever_the_pieces_break(size: int) -> None:
     assert [head.length for head in heads] == [0, 8, 3, 0, 12, 8, 8, 1]
 
 
+def test_the_reserved_bit_of_a_stream_id_is_ignored() -> None:
+    streams = []
+
+    def judge(head: FrameHead) -> Verdict:
+        streams.append(head.stream_id)
+        return Verdict.PASS
+
+    ping = bytes([0, 0, 0, FrameType.PING, 0])
+    list(FrameReader(judge, preface=0).split(ping + b"\xff\xff\xff\xff" + ping + b"\x80\0\0\0"))
+    assert streams == [2**31 - 1, 0]
+
+
 @pytest.mark.parametrize("size", [0, 1, 4, 7])
 async def test_a_goaway_that_is_too_short_ends_the_connection(size: int) -> None:
     async with serving() as (here, line):
