@@ -262,7 +262,9 @@ async def test_a_request_that_is_given_up_before_the_application_was_called_is_n
         assert (app.entered, here.connection.in_flight) == (0, 0)
 
 
-async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit() -> None:
+async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = Held()
     async with serving(app, timings=replace(QUICK, max_streams=100)) as (here, line):
         await line.until(lambda: line.settings_known)
@@ -281,6 +283,7 @@ async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_
                 else:
                     exchange.reset()
         assert (app.entered, here.connection.in_flight, refused) == (200, 200, 250)
+        assert caplog.text.count("refuses new requests: the application works on 200") == 1
         app.let_go()
         assert [(await exchange.whole()).body for exchange in neighbours] == [b"late"] * NEIGHBOURS
         await until(lambda: here.connection.in_flight == 0)
