@@ -115,7 +115,7 @@ def test_an_object_with_a_key_as_long_as_a_token_allows_reaches_the_service(chai
     assert received.values("x-restate-identity-subject") == [quote(subject, safe="")]
 
 
-def test_an_object_with_a_key_that_is_too_long_costs_no_other_request(chain: Chain) -> None:
+def test_a_key_that_is_too_long_costs_no_other_request(chain: Chain) -> None:
     # Whoever may call the ingress chooses the key. This one is as long as its URL may be, and so is the header with it.
     subject = "k" * 65_000
     long = [("x-restate-service-key", subject), *fields(chain, subject=subject)]

@@ -117,7 +117,7 @@ def test_the_service_judges_a_request_whose_body_is_still_open(proxy: Served) ->
     assert is_judged_while_its_body_is_open(proxy)
 
 
-def test_a_call_with_a_key_that_is_too_long_costs_no_other_call(proxy: Served, signer: RequestSigner) -> None:
+def test_a_key_that_is_too_long_costs_no_other_call(proxy: Served, signer: RequestSigner) -> None:
     # Whoever may call the ingress chooses the key, and it is in two headers. This one is as long as a URL may be.
     key = "k" * 65_000
     long = {"content-type": CONTENT_TYPE, "x-restate-service-key": key, **signer.headers(GREET, subject=key)}
