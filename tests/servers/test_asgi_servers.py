@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from typing import TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -18,6 +16,7 @@ from websockets.sync.client import connect
 
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
+from tests.support.eventually import eventually
 from tests.support.servers import Server, python, serve
 from tests.support.wire import Exchange, Http1Exchange, Http2Exchange
 
@@ -36,7 +35,6 @@ SIGNER = RequestSigner.generate()
 STRANGER = RequestSigner.generate()
 SCHEME_FIELD = ("x-restate-signature-scheme", "v1")
 
-Result = TypeVar("Result")
 Fields = list[tuple[str, str]]
 _numbers = itertools.count()
 
@@ -76,20 +74,11 @@ class Endpoint:
 def line_in_the_log(server: Server, path: str) -> str:
     """Wait for a line in the log that names *path*."""
 
-    def look() -> str | None:
+    def look() -> str:
         *lines, _incomplete = server.printed.split("\n")
-        return next((line for line in lines if f"'{path}'" in line), None)
+        return next((line for line in lines if f"'{path}'" in line), "")
 
     return eventually(look)
-
-
-def eventually(look: Callable[[], Result | None]) -> Result:
-    """Return the first result of *look* that is true."""
-    deadline = time.monotonic() + TIMEOUT
-    while not (result := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return result
 
 
 @pytest.fixture(scope="module")

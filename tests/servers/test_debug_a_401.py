@@ -29,6 +29,7 @@ from restate_identity.keyring import KeyFile
 from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.restate_server import RestateServer
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
@@ -243,10 +244,7 @@ class Service:
 
     def __enter__(self) -> Service:
         self._thread.start()
-        give_up_at = time.monotonic() + DEADLINE
-        while not self._server.started:
-            assert time.monotonic() < give_up_at, "uvicorn did not start"
-            time.sleep(0.01)
+        eventually(lambda: self._server.started, failure="uvicorn did not start")
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         return self
 
@@ -478,13 +476,13 @@ def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_
 
         sent = server.invoke("Counter/bob/add/send", 2).json()["invocationId"]
 
-        assert "401" in wait_for(lambda: last_failure_of(sent, server))
+        assert "401" in eventually(lambda: last_failure_of(sent, server))
         shown = re.search(r"```text\n(refused .*'bob'.*)\n```", PAGE)
         assert shown is not None
         assert re.sub(r"publickeyv1_\w+", KEY, shown[1]) in bench.log
 
         mixing.repaired = True
-        assert wait_for(lambda: output_of(sent, server)) == "2 for bob"
+        assert eventually(lambda: output_of(sent, server)) == "2 for bob"
 
 
 def last_failure_of(invocation: str, server: RestateServer) -> str | None:
@@ -499,15 +497,6 @@ def last_failure_of(invocation: str, server: RestateServer) -> str | None:
 def output_of(invocation: str, server: RestateServer) -> str | None:
     answer = httpx.get(f"{server.ingress_url}/restate/invocation/{invocation}/output", trust_env=False)
     return answer.json() if answer.status_code == 200 else None
-
-
-def wait_for(look: Callable[[], str | None]) -> str:
-    """Return what *look* returns, as soon as it is not None."""
-    give_up_at = time.monotonic() + DEADLINE
-    while (found := look()) is None:
-        assert time.monotonic() < give_up_at, "it did not come about"
-        time.sleep(0.05)
-    return found
 
 
 def reason_of(cause: str) -> str:

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 
 from restate_identity import Reason
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.processes import accepts_connections, free_port, running
 
 DEADLINE = 60.0
@@ -75,13 +75,8 @@ class Server:
 
     def refusals(self, count: int) -> list[str]:
         """Wait until the log has *count* refusals in it, and return their reasons."""
-        give_up_at = time.monotonic() + DEADLINE
-        while True:
-            reasons = REFUSAL.findall(self.printed)
-            if len(reasons) >= count:
-                return reasons
-            assert time.monotonic() < give_up_at, f"{len(reasons)} refusals in the log, not {count}"
-            time.sleep(0.02)
+        eventually(lambda: len(REFUSAL.findall(self.printed)) >= count, failure=f"not {count} refusals in the log")
+        return REFUSAL.findall(self.printed)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
 from tests.support.forge import compact_json
+from tests.support.processes import ran
 
 COMMAND = [sys.executable, "-m", "restate_identity"]
 PATH = "/invoke/Greeter/greet"
@@ -113,7 +114,7 @@ class TestKeygen:
 
     def test_where_nothing_can_be_written_nothing_is_left(self, tmp_path: Path) -> None:
         limited = f"ulimit -f 0; trap '' XFSZ; exec {shlex.join([*COMMAND, 'keygen'])}"
-        done = subprocess.run(["/bin/sh", "-c", limited], capture_output=True, text=True, timeout=60, check=False)
+        done = ran("/bin/sh", "-c", limited)
         assert "cannot write private.pem: File too large; nothing was kept" in complaint(done)
         assert list(tmp_path.iterdir()) == []
 
@@ -281,13 +282,7 @@ class TestSign:
     def test_what_a_shell_would_read_in_the_url_of_a_curl_command_is_quoted(self, pem: str, url: str) -> None:
         done = run("sign", "--key", pem, "--path", "/discover", "--curl", url)
         assert shlex.split(done.stdout)[-1] == f"{url}/discover"
-        shell = subprocess.run(
-            ["/bin/sh", "-c", done.stdout.replace("curl -i", "printf '%s\\n'", 1)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        shell = ran("/bin/sh", "-c", done.stdout.replace("curl -i", "printf '%s\\n'", 1))
         assert shell.stdout.splitlines()[-1] == f"{url}/discover"
 
     def test_the_token_can_be_had_alone(self, pem: str) -> None:
@@ -424,7 +419,7 @@ class TestVerify:
 
     def test_without_standard_input_that_is_said(self) -> None:
         shell = f"exec {shlex.join([*COMMAND, 'verify', '--identity-key', KEY, '--path', PATH, '-'])} <&-"
-        done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+        done = ran("/bin/sh", "-c", shell)
         assert "no standard input" in complaint(done)
 
 
@@ -583,14 +578,13 @@ def test_a_narrow_encoding_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography"])
 def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
     code = f"import sys; sys.modules['{missing}'] = None; from restate_identity.__main__ import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = ran(sys.executable, "-c", code)
     assert complaint(done).endswith("is missing; run: pip install 'restate-identity[cli]'")
 
 
 def test_the_installed_command_is_the_same() -> None:
     command = Path(sys.executable).with_name("restate-identity")
-    done = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == run("--version").stdout
+    assert ran(command, "--version").stdout == run("--version").stdout
 
 
 def test_the_short_option_for_the_version_is_the_same() -> None:

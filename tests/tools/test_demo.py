@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from restate_identity import Reason
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.processes import accepts_connections, free_port, started
 from tests.support.restate_server import ServerUnavailable, find_server
 
@@ -165,9 +165,8 @@ def test_a_child_that_ignores_the_request_to_end_is_ended(tmp_path: Path) -> Non
         while not accepts_connections(port):
             assert child.poll() is None
 
-    give_up_at = time.monotonic() + 30  # the kernel may take a while to close the files of a killed process
-    while accepts_connections(port):
-        assert time.monotonic() < give_up_at
+    # The kernel may take a while to close the files of a killed process.
+    eventually(lambda: not accepts_connections(port))
 
 
 def test_a_failed_install_is_reported_and_leaves_nothing_behind(no_server: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.servers.integrations.serving import (
     calls_of_the_readme,
     refused_headers,
 )
+from tests.support.processes import ran
 from tests.support.wire import Http1Exchange
 
 SERVERS = {
@@ -65,14 +66,8 @@ def test_under_asgi_a_request_is_refused_before_django_reads_its_body(launch: La
 
 
 def _check(identity_key: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", "check"],
-        cwd=INTEGRATIONS / "django",
-        env={**os.environ, **SETTINGS, "RESTATE_IDENTITY_KEYS": identity_key},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**os.environ, **SETTINGS, "RESTATE_IDENTITY_KEYS": identity_key}
+    return ran(sys.executable, "manage.py", "check", cwd=INTEGRATIONS / "django", env=env)
 
 
 def test_the_system_checks_are_content_with_the_project(signer: RequestSigner) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.servers.integrations.serving import (
     assert_the_linter_finds_nothing_in_the_dockerfile,
     calls_of_the_readme,
 )
+from tests.support.processes import ran
 from tests.support.restate_server import RestateServer
 
 FOLDER = INTEGRATIONS / "docker"
@@ -80,8 +80,7 @@ def _health(image: Path, port: str) -> int:
     argv: list[str] = json.loads(check[check.index("CMD ") + len("CMD ") :])
     assert argv[0] == "python"
     env = {**environment(), "PORT": port}
-    result = subprocess.run([sys.executable, *argv[1:]], cwd=image, env=env, capture_output=True, check=False)
-    return result.returncode
+    return ran(sys.executable, *argv[1:], cwd=image, env=env).returncode
 
 
 def test_the_health_check_passes_while_the_service_runs_and_fails_when_it_does_not(served: Served, image: Path) -> None:
@@ -91,14 +90,7 @@ def test_the_health_check_passes_while_the_service_runs_and_fails_when_it_does_n
 
 def test_the_container_does_not_start_without_an_identity_key(image: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "RESTATE_IDENTITY_KEYS"}
-    started = subprocess.run(
-        [sys.executable, "-c", "import app"],
-        cwd=image,
-        env=env | environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    started = ran(sys.executable, "-c", "import app", cwd=image, env=env | environment())
     assert started.returncode != 0
     assert "no identity key is configured" in started.stderr
 

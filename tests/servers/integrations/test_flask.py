@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import REFUSED, Launcher, Served, calls_of_the_readme, refused_headers
+from tests.support.eventually import eventually
 
 TAKE = "/invoke/Stock/take"
 SERVERS = {
@@ -37,10 +37,7 @@ def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_view_does_not_
 @pytest.mark.parametrize("served", ["gunicorn"], indirect=True)
 def test_every_worker_of_gunicorn_decides_alike(served: Served, signer: RequestSigner) -> None:
     assert served.has_printed("Using worker: gthread")
-    deadline = time.monotonic() + 60
-    while served.log.read_text().count("Booting worker") < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert served.log.read_text().count("Booting worker") == 2
+    eventually(lambda: served.log.read_text().count("Booting worker") == 2)
     answers = [served.post(TAKE, headers, {"item": "tea"}) for _ in range(20) for headers in (signer.headers(TAKE), {})]
     assert [answer.status_code for answer in answers] == [200, 401] * 20
 

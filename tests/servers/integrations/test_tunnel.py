@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +15,11 @@ import httpx
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, refused_headers
 from tests.support.invocation import CONTENT_TYPE, invocation_body
-from tests.support.processes import free_port
+from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
 
 FOLDER = INTEGRATIONS / "tunnel"
 GREET = "/invoke/TunnelGreeter/greet"
-# Of a Python process to start and to end, on a busy machine too.
-PATIENCE = 60.0
 
 
 def exported() -> list[str]:
@@ -91,14 +88,6 @@ def test_without_one_of_the_variables_it_does_not_start_and_says_which(signer: R
     for name in exported():
         env = {**environment(signer, tmp_path), "PORT": str(free_port())}
         del env[name]
-        done = subprocess.run(
-            [sys.executable, "app.py"],
-            cwd=FOLDER,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = ran(sys.executable, "app.py", cwd=FOLDER, env=env)
         assert done.returncode != 0
         assert name in done.stderr.splitlines()[-1]

@@ -19,7 +19,7 @@ from restate_identity._health_server import HEALTH_PATH
 from restate_identity.tunnel.client.configuration import Configuration, configuration
 from restate_identity.tunnel.client.settings import GRACE
 from tests.servers.integrations.serving import INTEGRATIONS, assert_the_linter_finds_nothing_in_the_dockerfile
-from tests.support.processes import PATH, free_port
+from tests.support.processes import PATH, free_port, ran
 from tests.tunnel.client.clients import sent
 from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.cloud import Cloud
@@ -151,9 +151,7 @@ def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
 def health_check(variables: dict[str, str]) -> int:
     (check,) = instructions("HEALTHCHECK")
     argv = json.loads(check[check.index("CMD ") + len("CMD ") :])
-    return subprocess.run(
-        [sys.executable, *argv[1:]], cwd=FOLDER, env=variables, capture_output=True, check=False
-    ).returncode
+    return ran(sys.executable, *argv[1:], cwd=FOLDER, env=variables).returncode
 
 
 async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it(tmp_path: Path) -> None:

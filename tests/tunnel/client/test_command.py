@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from tests.support import ROOT
-from tests.support.processes import free_port
+from tests.support.processes import free_port, ran
 from tests.tunnel.client.clients import opened, sent
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
 from tests.tunnel.cloud import Cloud, Line
-from tests.tunnel.command import PATIENCE, Process, environment
+from tests.tunnel.command import Process, environment
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -38,15 +38,8 @@ COMPLETE = {
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "restate_identity", "tunnel-client", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
+    return ran(*command, cwd=ROOT, env=environment(**variables))
 
 
 class Client(Process):
@@ -262,9 +255,7 @@ def test_a_missing_extra_is_named(module: str) -> None:
         f"import sys; sys.modules[{module!r}] = None; from restate_identity.__main__ import main; "
         "sys.argv = ['restate-identity', 'tunnel-client']; sys.exit(main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = ran(sys.executable, "-c", code, cwd=ROOT, env=environment())
     assert (done.returncode, json.dumps(done.stderr).count("\\n")) == (2, 1)
     assert f"{module} is missing: pip install 'restate-identity[tunnel-client]'" in done.stderr
 
