@@ -275,12 +275,6 @@ def test_a_synchronous_action_which_the_sdk_runs_in_a_thread_sees_the_identity()
     assert b"Ada through /invoke/Greeter/measure" in invoke(served, path, SIGNER.headers(path), "Ada").content
 
 
-def test_an_unsigned_invocation_is_refused_and_the_handler_does_not_run() -> None:
-    served = app([greeter], identity_keys=[KEY])
-    assert invoke(served, GREET, {}, "Mallory").status_code == 401
-    assert calls == []
-
-
 def test_an_invocation_signed_with_another_key_is_refused_and_the_handler_does_not_run() -> None:
     served = app([greeter], identity_keys=[KEY])
     assert invoke(served, GREET, RequestSigner.generate().headers(GREET), "Mallory").status_code == 401

@@ -134,10 +134,10 @@ PLATFORM_COMMANDS = {
     "python manage.py check": (
         "tests/servers/integrations/test_django.py::test_the_system_checks_are_content_with_the_project"
     ),
-    "gunicorn shop.wsgi:application": "tests/servers/integrations/test_django.py::served",
-    "uvicorn shop.asgi:application": "tests/servers/integrations/test_django.py::served",
-    "gunicorn app:app": "tests/servers/integrations/test_flask.py::served",
-    "waitress-serve": "tests/servers/integrations/test_flask.py::served",
+    "gunicorn shop.wsgi:application": "tests/servers/integrations/test_stock.py::served",
+    "uvicorn shop.asgi:application": "tests/servers/integrations/test_stock.py::served",
+    "gunicorn app:app": "tests/servers/integrations/test_stock.py::served",
+    "waitress-serve": "tests/servers/integrations/test_stock.py::served",
     "uvicorn app:app": "tests/servers/integrations/test_fastapi.py::served",
     "hypercorn --bind": "tests/servers/integrations/test_fastapi.py::served",
     **dict.fromkeys(
