@@ -31,6 +31,7 @@ from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.eventually import eventually
 from tests.support.restate_server import RestateServer
+from tests.support.servers import in_a_thread
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
 SECTIONS = re.findall(r"^### `(\w+)`\n\n\| cause \| remedy \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
@@ -274,18 +275,8 @@ class ProxyServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.port: int = self._server.server_address[1]
-
-    def __enter__(self) -> ProxyServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(DEADLINE)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self.server.server_address[1]
 
 
 def send(port: int, message: Message) -> tuple[int, bytes]:
@@ -314,7 +305,8 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def proxy(service: Service) -> Iterator[ProxyServer]:
-    with ProxyServer(service) as proxy:
+    proxy = ProxyServer(service)
+    with in_a_thread(proxy.server):
         yield proxy
 
 

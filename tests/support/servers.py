@@ -9,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import psutil
@@ -118,6 +120,19 @@ def serve(
             patience=patience,
         ) as child:
             yield Server(port, log, child.pid)
+
+
+@contextmanager
+def in_a_thread(server: HTTPServer) -> Iterator[str]:
+    """Let *server* serve in this process until the end of the block, and yield its URL."""
+    with server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:

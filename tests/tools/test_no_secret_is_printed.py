@@ -42,6 +42,7 @@ from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.token import AuthToken
 from tests.support.processes import ran
+from tests.support.servers import in_a_thread
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import ONCE
@@ -152,12 +153,8 @@ class Refuses(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), Refuses)) as url:
+        yield url
 
 
 @contextmanager
