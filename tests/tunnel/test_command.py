@@ -16,7 +16,7 @@ import pytest
 from tests.support import ROOT
 from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.command import Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -37,23 +37,10 @@ async def tunnel(cloud: Cloud, folder: Path, *options: str, **variables: str) ->
     token.write_text(f"{TOKEN}\n")
     log, released, port = folder / "log", folder / "released", free_port()
     arguments = ["--server", str(cloud.target), "--auth-token-file", str(token), "--health-port", str(port)]
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "restate_identity", "tunnel", *complete(), *arguments, *options, "tests.tunnel.served_app:app"),
-            cwd=ROOT,
-            env=environment(RELEASED=str(released), **variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    command = (sys.executable, "-m", "restate_identity", "tunnel", *complete(), *arguments, *options)
+    env = environment(RELEASED=str(released), **variables)
+    async with started(*command, "tests.tunnel.served_app:app", log=log, env=env) as process:
         yield Process(process, log, f"http://127.0.0.1:{port}/health", released)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

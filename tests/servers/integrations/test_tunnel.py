@@ -6,8 +6,6 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +15,7 @@ from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, refused_he
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.command import started
 
 FOLDER = INTEGRATIONS / "tunnel"
 GREET = "/invoke/TunnelGreeter/greet"
@@ -40,27 +39,16 @@ def environment(signer: RequestSigner, folder: Path) -> dict[str, str]:
     return {**inherited, "PYTHONUNBUFFERED": "1", **{name: values[name] for name in exported()}}
 
 
-@asynccontextmanager
-async def started(log: Path, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "app.py"), cwd=FOLDER, env=env, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 async def test_the_service_dials_is_called_and_refuses_what_is_not_signed(
     signer: RequestSigner, tmp_path: Path
 ) -> None:
     log, port = tmp_path / "log", free_port()
     async with Cloud() as cloud:
         env = {**environment(signer, tmp_path), "PORT": str(port), "TUNNEL_SERVERS": str(cloud.target)}
-        async with started(log, env) as process, httpx.AsyncClient(trust_env=False) as http:
+        async with (
+            started(sys.executable, "app.py", log=log, env=env, cwd=FOLDER) as process,
+            httpx.AsyncClient(trust_env=False) as http,
+        ):
             while not cloud.lines:
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)

@@ -23,7 +23,7 @@ from tests.support.processes import PATH, free_port, ran
 from tests.tunnel.client.clients import sent
 from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.cloud import Cloud
-from tests.tunnel.command import Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import SIGNER
 
@@ -173,12 +173,8 @@ async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it
             },
         )
         log = tmp_path / "log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *json.loads(entrypoint), cwd=FOLDER, env=variables, stdout=output, stderr=output, start_new_session=True
-            )
-        here = Process(process, log, f"http://127.0.0.1:{port}{HEALTH_PATH}", tmp_path)
-        try:
+        async with started(*json.loads(entrypoint), log=log, env=variables, cwd=FOLDER) as process:
+            here = Process(process, log, f"http://127.0.0.1:{port}{HEALTH_PATH}", tmp_path)
             await here.until_healthy(200)
             assert await asyncio.to_thread(health_check, variables) == 0
             answer = await sent(await cloud.line(0), target.origin)
@@ -186,7 +182,3 @@ async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it
             process.terminate()
             assert await process.wait() == 0
             assert await asyncio.to_thread(health_check, variables) != 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()

@@ -22,7 +22,7 @@ from tests.support.processes import free_port, ran
 from tests.tunnel.client.clients import opened, sent
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
 from tests.tunnel.cloud import Cloud, Line
-from tests.tunnel.command import Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -54,24 +54,11 @@ async def client(folder: Path, *arguments: str, **variables: str) -> AsyncIterat
     log = folder / "log"
     for name, port in zip(("INGRESS", "ADMIN", "HEALTH"), ports, strict=True):
         variables.setdefault(f"RESTATE_{name}_SERVE_ADDRESS", f"127.0.0.1:{port}")
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "restate_identity", "tunnel-client", *arguments),
-            cwd=ROOT,
-            env=environment(**{**COMPLETE, **variables}),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
+    async with started(*command, log=log, env=environment(**{**COMPLETE, **variables})) as process:
         running = Client(process, log, f"http://127.0.0.1:{ports[2]}/health", folder)
         running.ingress_url, running.admin_url = (f"http://127.0.0.1:{port}" for port in ports[:2])
         yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path) -> None:
