@@ -27,8 +27,7 @@ class Allowance:
 
     def take(self, now: float) -> LeftOut | None:
         """Return the lines left out so far if a line is allowed now; else count this one and return None."""
-        self._credit = min(self._credit + now - self._filled, self._full)
-        self._filled = now
+        self._fill(now)
         if self._credit < self._interval:
             if not self._count:
                 self._since = now
@@ -38,3 +37,12 @@ class Allowance:
         left_out = LeftOut(self._count, now - self._since)
         self._count = 0
         return left_out
+
+    def is_full(self, now: float) -> bool:
+        """Return whether a quiet time has filled it, so that a new one would allow as much."""
+        self._fill(now)
+        return self._credit == self._full
+
+    def _fill(self, now: float) -> None:
+        self._credit = min(self._credit + now - self._filled, self._full)
+        self._filled = now

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from restate_identity._health_server import HealthServer
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connect import check_application, tunnel_of
 from restate_identity.tunnel.settings import ServeSettings, takes
-from restate_identity.tunnel.signals import StopSignals
+from restate_identity.tunnel.signals import hold_signals, run_until_signalled
 from restate_identity.tunnel.tunnel import Tunnel
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
@@ -33,41 +34,22 @@ async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
         RuntimeError: This is not the main thread.
     """
     check_application(app)
-    signals: StopSignals
-    forced = False
 
     async def kept(scope: Scope, receive: Receive, send: Send) -> None:
         # The application may replace our signal handlers when it is called or when it returns.
-        loop.call_soon(signals.hold)
+        loop.call_soon(hold_signals)
         try:
             await app(scope, receive, send)
         finally:
-            signals.hold()
-
-    def on_stop() -> None:
-        nonlocal forced
-        if not stopping.is_set():
-            logger.info("tunnel: stopping; requests in flight may finish, and a second signal ends them at once")
-            stopping.set()
-        else:
-            forced = True
-            running.cancel()
+            hold_signals()
 
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
     connecting = tunnel_of(kept, settings)
-    with StopSignals(on_stop) as signals:
-        running = asyncio.ensure_future(_serve_until(stopping, connecting, settings.health_port))
-        try:
-            await running
-        except asyncio.CancelledError:
-            if not forced:
-                raise
-            logger.warning("tunnel: ended by a second signal")
+    await run_until_signalled(partial(_serve_until, connecting, settings.health_port), logger, "tunnel")
 
 
 async def _serve_until(
-    stopping: asyncio.Event, connecting: AbstractAsyncContextManager[Tunnel], health_port: int | None
+    connecting: AbstractAsyncContextManager[Tunnel], health_port: int | None, stopping: asyncio.Event
 ) -> None:
     tunnel: Tunnel | None = None
     health: HealthServer | None = None

@@ -34,14 +34,17 @@ def test_the_adapters_load_nothing_but_the_runtime_dependencies(adapter: str) ->
     [
         ("signing", "jwt", "signing needs PyJWT and cryptography: pip install 'restate-identity[signing]'"),
         ("encryption", "cryptography", "encryption needs cryptography: pip install 'restate-identity[encryption]'"),
+        ("tunnel", "h2", "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'"),
+        ("tunnel.client", "h11", "the tunnel client needs h11: pip install 'restate-identity[tunnel-client]'"),
         ("probe", "httpx", "the probe needs httpx and the signer: pip install 'restate-identity[cli]'"),
         ("django", "django", "the Django middleware needs Django: pip install 'restate-identity[django]'"),
         ("fastapi", "fastapi", "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'"),
     ],
 )
 def test_a_missing_extra_is_named_by_the_import_error(room: str, missing: str, message: str) -> None:
+    parent, _, _ = f"restate_identity.{room}".rpartition(".")
     code = (
-        f"import sys; sys.modules['{missing}'] = None\n"
+        f"import sys, {parent}; sys.modules['{missing}'] = None\n"
         f"try: import restate_identity.{room}\n"
         "except ImportError as error: print(error)"
     )

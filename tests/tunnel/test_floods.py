@@ -19,18 +19,18 @@ from hyperframe.frame import (
     PriorityFrame,
     RstStreamFrame,
     SettingsFrame,
-    WindowUpdateFrame,
 )
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.floods import FloodError, FloodGauge
-from restate_identity.tunnel.frames import FrameHead, FrameReader, FrameType, GoAway, Verdict
+from restate_identity.tunnel.frames import END_HEADERS, END_STREAM, FrameHead, FrameReader, FrameType, GoAway, Verdict
 from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Line
 from tests.tunnel.dialling import ECHO, QUICK, Held, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, beside_a_neighbour, is_reset, opened_with
 
 MANY = 25_000
+ACK = 0x1
 FIRST_STREAM = 3  # the first one is the handshake's
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":authority", "tunnel.test"), (":path", ECHO)]
 
@@ -147,6 +147,14 @@ def test_small_frames_of_many_header_blocks_are_counted_together(length: int) ->
         blocks()
 
 
+def test_parts_of_header_blocks_that_are_not_short_are_not_counted() -> None:
+    gauge = FloodGauge()
+    for stream in range(1, 1000, 2):
+        gauge.frame(FrameHead(FrameType.HEADERS, 0, stream, 1024))
+        for _ in range(8):
+            gauge.frame(FrameHead(FrameType.CONTINUATION, 0, stream, 1024))
+
+
 async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> None:
     async with beside_a_neighbour() as (here, line, app):
         exchanges = [line.open(OTHER) for _ in range(4)]
@@ -156,6 +164,16 @@ async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> No
             await is_reset(exchange, ErrorCodes.ENHANCE_YOUR_CALM)
         await until(lambda: here.connection.in_flight == 1)
         assert [message["type"] for message in app.messages] == ["http.disconnect"] * 4
+
+
+async def test_a_few_empty_frames_inside_a_body_change_nothing() -> None:
+    async with beside_a_neighbour() as (_, line, app):
+        exchange = line.open(OTHER)
+        for part in (b"", b"a", b"", b"", b"b", b""):
+            line.raw(DataFrame(exchange.stream_id, part))
+        await exchange.send(b"c", end=True)
+        assert (await exchange.whole()).status == 200
+        assert app.body == b"abc"
 
 
 @pytest.mark.parametrize("size", [66_000, 140_000, 1_000_000])
@@ -244,7 +262,9 @@ async def test_a_request_that_is_given_up_before_the_application_was_called_is_n
         assert (app.entered, here.connection.in_flight) == (0, 0)
 
 
-async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit() -> None:
+async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_without_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = Held()
     async with serving(app, timings=replace(QUICK, max_streams=100)) as (here, line):
         await line.until(lambda: line.settings_known)
@@ -263,6 +283,7 @@ async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_
                 else:
                     exchange.reset()
         assert (app.entered, here.connection.in_flight, refused) == (200, 200, 250)
+        assert caplog.text.count("refuses new requests: the application works on 200") == 1
         app.let_go()
         assert [(await exchange.whole()).body for exchange in neighbours] == [b"late"] * NEIGHBOURS
         await until(lambda: here.connection.in_flight == 0)
@@ -270,17 +291,63 @@ async def test_an_application_that_goes_on_with_what_was_given_up_is_not_called_
 
 
 @pytest.mark.parametrize(
-    ("frame", "limit", "name"), [(PingFrame(0), 1000, "PING"), (WindowUpdateFrame(0, 1), 20_000, "WINDOW_UPDATE")]
+    ("kind", "flags", "limit", "name"),
+    [
+        (FrameType.RST_STREAM, 0, 1000, "RST_STREAM frames for no stream"),
+        (FrameType.SETTINGS, 0, 100, "SETTINGS frames"),
+        (FrameType.SETTINGS, ACK, 1000, "empty frames"),
+        (FrameType.PING, 0, 1000, "PING frames"),
+        (FrameType.PING, ACK, 1000, "empty frames"),
+        (FrameType.PRIORITY, ACK, 1000, "PRIORITY frames"),
+        (FrameType.WINDOW_UPDATE, 0, 20_000, "WINDOW_UPDATE frames"),
+        (FrameType.WINDOW_UPDATE, ACK, 20_000, "WINDOW_UPDATE frames"),
+        (0xFE, ACK, 1000, "frames of unknown types"),
+    ],
 )
-def test_the_limits_are_for_each_second(frame: Frame, limit: int, name: str) -> None:
+def test_each_kind_of_frame_has_its_limit_for_each_second(kind: int, flags: int, limit: int, name: str) -> None:
     gauge = FloodGauge()
-    head = FrameHead(frame.type or 0, 0, 0, 8)
+    head = FrameHead(kind, flags, 0, 8)
     for second in range(3):
         gauge.at(float(second))
         for _ in range(limit):
-            gauge.frame(head)
-    with pytest.raises(FloodError, match=f"more than {limit} {name} frames in a second"):
+            assert gauge.frame(head) is Verdict.PASS
+    with pytest.raises(FloodError, match=f"more than {limit} {name} in a second"):
         gauge.frame(head)
+
+
+def test_a_stream_that_was_opened_may_be_reset_and_no_other() -> None:
+    gauge = FloodGauge()
+    reset = FrameHead(FrameType.RST_STREAM, 0, 1, 4)
+    for _ in range(3000):
+        gauge.frame(FrameHead(FrameType.HEADERS, END_HEADERS, 1, 2000))
+        gauge.frame(reset)
+        gauge.stream_opened()
+        gauge.frame(reset)
+    for _ in range(1000):
+        gauge.frame(reset)
+    with pytest.raises(FloodError, match="RST_STREAM"):
+        gauge.frame(reset)
+
+
+def test_the_empty_frames_of_a_stream_are_dropped_and_too_many_reset_it_once() -> None:
+    gauge = FloodGauge()
+    verdicts = [gauge.frame(FrameHead(FrameType.DATA, 0, 1, 0)) for _ in range(3000)]
+    assert [index for index, verdict in enumerate(verdicts) if verdict is not Verdict.DROP] == [1000]
+    assert verdicts[1000] is Verdict.RESET
+    assert gauge.frame(FrameHead(FrameType.DATA, 0, 3, 0)) is Verdict.DROP
+    for needed in (FrameHead(FrameType.DATA, END_STREAM, 1, 0), FrameHead(FrameType.DATA, 0, 1, 1)):
+        assert gauge.frame(needed) is Verdict.PASS
+
+
+def test_the_size_of_a_frame_and_of_a_header_block_are_limited() -> None:
+    gauge = FloodGauge()
+    gauge.frame(FrameHead(FrameType.HEADERS, 0, 1, 65_536))
+    for _ in range(15):
+        gauge.frame(FrameHead(FrameType.CONTINUATION, 0, 1, 65_536))
+    with pytest.raises(FloodError, match="a header block of 17 frames and 1048577 bytes"):
+        gauge.frame(FrameHead(FrameType.CONTINUATION, END_HEADERS, 1, 1))
+    with pytest.raises(FloodError, match="a frame of 65537 bytes"):
+        gauge.frame(FrameHead(FrameType.DATA, 0, 1, 65_537))
 
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -305,6 +372,18 @@ def test_goaway_is_cut_out_wherever_the_pieces_break(size: int) -> None:
     assert [part for part in parts if isinstance(part, GoAway)] == [GoAway(7, 3)] * 3
     assert [head.kind for head in heads] == [4, 7, 0, 0, 7, 7, 6, 0]
     assert [head.length for head in heads] == [0, 8, 3, 0, 12, 8, 8, 1]
+
+
+def test_the_reserved_bit_of_a_stream_id_is_ignored() -> None:
+    streams = []
+
+    def judge(head: FrameHead) -> Verdict:
+        streams.append(head.stream_id)
+        return Verdict.PASS
+
+    ping = bytes([0, 0, 0, FrameType.PING, 0])
+    list(FrameReader(judge, preface=0).split(ping + b"\xff\xff\xff\xff" + ping + b"\x80\0\0\0"))
+    assert streams == [2**31 - 1, 0]
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 7])

@@ -155,7 +155,7 @@ def _split(authority: str) -> tuple[str, str]:
 
 
 def _may_be_address(host: str) -> bool:
-    return host.startswith("[") or host.count(":") > 1 or host.rpartition(".")[2].isdecimal()
+    return host.count(":") > 1 or host.rpartition(".")[2].isdecimal()
 
 
 def _network(text: str) -> _Entry | None:

@@ -74,7 +74,7 @@ class Connector:
             reason = f"the target cannot prove that it is {origin.host}: {error.verify_message}"
         except OSError as error:
             reason = f"cannot connect: {str(error) or type(error).__name__}"
-        raise ExchangeError(reason, unprocessed=True)
+        raise ExchangeError(reason)
 
     async def _connect_again(self, origin: Origin, version: Version) -> Http1Connection | Http2Connection:
         try:
@@ -89,7 +89,7 @@ class Connector:
         allowed = [address for address in found if self._admits is None or self._admits(origin, address)]
         if not allowed:
             shown = ", ".join(map(described, found[:3])) or "no address"
-            raise TargetRefusedError(f"{origin.host} is at {shown}, which is not to be dialled", unprocessed=True)
+            raise TargetRefusedError(f"{origin.host} is at {shown}, which is not to be dialled")
         tls = self._context(version) if origin.scheme == "https" else None
         failure: Exception | None = None
         for address in allowed:
@@ -119,7 +119,7 @@ class Connector:
             if isinstance(connection, Http2Connection):
                 await connection.ready()
             if connection is None:
-                raise ExchangeError("the target does not speak HTTP/2: its TLS did not choose h2", unprocessed=True)
+                raise ExchangeError("the target does not speak HTTP/2: its TLS did not choose h2")
         except BaseException:
             transport.abort()
             raise

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from restate_identity._allowance import Allowance
 from restate_identity.tunnel.client.origins import Origin
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
@@ -14,6 +15,7 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 INTERVAL = 60.0
 # More lines than these are not told apart. A request that is signed can name any number of hosts.
 MOST = 256
+_OTHERS = object()
 
 
 class FailureLog:
@@ -25,7 +27,7 @@ class FailureLog:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last: dict[object, tuple[float, int]] = {}
+        self._allowances: dict[object, Allowance] = {}
 
     def refused(self, origin: Origin, why: str) -> None:
         """Log that *origin* must not be dialled, and how to allow it."""
@@ -49,14 +51,13 @@ class FailureLog:
 
     def _tell(self, key: object, message: str, *arguments: object) -> None:
         now = self._clock()
-        if key not in self._last and len(self._last) >= MOST:
-            self._last = {known: value for known, value in self._last.items() if now - value[0] < INTERVAL}
-            if len(self._last) >= MOST:
-                key = "more"
-        since, left_out = self._last.get(key, (now - INTERVAL, 0))
-        if now - since < INTERVAL:
-            self._last[key] = (since, left_out + 1)
+        if key not in self._allowances and len(self._allowances) >= MOST:
+            known = self._allowances.items()
+            self._allowances = {name: allowance for name, allowance in known if not allowance.is_full(now)}
+            if len(self._allowances) >= MOST:
+                key = _OTHERS
+        left_out = self._allowances.setdefault(key, Allowance(1, INTERVAL, now)).take(now)
+        if left_out is None:
             return
-        self._last[key] = (now, 0)
-        more = f" ({left_out} more times in the last {now - since:.0f} s)" if left_out else ""
+        more = f" ({left_out.lines} more times in the last {left_out.seconds:.0f} s)" if left_out.lines else ""
         logger.warning(f"tunnel client: {message}{more}", *arguments)

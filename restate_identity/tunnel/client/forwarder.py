@@ -36,9 +36,8 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request (ASGI)."""
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-            return
+        if scope["type"] != "http":
+            return  # the lifespan: there is nothing to start or to shut down
         try:
             origin = requested_origin(scope)
             version = requested_version(scope, origin)
@@ -81,10 +80,3 @@ class _Watch:
     def failed(self, error: ExchangeError) -> None:
         self._counters.failed(error)
         self._log.failed(self._origin, str(error))
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Say that there is nothing to start or to shut down (ASGI lifespan)."""
-    while (await receive())["type"] != "lifespan.shutdown":
-        await send({"type": "lifespan.startup.complete"})
-    await send({"type": "lifespan.shutdown.complete"})

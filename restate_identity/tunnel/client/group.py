@@ -102,7 +102,7 @@ class Group:
         for task in self._dials:
             task.cancel()
         for waiter in self._waiters:
-            _fail(waiter, ExchangeError("the client has stopped", unprocessed=True))
+            _fail(waiter, ExchangeError("the client has stopped"))
         connections = [*self.connections, *self._leaving]
         await asyncio.gather(*(connection.gone(within=_FAREWELL) for connection in connections))
 
@@ -174,12 +174,12 @@ class Group:
         except Exception as error:
             logger.exception("tunnel client: a dial failed as it never should")
             # The requests must not wait for ever.
-            self._dialled(ExchangeError(f"the dial failed ({type(error).__name__})", unprocessed=True))
+            self._dialled(ExchangeError(f"the dial failed ({type(error).__name__})"))
         else:
             if connection.is_usable:
                 self._opened(connection)
             else:
-                self._dialled(ExchangeError("the target closed the connection at once", unprocessed=True))
+                self._dialled(ExchangeError("the target closed the connection at once"))
         finally:
             patience.cancel()
 

@@ -58,7 +58,7 @@ async def pass_through(open_exchange: Open, head: RequestHead, body: RequestBody
                 watch.broken()
                 await send({"type": RESET, "code": error.code})
                 return
-            if passage.was_opened and error.unprocessed and body.is_kept and attempt < _ATTEMPTS:
+            if error.unprocessed and body.is_kept and attempt < _ATTEMPTS:
                 continue
             await answer(502, send, watch)
         return
@@ -79,13 +79,10 @@ class _Passage:
         self._body = body
         self._send = send
         self._watch = watch
-        self.was_opened = False
-        """Whether there was a connection, so that the failure is not that of a dial."""
         self.started = False
         """Whether the response was begun."""
 
     async def run(self, exchange: Exchange) -> None:
-        self.was_opened = True
         passing: asyncio.Task[None] | None = None
         try:
             if not self._ended:

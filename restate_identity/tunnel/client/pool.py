@@ -53,7 +53,7 @@ class Pool:
 
     def _group(self, origin: Origin, version: Version) -> Group:
         if self._closed:
-            raise ExchangeError("the client has stopped", unprocessed=True)
+            raise ExchangeError("the client has stopped")
         key = (origin, version)
         group = self._groups.get(key)
         if group is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from restate_identity.tunnel.client.client import TunnelClient
 from restate_identity.tunnel.client.settings import ClientSettings
-from restate_identity.tunnel.signals import StopSignals
+from restate_identity.tunnel.signals import run_until_signalled
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
@@ -37,29 +38,8 @@ async def run(settings: ClientSettings, companions: Sequence[Companion] = ()) ->
         OSError: A companion cannot listen.
         RuntimeError: This is not the main thread.
     """
-    forced = False
-
-    def on_stop() -> None:
-        nonlocal forced
-        if not stopping.is_set():
-            logger.info("tunnel client: stopping; requests in flight may finish, a second signal ends them at once")
-            stopping.set()
-        else:
-            forced = True
-            running.cancel()
-
-    stopping = asyncio.Event()
     client = TunnelClient(settings)
-    with StopSignals(on_stop):
-        running = asyncio.ensure_future(_run(client, companions, settings.timings.grace, stopping))
-        try:
-            await running
-        except asyncio.CancelledError:
-            if not forced:
-                running.cancel()
-                await asyncio.wait({running})
-                raise
-            logger.warning("tunnel client: ended by a second signal")
+    await run_until_signalled(partial(_run, client, companions, settings.timings.grace), logger, "tunnel client")
 
 
 async def _run(client: TunnelClient, companions: Sequence[Companion], grace: float, stopping: asyncio.Event) -> None:

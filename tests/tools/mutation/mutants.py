@@ -26,8 +26,8 @@ LEFT_OUT = re.compile(
     r"|ReplaceBinaryOperator_(?!(Add_Sub|Sub_Add|Mul_FloorDiv|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul|LShift_RShift"
     r"|RShift_LShift|BitAnd_BitXor|BitXor_BitAnd)$))"
 )
-# For type checkers only.
-_OF_TYPES = ("if TYPE_CHECKING:", "@overload")
+# A type checker notices them.
+_OF_TYPES = ("if TYPE_CHECKING:", "@overload", "@dataclass(frozen=True, kw_only=True)", "@dataclass(frozen=True)")
 # Names, members, values: text without a space. Sentences are for people.
 WORD = re.compile(r"""(b?)(["'])([^\s"']*)\2""")
 

@@ -39,10 +39,13 @@ _TUNNEL = (
     "tunnel/test_losses.py",
     "tunnel/test_tls.py",
 )
-_CLIENT = tuple(f"tunnel/client/test_{name}.py" for name in ("http2", "http1", "connections", "flow", "life", "status"))
+_CLIENT = tuple(
+    f"tunnel/client/test_{name}.py"
+    for name in ("http2", "http1", "restriction", "connections", "flow", "life", "status")
+)
 _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
-    "_allowance": ("core/test_refusal_log.py",),
+    "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
     "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
@@ -108,12 +111,22 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tokens": _CORE,
     "verifier": _CORE,
     "wsgi": ("adapters/test_wsgi.py", "adapters/test_options.py", "servers/test_wsgi_servers.py"),
+    "encryption.__init__": ("tools/test_package.py",),
+    "tunnel.__init__": ("tools/test_package.py",),
     "tunnel.backoff": ("tunnel/test_backoff.py",),
+    "tunnel.connect": ("tunnel/test_options.py", "tunnel/test_tls.py", "tunnel/test_end_to_end.py"),
+    "tunnel.connection": tuple(
+        f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining")
+    ),
+    "tunnel.deadline": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
     "tunnel.deployment": ("tunnel/test_backoff.py", "tunnel/test_handshake.py"),
     "tunnel.dial": ("tunnel/test_tls.py", "tunnel/test_names.py"),
+    "tunnel.client.__init__": ("tools/test_package.py",),
     "tunnel.client.allow_list": ("tunnel/client/test_allow_list.py", "tunnel/client/test_restriction.py"),
     "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
+    "tunnel.client.connector": ("tunnel/client/test_connections.py", *_CLIENT),
     "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
+    "tunnel.client.failure_log": ("tunnel/client/test_failure_log.py",),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
     "tunnel.client.group": ("tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
     "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
@@ -140,17 +153,22 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
     "tunnel.outage": ("tunnel/test_lane.py", "tunnel/client/test_proxies.py"),
+    "tunnel.output": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods")),
     "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
+    "tunnel.requests": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "draining")),
     "tunnel.resolver": ("tunnel/test_resolver.py",),
     "tunnel.serve": ("tunnel/test_signals.py", "tunnel/test_command.py"),
     "tunnel.signals": ("tunnel/test_signals.py",),
     "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
+    "tunnel.stream": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "streaming")),
     "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_lane.py", "tunnel/test_leftovers.py"),
     "tunnel.targets": ("tunnel/test_options.py",),
     "tunnel.timings": ("tunnel/test_timings.py", "tunnel/test_documentation.py"),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
-    "tunnel.tunnel": ("tunnel/test_supervision.py", "tunnel/test_lifespan.py", "tunnel/test_leftovers.py"),
+    "tunnel.tunnel": tuple(f"tunnel/test_{name}.py" for name in ("supervision", "lane", "lifespan", "leftovers")),
+    "tunnel.turns": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
     "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
+    "tunnel.wire": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "liveness", "draining")),
 }
 
 

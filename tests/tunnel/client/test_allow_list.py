@@ -179,6 +179,7 @@ def test_a_target_that_cannot_be_meant_is_an_error(target: str) -> None:
         ("http://greeter:9080/path", "a path is no part of a target"),
         ("greeter:9080/", "a path is no part of a target"),
         ("greeter:9080/path", "a path is no part of a target"),
+        ("greeter/path", "a path is no part of a target"),
         ("http://a:1,http://b:2", "pass --target once for each"),
         ("http://a:1 http://b:2", "pass --target once for each"),
         ("*", r"\* alone would be every host"),

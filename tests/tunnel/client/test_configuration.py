@@ -26,6 +26,16 @@ DOCUMENTED = {
 }
 
 
+OF_PROXIES = {
+    "admin_uri": "--admin-uri",
+    "ingress_serve_address": "--ingress-serve-address",
+    "admin_serve_address": "--admin-serve-address",
+    "proxy_hosts": "--proxy-host",
+    "proxy_origins": "--proxy-origin",
+    "cleartext_hosts": "--cleartext-host",
+}
+
+
 def configured(given: Mapping[str, Any] | None = None, /, **variables: str | None) -> Configuration:
     """Return the configuration with the documented variables, changed by *variables*."""
     environ = {name: value for name, value in {**DOCUMENTED, **variables}.items() if value is not None}
@@ -188,7 +198,10 @@ def test_variables_of_other_programs_are_left_alone() -> None:
             {"RESTATE_REMOTE_PROXY": "false"},
             "--ingress-uri is of no use with RESTATE_REMOTE",
         ),
-        ({"remote_proxy": False, "proxy_hosts": ("a",)}, {}, "--proxy-host is of no use with --no-remote-proxy"),
+        *(
+            ({"remote_proxy": False, name: ("a",)}, {}, f"{option} is of no use with --no-remote-proxy")
+            for name, option in OF_PROXIES.items()
+        ),
         (
             {"remote_proxy": False, "proxy_hosts": ("a",), "cleartext_hosts": ("a",)},
             {},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +33,13 @@ server.listen(Number(process.argv[1]), "127.0.0.1", () => console.log("listening
 def echoing(served: Served) -> None:
     served.respond(200)
     served.send(bytes(served.body), end=True)
+
+
+def peer_of(found: socket.socket) -> object:
+    try:
+        return found.getpeername()
+    except OSError:
+        return None
 
 
 def spread(target: Http2Target) -> list[int]:
@@ -139,6 +148,38 @@ async def test_an_address_with_broken_tls_leaves_the_turn_to_the_next_one(garbag
         async with forwarding(*targets, resolve=resolve, target_tls=lambda: tls.tunnel) as (_, line):
             assert (await sent(line, targets[0])).status == 200
         server.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_address_that_says_nothing_leaves_time_for_the_next_one_and_is_closed(scheme: str) -> None:
+    closed = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        closed.set()
+        writer.close()
+
+    async def resolve(_: str) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    tls = tls_pair(name="greeter.test")
+    async with Http2Target(on_complete=echoing, tls=tls.cloud if scheme == "https" else None) as target:
+        server = await asyncio.start_server(silent, "127.0.0.2", target.port)
+        targets = [f"{scheme}://{host}:{target.port}" for host in ("greeter.test", "127.0.0.1", "127.0.0.2")]
+        settings = {"limits": Limits(connect=1.0), "target_tls": lambda: tls.tunnel, "resolve": resolve}
+        async with forwarding(*targets, **settings) as (_, line):  # type: ignore[arg-type]
+            assert (await sent(line, targets[0])).status == 200
+            await asyncio.wait_for(closed.wait(), 20)
+        server.close()
+
+
+async def test_the_kernel_asks_whether_a_target_that_sends_nothing_is_still_there() -> None:
+    async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin)).status == 200
+        sockets = [found for found in gc.get_objects() if type(found) is socket.socket]
+        (ours,) = (found for found in sockets if peer_of(found) == ("127.0.0.1", target.port))
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
 async def test_a_connection_that_refuses_now_and_then_is_kept() -> None:

@@ -185,7 +185,7 @@ async def test_after_a_failed_dial_requests_share_what_is_open_until_a_dial_succ
     first = Connection(2)
     await group.opened(first)
     waiters = await group.waiting(1)
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert done(waiters) == [True]
     assert waiters[0].exception() is None
     assert group.choose() is first
@@ -203,7 +203,7 @@ async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
     full = Connection(3, most=3)
     await group.opened(full)
     waiters = await group.waiting(2)
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert done(waiters) == [False, False]
     full.finish()
     await settled()
@@ -222,7 +222,7 @@ async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> No
     group = Dialled()
     await group.opened(Connection(3, most=3))
     (waiter,) = await group.waiting(1)
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert (waiter.done(), len(group.dials)) == (False, 2)
     await asyncio.sleep(1.1)
     assert len(group.dials) == 3
@@ -265,7 +265,7 @@ async def test_any_number_of_instances_without_multiplexing_leaves_room_for_one_
 async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
     waiters = await group.waiting(3)
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert [waiter.exception() for waiter in waiters] == [error] * 3
     assert group.empty == 1
 
@@ -277,7 +277,7 @@ async def test_without_multiplexing_a_failed_dial_fails_the_one_that_waits_longe
     assert group.choose() is only
     only.in_flight = 1
     waiters = await group.waiting(3)
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False, False]
     assert waiters[0].exception() is error
     only.finish()
@@ -294,7 +294,7 @@ async def test_a_failed_dial_fails_nobody_for_whom_another_one_is_made() -> None
     await group.opened(only)
     only.leave()
     waiters = await group.waiting(2)
-    await group.refused(error := ExchangeError("refused", unprocessed=True))
+    await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False]
     assert waiters[0].exception() is error
 
@@ -326,7 +326,7 @@ async def test_a_dial_that_ends_in_an_unexpected_way_fails_those_that_wait(
         await settled()
     error = waiters[0].exception()
     assert isinstance(error, ExchangeError)
-    assert (str(error), error.unprocessed) == (reason, True)
+    assert str(error) == reason
     logged = [(record.name, record.levelno) for record in caplog.records]
     assert logged == ([("restate_identity.tunnel.client", logging.ERROR)] if outcome else [])
 
@@ -383,7 +383,7 @@ async def test_a_group_with_a_dial_in_progress_is_not_empty() -> None:
     await settled()
     only.leave()
     assert group.empty == 0
-    await group.refused(ExchangeError("refused", unprocessed=True))
+    await group.refused(ExchangeError("refused"))
     assert group.empty == 1
 
 
@@ -403,7 +403,7 @@ async def test_the_end_says_farewell_to_all_connections_and_fails_all_that_wait(
     assert dial.cancelled()
     error = waiters[0].exception()
     assert isinstance(error, ExchangeError)
-    assert (str(error), error.unprocessed) == ("the client has stopped", True)
+    assert str(error) == "the client has stopped"
 
 
 @settings(max_examples=200)
@@ -441,7 +441,7 @@ async def anything(choice: random.Random, group: Dialled, mixed: bool) -> None:
             case 4 | 5 if dials:
                 succeed(choice.choice(dials))
             case 6 if dials:
-                choice.choice(dials).set_exception(ExchangeError("refused", unprocessed=True))
+                choice.choice(dials).set_exception(ExchangeError("refused"))
             case 7 if connection := next((each for each in busy if each.in_flight), None):
                 connection.finish()
             case 8 if busy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from restate_identity.tunnel import TunnelError
-from restate_identity.tunnel.client import AllowList, ClientSettings, TunnelClient, run
+from restate_identity.tunnel.client import AllowList, ClientSettings, Limits, TunnelClient, run
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -34,6 +35,14 @@ class Beside:
 
     async def drain(self, within: float) -> None:
         self.told.append(within)
+
+
+class BesideForEver(Beside):
+    async def drain(self, within: float) -> None:  # noqa: ARG002
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.told.append("cancelled")
 
 
 def settings(cloud: Cloud, *targets: str, token_file: Path | None = None, **given: object) -> ClientSettings:
@@ -73,9 +82,19 @@ async def test_a_signal_lets_what_is_in_flight_finish_everywhere(stop: signal.Si
         assert beside.told == ["start", SOON.grace]
 
 
+async def test_after_the_client_is_closed_no_connection_is_left() -> None:
+    async with Http2Target(on_complete=answering) as target:
+        async with forwarding(target.origin, limits=Limits(idle=600)) as (client, line):
+            assert (await sent(line, target.origin)).status == 200
+        assert not client.tunnel.is_serving
+        await until(lambda: target.ends[0].lost)
+        assert target.ends[0].goaways == 1
+
+
 async def test_a_second_signal_ends_everything_at_once() -> None:
     async with Http2Target() as target, Cloud() as cloud:
-        running = asyncio.ensure_future(run(settings(cloud, target.origin)))
+        beside = BesideForEver()
+        running = asyncio.ensure_future(run(settings(cloud, target.origin), [beside]))
         line = await (await cloud.line(0)).accepted()
         opened(line, target.origin)
         served = await target.request()
@@ -85,6 +104,26 @@ async def test_a_second_signal_ends_everything_at_once() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await running
         await until(lambda: served.reset_code is not None or target.ends[0].lost)
+        await until(lambda: beside.told == ["start", "cancelled"])
+
+
+async def test_a_companion_that_fails_as_it_drains_is_logged_and_the_others_finish(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Beside):
+        async def drain(self, within: float) -> None:  # noqa: ARG002
+            raise OSError("it is gone")
+
+    async with Cloud() as cloud:
+        beside = Beside()
+        running = asyncio.ensure_future(run(settings(cloud), [Failing(), beside]))
+        await (await cloud.line(0)).accepted()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+        assert beside.told == ["start", SOON.grace]
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert len(errors) == 1
+        assert "it is gone" in errors[0]
 
 
 async def test_unauthorized_ends_the_client_and_the_message_says_what_to_do() -> None:

@@ -230,6 +230,7 @@ async def test_a_body_that_is_longer_than_it_says_never_reaches_the_target_as_an
     async with Http1Target(replying) as target, forwarding(target.origin) as (_, line):
         exchange = line.open(forwarded(target.origin), signed({**HTTP1, "content-length": "3"}))
         peer = await target.peer()
+        await until(lambda: len(target.heads) == 1)
         await exchange.send(b"abcGET /invoke/Greeter/secret HTTP/1.1\r\n\r\n", end=True)
         with pytest.raises(StreamResetError):
             await exchange.whole()
