@@ -461,6 +461,19 @@ def test_a_change_of_which_only_one_thing_can_be_seen_is_noticed(
     assert accepts(verifier, NEW)
 
 
+def test_a_file_is_not_looked_at_before_it_is_time_even_if_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    file = KeyFile(path, clock=clock)
+    stats = counted(monkeypatch, Path, "stat")
+
+    file.refresh()
+    assert stats() == 0
+    clock.now += 10
+    file.refresh()
+    file.refresh()
+    assert stats() == 1
+
+
 def test_a_change_that_a_coarse_clock_hides_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # However long it took to get here from the writing of the file.
     monkeypatch.setattr("restate_identity.keyring.COARSEST_CLOCK", float("inf"))
