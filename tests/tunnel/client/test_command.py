@@ -51,7 +51,9 @@ class Client(Process):
 async def client(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Client]:
     """Run the command with the variables of Restate's own client, and every port a free one."""
     ports = [free_port() for _ in range(3)]
-    log = folder / "log"
+    log, authority = folder / "log", folder / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(str(authority))
+    variables = {"SSL_CERT_FILE": str(authority), **variables}
     for name, port in zip(("INGRESS", "ADMIN", "HEALTH"), ports, strict=True):
         variables.setdefault(f"RESTATE_{name}_SERVE_ADDRESS", f"127.0.0.1:{port}")
     command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
@@ -62,8 +64,6 @@ async def client(folder: Path, *arguments: str, **variables: str) -> AsyncIterat
 
 
 async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path) -> None:
-    authority = tmp_path / "authority.pem"
-    AUTHORITY.cert_pem.write_to_path(str(authority))
     target, api = CloudApi(), CloudApi()
     async with (
         Cloud() as cloud,
@@ -75,7 +75,6 @@ async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path)
             str(behind),
             RESTATE_TUNNEL_SERVERS=str(cloud.target),
             RESTATE_INGRESS_URI=str(ingress),
-            SSL_CERT_FILE=str(authority),
         ) as here,
         httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
@@ -119,8 +118,6 @@ async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path)
 
 
 async def test_a_signal_drains_the_tunnel_and_the_local_ports(tmp_path: Path) -> None:
-    authority = tmp_path / "authority.pem"
-    AUTHORITY.cert_pem.write_to_path(str(authority))
     api = CloudApi()
     async with (
         Cloud() as cloud,
@@ -130,7 +127,6 @@ async def test_a_signal_drains_the_tunnel_and_the_local_ports(tmp_path: Path) ->
             RESTATE_TUNNEL_TARGETS=str(origin),
             RESTATE_TUNNEL_SERVERS=str(cloud.target),
             RESTATE_ADMIN_URI=str(origin),
-            SSL_CERT_FILE=str(authority),
         ) as here,
         httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
