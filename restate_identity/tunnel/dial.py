@@ -6,7 +6,7 @@ import asyncio
 import ssl
 
 from restate_identity._quoting import quoted
-from restate_identity.tunnel.names import addresses
+from restate_identity.tunnel.names import addresses, share
 from restate_identity.tunnel.targets import Target
 
 _REMEDY = "check the name of the server, and that this machine may open connections to it"
@@ -31,7 +31,7 @@ async def dial(
     Raises:
         DialError: There is no connection.
     """
-    connecting = asyncio.ensure_future(_connect(target, protocol, tls))
+    connecting = asyncio.ensure_future(_connect(target, protocol, tls, within))
     unwanted = asyncio.ensure_future(unless.wait())
     try:
         await asyncio.wait({connecting, unwanted}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
@@ -53,22 +53,28 @@ def _check(target: Target, failure: BaseException | None) -> None:
         raise DialError(f"cannot connect: {str(failure) or type(failure).__name__}: {_REMEDY}")
 
 
-async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLContext | None) -> None:
+async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLContext | None, within: float) -> None:
     if target.tls:
         tls = tls or ssl.create_default_context()
         tls.set_alpn_protocols(["h2"])
     failure: OSError | None = None
-    for address in await addresses(target.host):
+    found = await addresses(target.host)
+    for number, address in enumerate(found, start=1):
+        connecting = asyncio.get_running_loop().create_connection(
+            lambda: protocol,
+            address,
+            target.port,
+            ssl=tls if target.tls else None,
+            server_hostname=target.server_name if target.tls else None,
+        )
+        # The last one has the rest of the time.
+        limit = share(within, len(found)) if number < len(found) else None
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: protocol,
-                address,
-                target.port,
-                ssl=tls if target.tls else None,
-                server_hostname=target.server_name if target.tls else None,
-            )
+            await asyncio.wait_for(connecting, limit)
         except ssl.SSLError:
             raise
+        except asyncio.TimeoutError:
+            failure = failure or OSError(f"no answer from {address}")
         except OSError as error:
             failure = failure or error
         else:

@@ -13,6 +13,8 @@ import socket
 import threading
 from concurrent.futures import Future
 
+# Of so many addresses that do not answer, each may take its share of the time. A headless service may have hundreds.
+_SHARES = 5
 # The pending lookups of all event loops.
 _asked: dict[str, Future[list[str]]] = {}
 _lock = threading.Lock()
@@ -29,6 +31,14 @@ async def addresses(host: str) -> list[str]:
     except ValueError:
         return await asyncio.wrap_future(_question(host))
     return [host]
+
+
+def share(within: float, count: int) -> float:
+    """Return how many of *within* seconds the dial of one of *count* addresses may take, to leave time for the others.
+
+    However many there are, each has the time that a dial needs.
+    """
+    return within / min(count, _SHARES)
 
 
 def _question(host: str) -> Future[list[str]]:

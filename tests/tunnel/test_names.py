@@ -66,9 +66,8 @@ async def test_a_name_that_is_not_answered_takes_no_thread_of_the_application(ha
     await asyncio.wait_for(loop.shutdown_default_executor(), 10)
 
 
-async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
     def two(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -77,6 +76,10 @@ async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tr
         return real(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", two)
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tried() -> None:
     assert await addresses("two.test") == ["127.0.0.9", "127.0.0.1"]
 
     async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test")):
@@ -85,6 +88,24 @@ async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tr
     async with dialled(cloud.target._replace(host="two.test")) as here:
         told = f"cannot connect: [Errno {errno.ECONNREFUSED}] Connect call failed ('127.0.0.9', "
         assert (await here.ending()).reason.startswith(told)
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def swallowed(connection: socket.socket, address: Any) -> None:
+        if address[0] == "127.0.0.9":
+            await asyncio.Event().wait()
+        await connect(connection, address)
+
+    monkeypatch.setattr(loop, "sock_connect", swallowed)
+    brief = replace(SOON, connect=0.4)
+    async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test"), timings=brief):
+        await (await cloud.line(0)).accepted()
+    async with dialled(cloud.target._replace(host="two.test"), timings=brief) as here:
+        assert (await here.ending()).reason.startswith("cannot connect: no answer from 127.0.0.9: ")
 
 
 @pytest.mark.parametrize("reason", ["Name or service not known", "the host has no address"])

@@ -14,7 +14,7 @@ from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.origins import Address, Origin
 from restate_identity.tunnel.client.special_addresses import described
 from restate_identity.tunnel.client.tcp import keep_alive
-from restate_identity.tunnel.names import addresses
+from restate_identity.tunnel.names import addresses, share
 from restate_identity.tunnel.timings import TunnelTimings
 
 Admits = Callable[[Origin, Address], bool]
@@ -94,9 +94,8 @@ class Connector:
         failure: Exception | None = None
         for address in allowed:
             try:
-                # One address that does not answer must leave time for the others.
                 dialling = self._dial(address, origin, version, tls)
-                return await asyncio.wait_for(dialling, self._limits.connect / len(allowed))
+                return await asyncio.wait_for(dialling, share(self._limits.connect, len(allowed)))
             except (OSError, asyncio.TimeoutError, ExchangeError) as error:
                 failure = failure or error
         assert failure is not None
@@ -133,8 +132,11 @@ class Connector:
     def _context(self, version: Version) -> ssl.SSLContext:
         context = self._contexts.get(version)
         if context is None:
-            context = self._contexts[version] = self._tls()
+            context = self._tls()
             context.set_alpn_protocols(_ALPN[version])
+            # OpenSSL does not say if it cannot read the authorities, for instance while no file descriptor is left.
+            if context.cert_store_stats()["x509"]:
+                self._contexts[version] = context
         return context
 
 

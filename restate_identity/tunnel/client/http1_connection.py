@@ -152,6 +152,10 @@ class Http1Connection(asyncio.Protocol):
             # The body may have had no other end than that of the connection (RFC 9112, 9.8).
             self._exchange.failed(ExchangeError("the connection ended without the end of TLS"))
             self.abort()
+        elif self._exchange is not None and self._h11.their_state is h11.SEND_RESPONSE:
+            # No violation: the target may have closed an idle connection at this moment.
+            self._exchange.failed(ExchangeError("the target closed the connection before it answered"))
+            self.abort()
         elif self._exchange is not None:
             self._h11.receive_data(b"")
             self._take(self._exchange)

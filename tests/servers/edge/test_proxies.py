@@ -21,7 +21,7 @@ from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, proxy,
 from tests.support.eventually import eventually
 from tests.support.processes import free_port
 from tests.support.proxies import proxied
-from tests.support.wire import Http1Exchange, Http2Exchange
+from tests.support.wire import Http1Exchange, Http2Connection, Http2Exchange, Http2Stream
 
 PATH = "/invoke/Greeter/greet"
 SUBJECT = "Ada & Grüße/π"
@@ -111,6 +111,22 @@ def test_an_object_with_a_key_as_long_as_a_token_allows_reaches_the_service(chai
         exchange.end()
     (received,) = chain.service.received
     assert received.values("x-restate-identity-subject") == [quote(subject, safe="")]
+
+
+def test_an_object_with_a_key_that_is_too_long_costs_no_other_request(chain: Chain) -> None:
+    # Whoever may call the ingress chooses the key. This one is as long as its URL may be, and so is the header with it.
+    subject = "k" * 65_000
+    long = [("x-restate-service-key", subject), *fields(chain, subject=subject)]
+    with Http2Connection(chain.port) as connection:
+        other = Http2Stream(connection, "POST", PREFIX + PATH, fields(chain), body=True)
+        other.send(b"begin")
+        assert (other.status(), other.read()) == (200, b"begin")
+        with suppress(ConnectionError):  # Envoy resets it
+            assert Http2Stream(connection, "POST", PREFIX + PATH, long, body=True).status() >= 400
+        other.send(b"end")
+        other.end()
+        assert other.rest() == b"end"
+    assert len(chain.service.received) == 1
 
 
 def test_discovery_reaches_the_service(chain: Chain) -> None:

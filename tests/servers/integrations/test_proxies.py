@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import free_port
 from tests.support.proxies import COMMANDS, is_installed, proxied
 from tests.support.restate_server import RestateServer
-from tests.support.wire import Http2Exchange
+from tests.support.wire import Http2Connection, Http2Exchange, Http2Stream
 
 FILES = ROOT / "integrations" / "proxies"
 GREET = "/invoke/Greeter/greet"
@@ -114,6 +115,20 @@ def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: R
 
 def test_the_service_judges_a_request_whose_body_is_still_open(proxy: Served) -> None:
     assert is_judged_while_its_body_is_open(proxy)
+
+
+def test_a_call_with_a_key_that_is_too_long_costs_no_other_call(proxy: Served, signer: RequestSigner) -> None:
+    # Whoever may call the ingress chooses the key, and it is in two headers. This one is as long as a URL may be.
+    key = "k" * 65_000
+    long = {"content-type": CONTENT_TYPE, "x-restate-service-key": key, **signer.headers(GREET, subject=key)}
+    with Http2Connection(int(proxy.url.rpartition(":")[2])) as connection:
+        headers = {"content-type": CONTENT_TYPE, **signer.headers(GREET)}
+        other = Http2Stream(connection, "POST", GREET, headers.items(), body=True)
+        with suppress(ConnectionError):  # Envoy resets it
+            assert Http2Stream(connection, "POST", GREET, long.items(), body=True).status() >= 400
+        other.send(invocation_body("", "Ada"))
+        other.end()
+        assert other.status() == 200
 
 
 def test_the_probe_finds_nothing(proxy: Served, signer: RequestSigner) -> None:

@@ -86,10 +86,21 @@ class TargetEnd(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._target.ends.append(self)
-        if not self._silent:
-            self.h2.initiate_connection()
-            self._target.on_connection(self)
-            self.flush()
+        if self._silent:
+            return
+        if self._target.late:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_later(self._target.late, self._greet)
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.h2.initiate_connection()
+        self._target.on_connection(self)
+        self.flush()
+        self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._silent:
@@ -154,6 +165,7 @@ class Http2Target:
         on_connection: Called with a new connection, before its settings are sent.
         on_request, on_complete: Called with a request when its head, and when all of it has come.
         silent: Whether new connections get no answer at all.
+        late: After how many seconds a new connection gets its settings.
         hold: Whether nothing that is received opens the window again.
     """
 
@@ -168,6 +180,7 @@ class Http2Target:
     ) -> None:
         self.settings = dict(settings or {})
         self.silent = silent
+        self.late = 0.0
         self.hold = False
         self.on_connection: Callable[[TargetEnd], object] = lambda _: None
         self.on_request = on_request

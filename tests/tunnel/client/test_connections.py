@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
@@ -180,6 +181,32 @@ async def test_the_kernel_asks_whether_a_target_that_sends_nothing_is_still_ther
         sockets = [found for found in gc.get_objects() if type(found) is socket.socket]
         (ours,) = (found for found in sockets if peer_of(found) == ("127.0.0.1", target.port))
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+async def test_a_name_with_many_addresses_leaves_each_the_time_to_greet() -> None:
+    async def many(host: str) -> list[str]:  # noqa: ARG001 (the interface of a resolver)
+        return 60 * ["127.0.0.1"]
+
+    async with Http2Target(on_complete=echoing) as target:
+        target.late = 0.2
+        origin = f"http://localhost:{target.port}"
+        async with forwarding(origin, resolve=many) as (_, line):
+            assert (await sent(line, origin)).status == 200
+        assert len(target.ends) == 1
+
+
+async def test_authorities_that_could_not_be_read_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = tls_pair(name="127.0.0.1")
+    file = tmp_path / "authority.pem"
+    # A missing file is to OpenSSL what one is that it may not open for want of a descriptor.
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with Http2Target(tls=pair.cloud, on_complete=echoing) as target, forwarding(target.origin) as (_, line):
+        assert (await sent(line, target.origin)).status == 502
+        assert "cannot prove that it is 127.0.0.1" in caplog.text
+        file.write_bytes(pair.authority)
+        assert (await sent(line, target.origin)).status == 200
 
 
 async def test_a_connection_that_refuses_now_and_then_is_kept() -> None:

@@ -165,7 +165,7 @@ async def test_a_connection_that_the_target_has_closed_is_not_used_again() -> No
         assert len(target.peers) == 2
 
 
-async def test_a_request_that_was_sent_is_not_sent_again() -> None:
+async def test_a_request_that_was_sent_is_not_sent_again(caplog: pytest.LogCaptureFixture) -> None:
     async def slam(peer: Peer) -> None:
         await peer.body(await peer.head())
         peer.send(OK)
@@ -176,6 +176,7 @@ async def test_a_request_that_was_sent_is_not_sent_again() -> None:
         # The target closes the connection at the second request: whether it has run, nobody knows.
         assert (await sent(line, target.origin, HTTP1, body=b"a")).status == 502
         assert len(target.heads) == 2
+    assert "failed: the target closed the connection before it answered" in caplog.text
 
 
 async def test_an_idle_connection_is_closed() -> None:
