@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from restate_identity import Identity, IdentityVerifier, InvalidKeyError, current_identity
+from restate_identity import Identity, current_identity
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
 
@@ -103,15 +102,6 @@ def test_the_app_sees_the_identity_during_the_call_and_nobody_afterwards() -> No
     scope = app.calls[0][0]
     assert scope["restate_identity"].audience == PATH
     assert app.identities == [scope["restate_identity"]]
-
-
-def test_the_subject_of_the_token_reaches_the_app() -> None:
-    app = Recorder()
-    headers = [(name.encode(), value.encode()) for name, value in SIGNER.headers(PATH, subject="Zoë").items()]
-
-    asyncio.run(served(guarded(app), request(headers=headers)))
-
-    assert app.calls[0][0]["restate_identity"].subject == "Zoë"
 
 
 def test_an_exception_of_the_app_comes_out_unchanged_and_the_identity_is_gone() -> None:
@@ -329,27 +319,6 @@ def test_a_server_that_can_end_a_response_early_is_told_the_end_at_once() -> Non
     assert asyncio.run(served(guarded(Recorder()), scope)) == REFUSAL
 
 
-def test_a_refusal_is_logged_once_with_its_reason_and_without_the_token(caplog: pytest.LogCaptureFixture) -> None:
-    headers = signature("/invoke/Greeter/other")
-
-    with caplog.at_level(logging.DEBUG):
-        asyncio.run(served(guarded(Recorder()), request(headers=headers)))
-
-    records = [record for record in caplog.records if record.name == "restate_identity"]
-    assert [record.levelname for record in records] == ["WARNING"]
-    message = records[0].getMessage()
-    assert f"'{PATH}': wrong_audience: " in message
-    token = headers[1][1].decode()
-    assert all(part not in message for part in token.split("."))
-
-
-def test_an_accepted_request_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
-        asyncio.run(served(guarded(Recorder()), signed_request()))
-
-    assert [record for record in caplog.records if record.name == "restate_identity"] == []
-
-
 def test_what_is_done_to_the_message_of_one_refusal_does_not_show_in_the_next() -> None:
     # Middleware further up may append to the list of headers that passes it.
     middleware = guarded(Recorder())
@@ -524,15 +493,6 @@ def test_a_handshake_is_refused_with_401_where_the_server_can_send_a_response() 
 # --- exempt paths
 
 
-def test_an_exempt_request_is_served_and_has_no_identity() -> None:
-    app = Recorder()
-
-    asyncio.run(served(guarded(app, exempt_paths=["/health"]), request("/health")))
-
-    assert app.identities == [None]
-    assert app.calls[0][0]["restate_identity"] is None
-
-
 def test_an_exempt_request_does_not_see_the_identity_of_what_surrounds_it() -> None:
     inner = Recorder()
     exempt = guarded(inner, exempt_paths=["/health"])
@@ -544,7 +504,7 @@ def test_an_exempt_request_does_not_see_the_identity_of_what_surrounds_it() -> N
 
     asyncio.run(served(guarded(outer), signed_request()))
 
-    assert inner.identities == [None]
+    assert (inner.identities, inner.calls[0][0]["restate_identity"]) == ([None], None)
     assert [identity and identity.audience for identity in after] == [PATH], "it is back after the inner call"
 
 
@@ -554,14 +514,6 @@ def test_an_exempt_path_is_exempt_for_websockets_too() -> None:
     asyncio.run(served(guarded(app, exempt_paths=[PATH]), handshake([])))
 
     assert len(app.calls) == 1
-
-
-@pytest.mark.parametrize("path", ["/health/", "//health", "/x/health", "/HEALTH", "/%68ealth", "/health?", "health"])
-def test_a_path_that_is_only_like_an_exempt_one_is_refused(path: str) -> None:
-    app = Recorder()
-
-    assert asyncio.run(served(guarded(app, exempt_paths=["/health"]), request(path))) == REFUSAL
-    assert app.calls == []
 
 
 def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> None:
@@ -582,26 +534,29 @@ async def show(starlette_request: Request) -> JSONResponse:
     return JSONResponse(identity and identity.audience)
 
 
+def unguarded() -> Starlette:
+    return Starlette(routes=[Route("/invoke/{service}/{handler}", show), Route("/health", show)])
+
+
 def under_add_middleware() -> tuple[ASGIApp, str]:
-    app = Starlette(routes=[Route("/invoke/{service}/{handler}", show), Route("/health", show)])
+    app = unguarded()
     app.add_middleware(RequestIdentityMiddleware, identity_keys=KEYS, exempt_paths=["/health"])
     return app, ""
 
 
 def wrapped() -> tuple[ASGIApp, str]:
-    app = Starlette(routes=[Route("/invoke/{service}/{handler}", show), Route("/health", show)])
-    return guarded(app, exempt_paths=["/health"]), ""
+    return guarded(unguarded(), exempt_paths=["/health"]), ""
 
 
 def mounted_inside() -> tuple[ASGIApp, str]:
-    inner = Starlette(routes=[Route("/invoke/{service}/{handler}", show), Route("/health", show)])
     # Below a mount, the path in the scope is still the whole one.
-    return Starlette(routes=[Mount("/restate/v1", guarded(inner, exempt_paths=["/restate/v1/health"]))]), "/restate/v1"
+    inner = guarded(unguarded(), exempt_paths=["/restate/v1/health"])
+    return Starlette(routes=[Mount("/restate/v1", inner)]), "/restate/v1"
 
 
 def mounted_outside() -> tuple[ASGIApp, str]:
-    inner = Starlette(routes=[Route("/invoke/{service}/{handler}", show), Route("/health", show)])
-    return guarded(Starlette(routes=[Mount("/restate", inner)]), exempt_paths=["/restate/health"]), "/restate"
+    outer = Starlette(routes=[Mount("/restate", unguarded())])
+    return guarded(outer, exempt_paths=["/restate/health"]), "/restate"
 
 
 @pytest.mark.parametrize("build", [under_add_middleware, wrapped, mounted_inside, mounted_outside])
@@ -623,43 +578,6 @@ def test_a_starlette_app_is_guarded(build: Callable[[], tuple[ASGIApp, str]]) ->
             assert (await client.get(f"{prefix}/x/health")).status_code == 401
 
     asyncio.run(main())
-
-
-# --- configuration
-
-
-def test_a_verifier_can_be_passed_instead_of_keys() -> None:
-    app = Recorder()
-    verifier = IdentityVerifier(KEYS, clock=lambda: 1_700_000_000)
-    middleware = RequestIdentityMiddleware(app, verifier=verifier)
-    then = [(name.encode(), value.encode()) for name, value in SIGNER.headers(PATH, now=1_700_000_000).items()]
-
-    asyncio.run(served(middleware, request(headers=then)))
-
-    assert len(app.calls) == 1
-    assert asyncio.run(served(middleware, signed_request())) == REFUSAL
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({}, ValueError, "identity_keys="),
-        ({"identity_keys": None}, ValueError, "identity_keys="),
-        ({"identity_keys": []}, ValueError, "never switched off"),
-        ({"identity_keys": KEYS, "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
-        ({"identity_keys": [], "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
-        ({"identity_keys": KEYS[0]}, TypeError, "list"),
-        ({"identity_keys": [*KEYS, "publickeyv1_0"]}, InvalidKeyError, "identity key 2"),
-        ({"verifier": KEYS}, TypeError, "IdentityVerifier"),
-        ({"identity_keys": KEYS, "exempt_paths": "/health"}, TypeError, "list"),
-        ({"identity_keys": KEYS, "exempt_paths": ["health"]}, ValueError, "does not begin with '/'"),
-    ],
-)
-def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
-    options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        RequestIdentityMiddleware(Recorder(), **options)
 
 
 def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:

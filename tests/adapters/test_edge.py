@@ -246,12 +246,6 @@ def test_the_proxy_must_be_one_of_those_that_are_known() -> None:
         edge("apache")
 
 
-def test_without_keys_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RESTATE_IDENTITY_KEYS", raising=False)
-    with pytest.raises(ValueError, match="no identity key is configured"):
-        EdgeApplication(behind="nginx")
-
-
 def test_a_websocket_is_refused_and_a_lifespan_is_none_of_its_business() -> None:
     sent: list[Any] = []
 

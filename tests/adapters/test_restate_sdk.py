@@ -7,7 +7,6 @@ import base64
 import inspect
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from restate.entry_codec import JournalValueCodec
 from restate.server import parse_path
 
-from restate_identity import IdentityVerifier, InvalidKeyError, current_identity
+from restate_identity import current_identity
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS
 from restate_identity.restate_sdk import app, is_health_check
 from restate_identity.signing import RequestSigner
@@ -276,12 +275,6 @@ def test_a_synchronous_action_which_the_sdk_runs_in_a_thread_sees_the_identity()
     assert b"Ada through /invoke/Greeter/measure" in invoke(served, path, SIGNER.headers(path), "Ada").content
 
 
-def test_an_unsigned_invocation_is_refused_and_the_handler_does_not_run() -> None:
-    served = app([greeter], identity_keys=[KEY])
-    assert invoke(served, GREET, {}, "Mallory").status_code == 401
-    assert calls == []
-
-
 def test_an_invocation_signed_with_another_key_is_refused_and_the_handler_does_not_run() -> None:
     served = app([greeter], identity_keys=[KEY])
     assert invoke(served, GREET, RequestSigner.generate().headers(GREET), "Mallory").status_code == 401
@@ -377,61 +370,6 @@ def test_on_lambda_the_health_check_stays_open_and_a_handler_with_that_name_does
     assert base64.b64decode(handler(lambda_event("/health", {}, ""), None)["body"]) == b'{"status":"ok"}'
     assert handler(lambda_event("/invoke/Greeter/health", {}, "Mallory"), None)["statusCode"] == 401
     assert calls == []
-
-
-@pytest.mark.usefixtures("_on_lambda")
-def test_on_lambda_the_keys_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEY)
-    handler = app([greeter])
-    assert handler(lambda_event(GREET, {}, "Mallory"), None)["statusCode"] == 401
-    assert handler(lambda_event(GREET, SIGNER.headers(GREET), "Ada"), None)["statusCode"] == 200
-
-
-@pytest.mark.usefixtures("_on_lambda")
-def test_on_lambda_an_empty_list_of_keys_is_a_mistake_too() -> None:
-    with pytest.raises(ValueError, match="no identity key"):
-        app([greeter], identity_keys=[])
-
-
-def test_without_keys_and_verifier_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEY)
-    served = app([greeter])
-    assert invoke(served, GREET, {}, "Mallory").status_code == 401
-    assert invoke(served, GREET, SIGNER.headers(GREET), "Ada").status_code == 200
-    assert calls == ["Ada"]
-
-
-def test_without_keys_anywhere_it_is_not_built_and_the_error_names_the_remedy() -> None:
-    with pytest.raises(ValueError, match="no identity key is configured: pass identity_keys="):
-        app([greeter])
-
-
-def test_a_verifier_with_options_of_its_own_can_be_used() -> None:
-    strict = IdentityVerifier([KEY], max_token_age=10)
-    served = app([greeter], verifier=strict)
-    assert discover(served, headers=SIGNER.headers("/discover")).status_code == 200
-    old = SIGNER.headers("/discover", now=time.time() - 30)
-    assert discover(served, headers=old).status_code == 401
-
-
-def test_an_empty_list_of_keys_is_a_mistake_and_does_not_switch_verification_off() -> None:
-    with pytest.raises(ValueError, match="no identity key"):
-        app([greeter], identity_keys=[])
-
-
-def test_a_single_key_that_is_not_in_a_list_is_a_mistake() -> None:
-    with pytest.raises(TypeError, match="put the single key into"):
-        app([greeter], identity_keys=KEY)
-
-
-def test_keys_and_a_verifier_together_are_a_mistake() -> None:
-    with pytest.raises(TypeError, match="not both"):
-        app([greeter], identity_keys=[KEY], verifier=IdentityVerifier([KEY]))
-
-
-def test_a_key_that_cannot_be_used_is_a_mistake() -> None:
-    with pytest.raises(InvalidKeyError):
-        app([greeter], identity_keys=["publickeyv1_"])
 
 
 def test_the_protocol_is_the_one_that_was_asked_for() -> None:

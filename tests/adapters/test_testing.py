@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from fastapi.testclient import TestClient
 from restate_identity import IdentityVerifier, Reason, VerificationError, current_identity
 from restate_identity.asgi import RequestIdentityMiddleware
 from restate_identity.signing import RequestSigner, SignedRequestAuth
+from tests.support.servers import in_a_thread
 
 ONE, TWO = "/invoke/Greeter/one", "/invoke/Greeter/two"
 
@@ -94,14 +94,8 @@ class Headers(BaseHTTPRequestHandler):
 def server() -> Iterator[tuple[str, list[tuple[str, set[str]]]]]:
     """Run a server; give its URL, and the paths and the names of headers that it has seen."""
     seen: list[tuple[str, set[str]]] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Headers,), {"seen": seen})) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_address[1]}", seen
-        finally:
-            listening.shutdown()
-            thread.join()
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Headers,), {"seen": seen}))) as url:
+        yield url, seen
 
 
 def get(client: Any, url: str) -> int:

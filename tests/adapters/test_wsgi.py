@@ -1,10 +1,9 @@
-"""The WSGI middleware, called directly as in PEP 3333; tests with real servers are at the end."""
+"""The WSGI middleware, called directly as in PEP 3333."""
 
 from __future__ import annotations
 
 import io
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from wsgiref.validate import validator
 import flask
 import pytest
 
-from restate_identity import Identity, IdentityVerifier, InvalidKeyError, current_identity
+from restate_identity import Identity, current_identity
 from restate_identity.signing import RequestSigner
 from restate_identity.wsgi import RequestIdentityMiddleware
 
@@ -129,18 +128,6 @@ def test_the_refusal_of_a_head_request_has_no_body() -> None:
     assert Call(guarded(Application()), environ).answer == (*REFUSAL[:2], b"")
 
 
-def test_a_verifier_can_be_passed_instead_of_keys() -> None:
-    app = Application()
-    guarded(app, identity_keys=None, verifier=IdentityVerifier(KEYS))(environment(), lambda *_: print)
-    assert app.identity is not None
-
-
-@pytest.mark.parametrize("options", [{"identity_keys": None}, {"identity_keys": []}, {"identity_keys": ["k"]}])
-def test_a_middleware_without_a_usable_key_cannot_be_made(options: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, InvalidKeyError)):
-        guarded(Application(), **options)
-
-
 # The path
 
 
@@ -228,38 +215,6 @@ def test_a_character_split_between_script_name_and_path_info_is_not_joined() -> 
 
 def test_a_path_that_breaks_pep_3333_is_refused() -> None:
     assert Call(guarded(Application()), environment("/\u20ac" + PATH, signed=PATH)).answer == REFUSAL
-
-
-# The headers
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": ""},
-        {"HTTP_X_RESTATE_JWT_V1": ""},
-        {"HTTP_X_RESTATE_JWT_V1": None},
-        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": "v1,v1"},
-        {"HTTP_X_RESTATE_SIGNATURE_SCHEME": "\xff\xfe"},
-        {"HTTP_X_RESTATE_JWT_V1": "\xff\xfe" * 100},
-        {"HTTP_X_RESTATE_JWT_V1": "x" * 1_000_000},
-    ],
-)
-def test_bad_header_values_are_refused(changes: dict[str, Any]) -> None:
-    assert Call(guarded(Application()), environment(**changes)).answer == REFUSAL
-
-
-@pytest.mark.parametrize("joint", [",", ", "])
-def test_a_header_that_the_server_joined_is_refused(joint: str) -> None:
-    environ = environment()
-    environ["HTTP_X_RESTATE_JWT_V1"] += joint + environ["HTTP_X_RESTATE_JWT_V1"]
-    assert Call(guarded(Application()), environ).answer == REFUSAL
-
-
-def test_ten_thousand_other_headers_do_no_harm() -> None:
-    others: dict[str, Any] = {f"HTTP_X_{n}": "x" for n in range(10_000)}
-    assert Call(guarded(Application()), environment(**others)).status == "200 OK"
-    assert Call(guarded(Application()), environment(**others, **UNSIGNED)).answer == REFUSAL
 
 
 # Exempt paths
@@ -467,7 +422,7 @@ def test_the_middleware_is_clean_from_both_sides(
     assert Call(app, environ).status == ("401 Unauthorized" if changes is UNSIGNED else "200 OK")
 
 
-# Real servers and a framework
+# A framework
 
 
 def test_flask_sees_the_identity_while_it_streams() -> None:
@@ -487,11 +442,3 @@ def test_flask_sees_the_identity_while_it_streams() -> None:
         assert response.get_json(force=True) == [PATH, True]
     with client.post(PATH) as response:
         assert (response.status_code, response.data) == (401, REFUSAL[2])
-
-
-def test_nothing_is_logged_of_a_token(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    environ = environment("/invoke/Other/path", signed=PATH)
-    Call(guarded(Application()), environ)
-    assert "wrong_audience" in caplog.text
-    assert environ["HTTP_X_RESTATE_JWT_V1"].split(".")[1] not in caplog.text

@@ -710,14 +710,6 @@ def test_a_look_that_took_long_does_not_undo_what_a_later_one_found(
     assert logged(caplog) == []
 
 
-@pytest.mark.parametrize("name", ["directory", "missing/keys", "nul\x00byte"])
-def test_what_cannot_be_read_at_the_start_is_an_error(tmp_path: Path, name: str) -> None:
-    (tmp_path / "directory").mkdir()
-
-    with pytest.raises(InvalidKeyError, match="the key file"):
-        KeyFile(tmp_path / name)
-
-
 def test_a_manifest_that_cannot_be_read_for_lack_of_a_library_is_no_exception_to_that(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

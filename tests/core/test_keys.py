@@ -13,36 +13,12 @@ from tests.support.forge import FOREIGN_KEY, KEY
 
 P = 2**255 - 19
 
-# The points whose order divides 8, in every encoding that a lax decoder takes: the y coordinates of order 1, 2, 4 (1,
-# -1 and 0), reduced and not, and the two of order 8; each with both signs (RFC 8032, 5.1.3 says which are invalid).
+# A point of order 8. `test_ed25519` tries all points of small order in every encoding.
 Y8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
-Y8_NEGATIVE = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
 
 
-def encoded(y: int, *, sign: bool = False) -> bytes:
-    return (y | (sign << 255)).to_bytes(32, "little")
-
-
-def with_sign(point: bytes) -> bytes:
-    return point[:31] + bytes([point[31] | 0x80])
-
-
-SMALL_ORDER = [
-    encoded(0),
-    encoded(0, sign=True),
-    encoded(1),
-    encoded(1, sign=True),
-    encoded(P - 1),
-    encoded(P - 1, sign=True),
-    encoded(P),
-    encoded(P, sign=True),
-    encoded(P + 1),
-    encoded(P + 1, sign=True),
-    Y8,
-    with_sign(Y8),
-    Y8_NEGATIVE,
-    with_sign(Y8_NEGATIVE),
-]
+def encoded(y: int) -> bytes:
+    return y.to_bytes(32, "little")
 
 
 def restate_form(raw: bytes) -> str:
@@ -74,10 +50,9 @@ def test_text_that_is_no_key_is_refused_with_an_invalid_key_error(text: str) -> 
         PublicKey.parse(text)
 
 
-@pytest.mark.parametrize("raw", SMALL_ORDER, ids=bytes.hex)
-def test_a_point_of_small_order_is_refused(raw: bytes) -> None:
+def test_a_point_of_small_order_is_refused() -> None:
     with pytest.raises(InvalidKeyError, match="not a sound Ed25519 public key"):
-        PublicKey.parse(restate_form(raw))
+        PublicKey.parse(restate_form(Y8))
 
 
 def test_a_point_off_the_curve_is_refused() -> None:

@@ -185,19 +185,11 @@ class TestTheError:
             verifier().verify_signature("/a\n\x1b[31mFAKE", "v1", token())
         assert "\\n\\x1b[31mFAKE" in refusal.value.hint
 
-    def test_a_wrong_audience_names_both_paths(self) -> None:
-        with pytest.raises(VerificationError, match=f"signed for '{PATH}', but the path is '/invoke/A/b'"):
-            verifier().verify_signature("/invoke/A/b", "v1", token())
-
     def test_an_unknown_key_names_the_one_used_and_the_ones_configured(self) -> None:
         with pytest.raises(VerificationError) as refusal:
             verifier().verify_signature(PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
         assert FOREIGN_KEY in refusal.value.hint
         assert KEY in refusal.value.hint
-
-    def test_a_token_that_names_no_key_says_so(self) -> None:
-        with pytest.raises(VerificationError, match="the token names no key, in a"):
-            verifier().verify_signature(PATH, "v1", token(header(kid=None)))
 
     @pytest.mark.parametrize(
         ("scheme", "token_", "told"),
@@ -260,44 +252,32 @@ class TestTheError:
             verifier().verify_signature(PATH, "v1", token(header(kid="k" * length)))
         assert f"signed with the key {quotation}, which" in refusal.value.hint
 
-    def test_a_token_from_the_future_says_when_it_becomes_valid(self) -> None:
-        future = token(claims=claims(nbf=100, iat=100, exp=200))
-        with pytest.raises(VerificationError, match="becomes valid in 70 s"):
-            verifier(now=30).verify_signature(PATH, "v1", future)
-
-    def test_a_token_that_is_too_old_says_how_old_and_what_is_allowed(self) -> None:
-        old = token(claims=claims(nbf=0, iat=10, exp=100))
-        with pytest.raises(VerificationError, match="issued 45 s ago, at most 30 s allowed"):
-            verifier(now=55, max_token_age=30).verify_signature(PATH, "v1", old)
-
-    def test_an_oversized_token_says_how_large_and_what_is_read(self) -> None:
-        with pytest.raises(VerificationError, match="has 20000 characters, at most 16384 are read"):
-            verifier().verify_signature(PATH, "v1", "x" * 20_000)
-
-    def test_an_unsupported_algorithm_is_named(self) -> None:
-        with pytest.raises(VerificationError, match="alg is 'HS256'; Restate signs with 'EdDSA' only"):
-            verifier().verify_signature(PATH, "v1", token(header(alg="HS256")))
-
-    def test_an_expired_token_says_since_when(self) -> None:
-        expired = token(claims=claims(nbf=0, iat=0, exp=60))
-        with pytest.raises(VerificationError, match="expired 140 s ago"):
-            verifier(now=200).verify_signature(PATH, "v1", expired)
+    @pytest.mark.parametrize(
+        ("token_", "told"),
+        [
+            (token(claims=claims(aud="/invoke/A/b")), f"signed for '/invoke/A/b', but the path is '{PATH}'"),
+            (token(claims=claims(nbf=NOW + 70, iat=NOW + 70, exp=NOW + 99)), "becomes valid in 70 s"),
+            (token(claims=claims(nbf=NOW - 145, iat=NOW - 145)), "issued 145 s ago, at most 100 s allowed"),
+            (token(claims=claims(nbf=0, iat=0, exp=NOW - 140)), "expired 140 s ago"),
+            (token(header(alg="HS256")), "alg is 'HS256'; Restate signs with 'EdDSA' only"),
+            (token(header(kid=None)), "the token names no key, in a"),
+            (token(header(kid=FOREIGN_KEY)), f"not configured here ({KEY}): another"),
+            ("x" * 20_000, "has 20000 characters, at most 16384 are read"),
+            (f"{token()},", "the header x-restate-jwt-v1 has more than one value"),
+        ],
+    )
+    def test_it_says_what_is_wrong_and_by_how_much(self, token_: str, told: str) -> None:
+        with pytest.raises(VerificationError) as refusal:
+            verifier(max_token_age=100).verify_signature(PATH, "v1", token_)
+        assert told in refusal.value.hint
 
     def test_a_reason_is_its_own_label(self) -> None:
         assert f"{Reason.UNKNOWN_KEY}" == str(Reason.UNKNOWN_KEY) == Reason.UNKNOWN_KEY.value == "unknown_key"
         assert Reason("unknown_key") is Reason.UNKNOWN_KEY
 
-    @pytest.mark.parametrize(
-        ("scheme", "token_", "named"),
-        [("v1, v1", token(), "x-restate-signature-scheme"), ("v1", f"{token()},", "x-restate-jwt-v1")],
-    )
-    def test_a_repeated_header_is_named(self, scheme: str, token_: str, named: str) -> None:
-        with pytest.raises(VerificationError, match=f"the header {named} has more than one value"):
-            verifier().verify_signature(PATH, scheme, token_)
-
-    def test_one_configured_key_is_named_alone(self) -> None:
-        with pytest.raises(VerificationError, match=rf"not configured here \({KEY}\): another"):
-            verifier().verify_signature(PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
+    def test_a_repeated_scheme_is_named(self) -> None:
+        with pytest.raises(VerificationError, match="the header x-restate-signature-scheme has more than one value"):
+            verifier().verify_signature(PATH, "v1, v1", token())
 
     @pytest.mark.parametrize(
         ("scheme", "told"), [("s" * 16, f"is '{'s' * 16}'"), ("s" * 17, "has 17 characters"), (token(), "characters")]

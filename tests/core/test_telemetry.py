@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-import restate
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,14 +18,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry, generate_latest
 
 from restate_identity import Identity, IdentityVerifier, Reason, VerificationError
-from restate_identity.asgi import RequestIdentityMiddleware as AsgiMiddleware
-from restate_identity.aws_lambda import require_request_identity
-from restate_identity.fastapi import RequestIdentity
 from restate_identity.guard import RequestGuard
-from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import Observer, OpenTelemetryObserver, PrometheusObserver
-from restate_identity.wsgi import RequestIdentityMiddleware as WsgiMiddleware
 from tests.support import forge
 
 PATH = "/invoke/Greeter/greet"
@@ -138,78 +130,6 @@ def test_an_observer_that_fails_changes_no_outcome_and_is_logged_once(caplog: py
     assert failure.exc_info is not None
     assert "the collector is down" in caplog.text
     assert sum("unsigned" in record.getMessage() for record in caplog.records) == 3
-
-
-# --- every adapter
-
-
-async def asgi(app: Any, path: str, headers: Mapping[str, str]) -> int:
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }
-    await app(scope, receive, send)
-    status: int = sent[0]["status"]
-    return status
-
-
-async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def call_asgi(observer: Observer, headers: Mapping[str, str]) -> None:
-    asyncio.run(asgi(AsgiMiddleware(answer, identity_keys=KEYS, observer=observer), PATH, headers))
-
-
-def call_wsgi(observer: Observer, headers: Mapping[str, str]) -> None:
-    app = WsgiMiddleware(lambda _environ, _start: [], identity_keys=KEYS, observer=observer)
-    variables = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
-    app({"REQUEST_METHOD": "GET", "PATH_INFO": PATH, **variables}, lambda *_: lambda _: None)
-
-
-def call_lambda(observer: Observer, headers: Mapping[str, str]) -> None:
-    handler: Any = require_request_identity(lambda _event, _context: {}, identity_keys=KEYS, observer=observer)
-    handler({"path": PATH, "httpMethod": "POST", "headers": dict(headers)}, None)
-
-
-def call_fastapi(observer: Observer, headers: Mapping[str, str]) -> None:
-    from fastapi import Depends, FastAPI
-
-    app = FastAPI(dependencies=[Depends(RequestIdentity(identity_keys=KEYS, observer=observer))])
-    app.get("/{path:path}")(lambda: None)
-    asyncio.run(asgi(app, PATH, headers))
-
-
-def call_restate(observer: Observer, headers: Mapping[str, str]) -> None:
-    app = restate_app([restate.Service("Greeter")], identity_keys=KEYS, observer=observer)
-    asyncio.run(asgi(app, PATH, headers))
-
-
-# Django's is a setting: `test_django`.
-@pytest.mark.parametrize("call", [call_asgi, call_wsgi, call_lambda, call_fastapi, call_restate])
-def test_every_adapter_takes_an_observer(call: Callable[[Observer, Mapping[str, str]], None]) -> None:
-    notes = Notes()
-
-    call(notes, SIGNER.headers(PATH))
-    call(notes, {})
-
-    assert [path for _, path, _ in notes.accepted_requests] == [PATH]
-    assert [error.reason for error, _, _ in notes.refused_requests] == [Reason.MISSING_SCHEME]
 
 
 # --- traffic with one of everything

@@ -75,25 +75,18 @@ def test_headers_that_cannot_be_read_are_refused(headers: Any) -> None:
     assert refusal.value.reason is Reason.MISSING_SCHEME
 
 
-@pytest.mark.parametrize("path", [None, PATH.encode(), 5])
-def test_a_path_that_is_not_text_is_refused(path: Any) -> None:
+@pytest.mark.parametrize(
+    ("path", "scheme", "token_", "reason"),
+    [
+        *((path, "v1", token(), Reason.WRONG_AUDIENCE) for path in (None, PATH.encode(), 5)),
+        *((PATH, scheme, token(), Reason.UNSUPPORTED_SCHEME) for scheme in (["v1"], 1, b"v1", True)),
+        *((PATH, "v1", value, Reason.MALFORMED_TOKEN) for value in (["a"], 5, b"bytes", {"a": 1}, True)),
+    ],
+)
+def test_what_is_not_text_is_refused(path: Any, scheme: Any, token_: Any, reason: Reason) -> None:
     with pytest.raises(VerificationError) as refusal:
-        verifier().verify_signature(path, "v1", token())
-    assert refusal.value.reason is Reason.WRONG_AUDIENCE
-
-
-@pytest.mark.parametrize("value", [["a"], 5, b"bytes", {"a": 1}, True])
-def test_a_token_that_is_not_text_is_refused(value: Any) -> None:
-    with pytest.raises(VerificationError) as refusal:
-        verifier().verify_signature(PATH, "v1", value)
-    assert refusal.value.reason is Reason.MALFORMED_TOKEN
-
-
-@pytest.mark.parametrize("value", [["v1"], 1, b"v1", True])
-def test_a_scheme_that_is_not_text_is_refused(value: Any) -> None:
-    with pytest.raises(VerificationError) as refusal:
-        verifier().verify_signature(PATH, value, token())
-    assert refusal.value.reason is Reason.UNSUPPORTED_SCHEME
+        verifier().verify_signature(path, scheme, token_)
+    assert refusal.value.reason is reason
 
 
 @pytest.mark.parametrize("path", ["/mounted" + PATH, "/mounted/discover", "/invoke/a/invoke/b/c"])

@@ -134,17 +134,17 @@ PLATFORM_COMMANDS = {
     "python manage.py check": (
         "tests/servers/integrations/test_django.py::test_the_system_checks_are_content_with_the_project"
     ),
-    "gunicorn shop.wsgi:application": "tests/servers/integrations/test_django.py::served",
-    "uvicorn shop.asgi:application": "tests/servers/integrations/test_django.py::served",
-    "gunicorn app:app": "tests/servers/integrations/test_flask.py::served",
-    "waitress-serve": "tests/servers/integrations/test_flask.py::served",
+    "gunicorn shop.wsgi:application": "tests/servers/integrations/test_stock.py::served",
+    "uvicorn shop.asgi:application": "tests/servers/integrations/test_stock.py::served",
+    "gunicorn app:app": "tests/servers/integrations/test_stock.py::served",
+    "waitress-serve": "tests/servers/integrations/test_stock.py::served",
     "uvicorn app:app": "tests/servers/integrations/test_fastapi.py::served",
     "hypercorn --bind": "tests/servers/integrations/test_fastapi.py::served",
     **dict.fromkeys(
         ("curl ", "restate-identity sign", "  curl "), "tests/servers/integrations/serving.py::calls_of_the_readme"
     ),
     "restate-identity probe": "tests/servers/integrations/test_proxies.py::test_the_probe_finds_nothing",
-    "PORT=9090 python app.py": "tests/servers/integrations/test_tunnel.py::started",
+    "PORT=9090 python app.py": "tests/tunnel/command.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
     **dict.fromkeys(
         ("nginx -s", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),

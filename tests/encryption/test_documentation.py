@@ -19,7 +19,7 @@ import pytest
 from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
-from tests.support.processes import PATH, free_port
+from tests.support.processes import PATH, free_port, ran
 from tests.support.restate_server import RestateServer
 from tests.support.servers import hypercorn, serve
 
@@ -51,9 +51,7 @@ def test_the_service_is_called_with_curl(folder: Path, restate_server: RestateSe
         restate_server.register(f"http://127.0.0.1:{server.port}").raise_for_status()
         service = httpx.get(f"{restate_server.admin_url}/services/Greeter", trust_env=False).json()
         command = block("shell", "Greeter/greet").replace("127.0.0.1:8080", urlsplit(restate_server.ingress_url).netloc)
-        called = subprocess.run(
-            ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-        )
+        called = ran("bash", "-c", command, cwd=folder, env=environment())
     assert called.stdout.strip() == '"Hello Ada"', called.stderr
     # 63 of the 70 pauses take a minute.
     assert "70 times, about an hour" in PAGE
@@ -68,9 +66,7 @@ def test_the_codec_server_is_called_with_curl(folder: Path) -> None:
     )
     # A reader's server goes on; this one ends with the test.
     command = f"trap 'kill $!' EXIT; {command.replace('127.0.0.1:9002', f'127.0.0.1:{port}')}"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = ran("bash", "-c", command, cwd=folder, env=environment())
     assert (done.returncode, done.stdout) == (0, '"Ada"\n'), done.stderr
     assert (folder / "token.txt").stat().st_mode & 0o777 == 0o600
 

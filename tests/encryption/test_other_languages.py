@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from restate_identity.encryption import DataKey, JournalEncryption
 from tests.encryption.vectors import ENCRYPTED_KEY, FILE, KEY, SIZES, frame, pattern, vectors
+from tests.support.processes import ran
 
 JAVASCRIPT = Path(__file__).with_name("rtv1.mjs")
 
@@ -31,9 +30,7 @@ class OneKey:
 
 def by_javascript(command: dict[str, object]) -> list[str]:
     told = json.dumps({**command, "key": KEY.hex(), "named": ENCRYPTED_KEY.hex()})
-    done = subprocess.run(
-        ["node", os.fspath(JAVASCRIPT)], input=told + "\n", capture_output=True, text=True, timeout=120, check=False
-    )
+    done = ran("node", JAVASCRIPT, input=told + "\n")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

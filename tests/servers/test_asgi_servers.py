@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from typing import TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -18,6 +16,7 @@ from websockets.sync.client import connect
 
 from restate_identity import Reason
 from restate_identity.signing import RequestSigner
+from tests.support.eventually import eventually
 from tests.support.servers import Server, python, serve
 from tests.support.wire import Exchange, Http1Exchange, Http2Exchange
 
@@ -36,7 +35,6 @@ SIGNER = RequestSigner.generate()
 STRANGER = RequestSigner.generate()
 SCHEME_FIELD = ("x-restate-signature-scheme", "v1")
 
-Result = TypeVar("Result")
 Fields = list[tuple[str, str]]
 _numbers = itertools.count()
 
@@ -76,20 +74,11 @@ class Endpoint:
 def line_in_the_log(server: Server, path: str) -> str:
     """Wait for a line in the log that names *path*."""
 
-    def look() -> str | None:
+    def look() -> str:
         *lines, _incomplete = server.printed.split("\n")
-        return next((line for line in lines if f"'{path}'" in line), None)
+        return next((line for line in lines if f"'{path}'" in line), "")
 
     return eventually(look)
-
-
-def eventually(look: Callable[[], Result | None]) -> Result:
-    """Return the first result of *look* that is true."""
-    deadline = time.monotonic() + TIMEOUT
-    while not (result := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -173,23 +162,11 @@ def test_a_signed_request_is_served_and_the_app_sees_its_identity(endpoint: Endp
     assert endpoint.events(path) == [f"http {path}"]
 
 
-def test_a_signed_request_under_a_prefix_is_served(endpoint: Endpoint) -> None:
-    path = fresh_path("identity")
-
-    assert endpoint.client.get(f"/some/prefix{path}", headers=signed(path)).status_code == 200
-
-
-def with_a_changed_signature(path: str) -> Fields:
-    token = SIGNER.token(path)
-    return [SCHEME_FIELD, token_field(token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:])]
-
-
+# What a server may drop, join or reorder. `test_all_adapters` tries the rest behind one of them.
 REFUSED: list[tuple[str, Reason, Callable[[str], Fields]]] = [
     ("no header", Reason.MISSING_SCHEME, lambda _path: []),
     ("no scheme", Reason.MISSING_SCHEME, lambda path: signed(path)[1:]),
     ("an empty scheme", Reason.MISSING_SCHEME, lambda path: [(SCHEME_FIELD[0], ""), *signed(path)[1:]]),
-    ("scheme unsigned", Reason.UNSIGNED, lambda path: [(SCHEME_FIELD[0], "unsigned"), *signed(path)[1:]]),
-    ("scheme v2", Reason.UNSUPPORTED_SCHEME, lambda path: [(SCHEME_FIELD[0], "v2"), *signed(path)[1:]]),
     ("no token", Reason.MISSING_TOKEN, lambda _path: [SCHEME_FIELD]),
     ("an empty token", Reason.MISSING_TOKEN, lambda _path: [SCHEME_FIELD, token_field("")]),
     ("the token twice", Reason.REPEATED_HEADER, lambda path: [*signed(path), signed(path)[1]]),
@@ -205,11 +182,7 @@ REFUSED: list[tuple[str, Reason, Callable[[str], Fields]]] = [
     ),
     ("the scheme twice", Reason.REPEATED_HEADER, lambda path: [SCHEME_FIELD, *signed(path)]),
     ("scheme unsigned and v1", Reason.REPEATED_HEADER, lambda path: [(SCHEME_FIELD[0], "unsigned"), *signed(path)]),
-    ("another key", Reason.UNKNOWN_KEY, lambda path: list(STRANGER.headers(path).items())),
-    ("a changed signature", Reason.BAD_SIGNATURE, with_a_changed_signature),
     ("another path", Reason.WRONG_AUDIENCE, lambda path: signed(path + "2")),
-    ("an old token", Reason.EXPIRED, lambda path: [SCHEME_FIELD, token_field(SIGNER.token(path, now=1_700_000_000))]),
-    ("text as token", Reason.MALFORMED_TOKEN, lambda _path: [SCHEME_FIELD, token_field("secret")]),
 ]
 
 
@@ -347,20 +320,7 @@ def test_the_exempt_path_is_the_decoded_one_that_the_app_routes_on(endpoint: End
         assert exchange.status() == 200
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/health/",
-        "//health",
-        "/x/health",
-        "/x/../health",
-        "/HEALTH",
-        "/health%2F",
-        "/health%3F",
-        "/health;x",
-        "/healths",
-    ],
-)
+@pytest.mark.parametrize("target", ["//health", "/x/../health", "/health%2F", "/health%3F", "/health;x"])
 def test_a_path_that_is_only_like_an_exempt_one_is_refused(endpoint: Endpoint, target: str) -> None:
     with endpoint.exchange("GET", target) as exchange:
         assert exchange.status() == 401
@@ -369,21 +329,6 @@ def test_a_path_that_is_only_like_an_exempt_one_is_refused(endpoint: Endpoint, t
 # --- bad input
 
 ODD_BYTES = bytes(range(0x80, 0x100))
-ODD_TARGETS: dict[str, bytes] = {
-    "bytes that are not UTF-8": b"/invoke/%ff%fe/%c3%28",
-    "half a surrogate pair": b"/invoke/%ed%a0%80/x",
-    "an overlong slash": b"/invoke%c0%af/x",
-    "a NUL": b"/invoke/%00/x",
-    "line breaks": b"/invoke/%0d%0aX-Injected:%201/x",
-    "dot segments": b"/a/../invoke/./x",
-    "encoded dot segments": b"/%2e%2e/%2e%2e/invoke/a/b",
-    "only slashes": b"////",
-    "empty segments": b"/invoke//x",
-    "a query": b"/invoke/a/b?x-restate-jwt-v1=v1&a=%ff",
-    "many segments": b"/a" * 2000,
-    "a long segment": b"/" + b"a" * 5000,
-    "a broken percent sign": b"/invoke/%/%zz/%4",
-}
 # No target of an HTTP/2 request, nor in part of an HTTP/1.1 one: some servers refuse them before the app.
 MALFORMED_TARGETS: dict[str, bytes] = {
     "no slash": b"invoke/a/b",
@@ -394,26 +339,11 @@ MALFORMED_TARGETS: dict[str, bytes] = {
 ODD_FIELDS: dict[str, list[tuple[str, bytes]]] = {
     "odd bytes as scheme": [("x-restate-signature-scheme", ODD_BYTES)],
     "odd bytes as token": [("x-restate-signature-scheme", b"v1"), ("x-restate-jwt-v1", ODD_BYTES)],
-    "odd bytes as parts of a token": [
-        ("x-restate-signature-scheme", b"v1"),
-        ("x-restate-jwt-v1", b".".join([ODD_BYTES] * 3)),
-    ],
     "odd bytes elsewhere": [("x-other", ODD_BYTES)],
-    "empty values": [("x-restate-signature-scheme", b""), ("x-restate-jwt-v1", b"")],
-    "a token over the limit": [("x-restate-signature-scheme", b"v1"), ("x-restate-jwt-v1", b"a" * 17_000)],
-    "a token at the limit": [("x-restate-signature-scheme", b"v1"), ("x-restate-jwt-v1", b"." * 16_384)],
     "a token of 60 kB": [("x-restate-signature-scheme", b"v1"), ("x-restate-jwt-v1", b"a" * 60_000)],
     "95 headers": [(f"x-header-{number}", b"value") for number in range(95)],
     "95 tokens": [("x-restate-signature-scheme", b"v1"), *[("x-restate-jwt-v1", b"a.b.c")] * 94],
-    "dots": [("x-restate-signature-scheme", b"v1"), ("x-restate-jwt-v1", b"..")],
 }
-
-
-@pytest.mark.parametrize("target", ODD_TARGETS.values(), ids=ODD_TARGETS.keys())
-def test_an_odd_path_is_refused(endpoint: Endpoint, target: bytes) -> None:
-    with endpoint.exchange("GET", target) as exchange:
-        assert exchange.status() == 401
-    assert endpoint.client.get("/health").status_code == 200
 
 
 @pytest.mark.parametrize("target", MALFORMED_TARGETS.values(), ids=MALFORMED_TARGETS.keys())
@@ -449,6 +379,9 @@ def test_odd_headers_beside_a_signature_keep_nobody_out(endpoint: Endpoint, odd:
     [
         b"/invoke/%C3%A9/identity",
         b"/invoke/%ff%fe/identity",
+        b"/invoke/%ed%a0%80/identity",
+        b"/%2e%2e/invoke/x/identity",
+        b"/invoke/%zz/identity",
         b"/invoke/%00/identity",
         b"/invoke/a%2Fb/identity",
         b"/a/../invoke/x/identity",
@@ -463,13 +396,6 @@ def test_a_path_with_more_than_one_meaning_is_refused_even_if_it_is_signed(endpo
     with endpoint.exchange("GET", target, signed(path)) as exchange:
         assert exchange.status() == 401
     assert endpoint.events(path) == []
-
-
-def test_an_escape_of_a_plain_character_keeps_nobody_out(endpoint: Endpoint) -> None:
-    path = fresh_path("identity")
-
-    with endpoint.exchange("GET", path.replace("Test", "T%65st"), signed(path)) as exchange:
-        assert exchange.status() == 200
 
 
 # --- WebSocket

@@ -29,7 +29,9 @@ from restate_identity.keyring import KeyFile
 from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.restate_server import RestateServer
+from tests.support.servers import in_a_thread
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
 SECTIONS = re.findall(r"^### `(\w+)`\n\n\| cause \| remedy \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
@@ -243,10 +245,7 @@ class Service:
 
     def __enter__(self) -> Service:
         self._thread.start()
-        give_up_at = time.monotonic() + DEADLINE
-        while not self._server.started:
-            assert time.monotonic() < give_up_at, "uvicorn did not start"
-            time.sleep(0.01)
+        eventually(lambda: self._server.started, failure="uvicorn did not start")
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         return self
 
@@ -276,18 +275,8 @@ class ProxyServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.port: int = self._server.server_address[1]
-
-    def __enter__(self) -> ProxyServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(DEADLINE)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self.server.server_address[1]
 
 
 def send(port: int, message: Message) -> tuple[int, bytes]:
@@ -316,7 +305,8 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def proxy(service: Service) -> Iterator[ProxyServer]:
-    with ProxyServer(service) as proxy:
+    proxy = ProxyServer(service)
+    with in_a_thread(proxy.server):
         yield proxy
 
 
@@ -478,13 +468,13 @@ def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_
 
         sent = server.invoke("Counter/bob/add/send", 2).json()["invocationId"]
 
-        assert "401" in wait_for(lambda: last_failure_of(sent, server))
+        assert "401" in eventually(lambda: last_failure_of(sent, server))
         shown = re.search(r"```text\n(refused .*'bob'.*)\n```", PAGE)
         assert shown is not None
         assert re.sub(r"publickeyv1_\w+", KEY, shown[1]) in bench.log
 
         mixing.repaired = True
-        assert wait_for(lambda: output_of(sent, server)) == "2 for bob"
+        assert eventually(lambda: output_of(sent, server)) == "2 for bob"
 
 
 def last_failure_of(invocation: str, server: RestateServer) -> str | None:
@@ -499,15 +489,6 @@ def last_failure_of(invocation: str, server: RestateServer) -> str | None:
 def output_of(invocation: str, server: RestateServer) -> str | None:
     answer = httpx.get(f"{server.ingress_url}/restate/invocation/{invocation}/output", trust_env=False)
     return answer.json() if answer.status_code == 200 else None
-
-
-def wait_for(look: Callable[[], str | None]) -> str:
-    """Return what *look* returns, as soon as it is not None."""
-    give_up_at = time.monotonic() + DEADLINE
-    while (found := look()) is None:
-        assert time.monotonic() < give_up_at, "it did not come about"
-        time.sleep(0.05)
-    return found
 
 
 def reason_of(cause: str) -> str:

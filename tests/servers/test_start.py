@@ -17,7 +17,7 @@ import pytest
 
 from restate_identity.keyring import VARIABLES
 from tests.support import ROOT
-from tests.support.processes import accepts_connections, free_port
+from tests.support.processes import accepts_connections, free_port, ran
 from tests.support.processes import started as launched
 
 INTEGRATIONS = ROOT / "integrations"
@@ -129,14 +129,7 @@ def test_trying_the_import_first_ends_with_a_status_of_failure(mistaken: Path) -
     (command,) = CHECKED_FIRST
     program, *arguments = shlex.split(command)
     assert program == "python"
-    outcome = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=mistaken,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    outcome = ran(sys.executable, *arguments, cwd=mistaken, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert COMPLAINT in outcome.stderr
     assert outcome.returncode == 1
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from restate_identity.edge import EdgeApplication
 from restate_identity.edge.listening import server_config
 from restate_identity.signing import RequestSigner
 from tests.support.edge_proxies import PREFIX
+from tests.support.eventually import eventually
 from tests.support.processes import accepts_connections, free_port
 
 
@@ -148,10 +148,7 @@ def running_edge(behind: str, signer: RequestSigner, port: int | None = None) ->
 def _in_thread(run: Callable[[], None], port: int) -> Iterator[None]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    give_up_at = time.monotonic() + 30
-    while not accepts_connections(port):
-        assert time.monotonic() < give_up_at, "the server does not listen"
-        time.sleep(0.02)
+    eventually(lambda: accepts_connections(port), failure="the server does not listen")
     try:
         yield
     finally:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.processes import free_port
 from tests.support.proxies import is_installed, proxied
 
@@ -33,10 +33,7 @@ def proxy(name: str, *, edge: int, service: int) -> Iterator[int]:
 
 def wait_for_its_routes(port: int) -> None:
     """Wait until the proxy on *port* has read its configuration."""
-    give_up_at = time.monotonic() + 30
-    while not _has_its_routes(port):
-        assert time.monotonic() < give_up_at, "the proxy has no routes"
-        time.sleep(0.05)
+    eventually(lambda: _has_its_routes(port), failure="the proxy has no routes")
 
 
 def _has_its_routes(port: int) -> bool:

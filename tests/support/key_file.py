@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from restate_identity.signing import RequestSigner
-
-DEADLINE = 60.0
+from tests.support.eventually import eventually
 
 
 def replace_keys(key_file: Path, signers: Iterable[RequestSigner], logs: Iterable[Path]) -> None:
@@ -18,8 +16,5 @@ def replace_keys(key_file: Path, signers: Iterable[RequestSigner], logs: Iterabl
     new.write_text("".join(f"{key}\n" for key in keys))
     new.replace(key_file)
     line = f"now trusting {', '.join(keys)}\n"
-    give_up_at = time.monotonic() + DEADLINE
     for log in logs:
-        while line not in log.read_text():
-            assert time.monotonic() < give_up_at, f"{log} does not say that the file was taken up"
-            time.sleep(0.05)
+        eventually(lambda log=log: line in log.read_text(), failure=f"{log} does not say that the file was taken up")  # type: ignore[misc]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 POLL_INTERVAL = 0.05
 # With the commands of the environment that the tests run in.
@@ -94,6 +95,16 @@ def running(
                 raise ChildFailedError(f"{argv[0]} was not ready after {deadline:g} s:\n{last_lines(log)}")
             time.sleep(POLL_INTERVAL)
         yield child
+
+
+def ran(*argv: str | Path, seconds: float = 120.0, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run *argv* to its end, and return its exit status and what it printed.
+
+    Args:
+        seconds: How long it may take.
+        options: Further options of `subprocess.run`.
+    """
+    return subprocess.run(argv, capture_output=True, encoding="utf-8", timeout=seconds, check=False, **options)
 
 
 def last_lines(log: Path, count: int = 20) -> str:

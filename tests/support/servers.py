@@ -7,16 +7,18 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import psutil
 
 from restate_identity import Reason
 from tests.support import ROOT
+from tests.support.eventually import eventually
 from tests.support.processes import accepts_connections, free_port, running
 
 DEADLINE = 60.0
@@ -75,13 +77,8 @@ class Server:
 
     def refusals(self, count: int) -> list[str]:
         """Wait until the log has *count* refusals in it, and return their reasons."""
-        give_up_at = time.monotonic() + DEADLINE
-        while True:
-            reasons = REFUSAL.findall(self.printed)
-            if len(reasons) >= count:
-                return reasons
-            assert time.monotonic() < give_up_at, f"{len(reasons)} refusals in the log, not {count}"
-            time.sleep(0.02)
+        eventually(lambda: len(REFUSAL.findall(self.printed)) >= count, failure=f"not {count} refusals in the log")
+        return REFUSAL.findall(self.printed)
 
 
 @contextmanager
@@ -123,6 +120,19 @@ def serve(
             patience=patience,
         ) as child:
             yield Server(port, log, child.pid)
+
+
+@contextmanager
+def in_a_thread(server: HTTPServer) -> Iterator[str]:
+    """Let *server* serve in this process until the end of the block, and yield its URL."""
+    with server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from http.client import HTTPResponse
-from types import TracebackType
 from typing import Protocol
 
 import h2.config
@@ -28,9 +27,7 @@ class Exchange(Protocol):
     trailers: list[tuple[str, str]]
 
     def __enter__(self) -> Exchange: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
     def send(self, piece: bytes) -> None:
         """Send a piece of the request's body, or nothing if the server wants no more of it."""
 

@@ -92,11 +92,6 @@ def test_a_check_with_the_accelerator_lets_other_threads_run() -> None:
     assert found.stdout == "[True]\n", found.stderr
 
 
-@built
-def test_the_package_says_that_the_accelerator_is_in_use() -> None:
-    assert run(["-c", SAY], environment()).stdout == "restate-identity-accelerator 0.1.0\n"
-
-
 @pytest.mark.parametrize("accelerated", [False, pytest.param(True, marks=built)], ids=["libsodium", "accelerator"])
 def test_doctor_says_what_checks_signatures(accelerated: bool) -> None:
     env = {**(environment() if accelerated else os.environ), "RESTATE_IDENTITY_KEYS": OWN.text}

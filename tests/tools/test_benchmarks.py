@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import recording
 from benchmarks.contenders import PATH, Contender, ContenderError, native, ours, prove, python_contenders
-from benchmarks.measure import Case, calls, interleave, per_round
+from benchmarks.measure import Case, calls, interleave
 from benchmarks.node_peers import node_contenders
 from benchmarks.signed import LEEWAY, KeyPair
 from restate_identity import IdentityVerifier
@@ -42,6 +42,14 @@ def result_in(folder: Path) -> dict[str, Any]:
     (path,) = folder.glob("*.json")
     result: dict[str, Any] = json.loads(path.read_text())
     return result
+
+
+def measured(workload: str, folder: Path) -> tuple[dict[str, list[float]], list[dict[str, Any]]]:
+    """Return the samples and the budgets of one workload."""
+    completed = run("--only", workload, "--output", str(folder))
+    assert completed.returncode == 0, completed.stderr
+    result = result_in(folder)
+    return result["workloads"][workload]["samples"], result["budgets"]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +98,7 @@ def test_a_quick_or_partial_run_keeps_nothing_in_the_tree() -> None:
 
 
 def test_whole_requests_are_served_and_counted(tmp_path: Path) -> None:
-    completed = run("--only", "servers", "--output", str(tmp_path))
-    assert completed.returncode == 0, completed.stderr
-    samples = result_in(tmp_path)["workloads"]["servers"]["samples"]
+    samples, _ = measured("servers", tmp_path)
     rates = [name for name in samples if not name.endswith((", p50", ", p99"))]
     assert len(rates) == 2 * 4
     for name in rates:
@@ -102,10 +108,7 @@ def test_whole_requests_are_served_and_counted(tmp_path: Path) -> None:
 
 
 def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) -> None:
-    completed = run("--only", "tunnel", "--output", str(tmp_path))
-    assert completed.returncode == 0, completed.stderr
-    result = result_in(tmp_path)
-    samples = result["workloads"]["tunnel"]["samples"]
+    samples, budgets = measured("tunnel", tmp_path)
     assert "through the tunnel" in (tmp_path / "tunnel.svg").read_text()
     one = ["through the tunnel, one connection", "through restate.connect, one connection"]
     rates = ["hypercorn, directly", "through the tunnel", *one]
@@ -114,13 +117,11 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
         "memory of an idle connection, TLS",
     }
     assert all(min(samples[name]) > 0 for name in rates)
-    assert len(result["budgets"]) == 3
+    assert len(budgets) == 3
 
 
 def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_path: Path) -> None:
-    completed = run("--only", "tunnel-client", "--output", str(tmp_path))
-    assert completed.returncode == 0, completed.stderr
-    samples = result_in(tmp_path)["workloads"]["tunnel-client"]["samples"]
+    samples, _ = measured("tunnel-client", tmp_path)
     for service in ("hypercorn", "granian"):
         for way in ("directly", "through the tunnel client"):
             assert min(samples[f"{service}, {way}"]) > 0
@@ -129,21 +130,12 @@ def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_pa
 
 
 def test_each_proxy_is_measured_with_an_edge_and_without(tmp_path: Path) -> None:
-    completed = run("--only", "edge", "--output", str(tmp_path))
-    assert completed.returncode == 0, completed.stderr
-    result = result_in(tmp_path)
-    samples = result["workloads"]["edge"]["samples"]
+    samples, budgets = measured("edge", tmp_path)
     for proxy in INSTALLED:
         for case in ("asks nobody", "asks, token seen before", "asks, new tokens"):
             assert min(samples[f"{proxy}: {case}"]) > 0
             assert f"{proxy}: {case}, p99" in samples
-    assert len(result["budgets"]) == 2 + 2 * len(INSTALLED)
-
-
-def test_the_ratio_is_taken_within_each_round() -> None:
-    samples = {"ours": [1.0, 20.0, 3.0], "base": [0.0, 10.0, 1.0], "peer": [2.0, 10.0, 4.0]}
-    assert per_round(samples, "ours", None, "peer") == [0.5, 2.0, 0.75]
-    assert per_round(samples, "ours", "base", "peer") == [0.5, 1.0, 0.5]
+    assert len(budgets) == 2 + 2 * len(INSTALLED)
 
 
 def test_the_cases_of_a_round_are_sampled_in_turn_and_the_warm_up_is_dropped() -> None:

@@ -7,12 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +22,7 @@ from restate_identity.cli.doctor import doctor as command
 from restate_identity.signing import RequestSigner
 from tests.support.processes import free_port
 from tests.support.restate_server import RestateServer
+from tests.support.servers import in_a_thread
 
 OTHER_KEY = str(RequestSigner.generate().public_key)
 
@@ -106,18 +105,10 @@ class Dated(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def clock(offset: float | None, header: tuple[str, str] = ("server", "clock")) -> Iterator[str]:
+def clock(offset: float | None, header: tuple[str, str] = ("server", "clock")) -> AbstractContextManager[str]:
     """Serve a clock that is *offset* seconds ahead of ours, or that tells no time, with one more *header*."""
     members = {"offset": offset, "header": header}
-    with HTTPServer(("127.0.0.1", 0), type("Clock", (Dated,), members)) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return in_a_thread(HTTPServer(("127.0.0.1", 0), type("Clock", (Dated,), members)))
 
 
 NOW = 1_000_000_000.5
@@ -297,7 +288,3 @@ def test_a_server_that_is_not_there_is_said_to_be(restate_identity_keys: list[st
     done = doctor("--url", f"http://127.0.0.1:{free_port()}", RESTATE_IDENTITY_KEYS=restate_identity_keys[0])
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "Connection refused; is it running?" in done.stderr
-
-
-def test_its_help_has_an_example() -> None:
-    assert "\n    restate-identity doctor\n" in doctor("--help").stdout

@@ -132,7 +132,3 @@ def test_what_has_no_three_parts_is_no_token(text: str, number: int) -> None:
 )
 def test_the_part_that_is_no_json_object_is_named(text: str, part: str) -> None:
     assert f"the token's {part} is not a JSON object in base64url" in str(inspected(text).exception)
-
-
-def test_its_help_says_what_to_pass() -> None:
-    assert "inspect [OPTIONS] TOKEN|-\n" in inspected("--help").output

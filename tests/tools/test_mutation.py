@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from tests.support import ROOT
+from tests.support.processes import ran
 from tests.tools.mutation.mutants import modules
 from tests.tools.mutation.responsible import responsible_for
 
 
 def test_of_the_mutants_of_some_lines_all_are_killed_but_the_two_that_change_nothing() -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.tools.mutation",
-            "tunnel.backoff",
-            "--jobs",
-            "1",
-            "--only",
-            "served_for",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    command = (sys.executable, "-m", "tests.tools.mutation", "tunnel.backoff", "--jobs", "1", "--only", "served_for")
+    done = ran(*command, cwd=ROOT, seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
     together = next(line for line in done.stdout.splitlines() if line.startswith("| together"))
     tried, killed, equivalent, unexplained = (int(cell) for cell in together.strip("|").split("|")[1:])

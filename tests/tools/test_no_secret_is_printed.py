@@ -13,7 +13,6 @@ import io
 import logging
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -42,6 +41,8 @@ from restate_identity.tunnel.handshake import Credentials
 from restate_identity.tunnel.settings import TunnelSettings
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.token import AuthToken
+from tests.support.processes import ran
+from tests.support.servers import in_a_thread
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import ONCE
@@ -152,12 +153,8 @@ class Refuses(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), Refuses)) as url:
+        yield url
 
 
 @contextmanager
@@ -481,14 +478,8 @@ def test_no_representation_shows_a_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize("proxy", ["http://user:sEc/retPass@h:80", "foo://user:sEc@h:80", "socks5://user:sEc@h:1"])
 @pytest.mark.parametrize("command", [["doctor", "--url"], ["probe"]], ids=["doctor", "probe"])
 def test_a_proxy_that_cannot_be_used_is_not_repeated(command: list[str], proxy: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "restate_identity", *command, "http://example.invalid"],
-        env={**os.environ, "HTTP_PROXY": proxy, "ALL_PROXY": proxy},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = {**os.environ, "HTTP_PROXY": proxy, "ALL_PROXY": proxy}
+    done = ran(sys.executable, "-m", "restate_identity", *command, "http://example.invalid", env=env)
     assert done.returncode == 2
     assert "sEc" not in done.stdout + done.stderr
     assert "variables for proxies" in done.stderr

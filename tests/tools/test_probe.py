@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.probed.endpoints import ENDPOINTS, served
 from tests.support.processes import free_port
-from tests.support.servers import uvicorn
+from tests.support.servers import in_a_thread, uvicorn
 from tests.vectors.forge import PATH
 from tests.vectors.generate import suite
 
@@ -178,10 +177,7 @@ class Recorded(ThreadingHTTPServer):
         # More than what a connection holds without a reader.
         self.body = b""
         self.was_read_to_the_end = False
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = ""
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -214,14 +210,9 @@ class Answering(BaseHTTPRequestHandler):
 
 @contextmanager
 def answering(*statuses: int) -> Iterator[Recorded]:
-    with Recorded(*statuses) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Recorded(*statuses)
+    with in_a_thread(server) as server.url:
+        yield server
 
 
 def test_what_it_sends_can_do_no_harm(restate_signer: RequestSigner) -> None:

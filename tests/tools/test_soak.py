@@ -8,18 +8,12 @@ import sys
 from pathlib import Path
 
 from tests.support import ROOT
+from tests.support.processes import ran
 
 
 def soak(program: Path, seconds: int, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "soak", "--seconds", str(seconds), "--flood", "20000", *options],
-        cwd=ROOT,
-        env={**os.environ, "RESTATE_SERVER_BIN": str(program)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = (sys.executable, "-m", "soak", "--seconds", str(seconds), "--flood", "20000", *options)
+    return ran(*command, cwd=ROOT, env={**os.environ, "RESTATE_SERVER_BIN": str(program)}, seconds=300)
 
 
 def test_a_short_soak_finds_nothing_wrong(restate_program: Path) -> None:

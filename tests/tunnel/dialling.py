@@ -15,7 +15,7 @@ from restate_identity.tunnel.outlet import Outlet
 from restate_identity.tunnel.state import Ending
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
-from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Line
+from tests.tunnel.cloud import PATIENCE, PREFIX, Address, Cloud, Exchange, Line
 from tests.tunnel.echoing import echo as echo
 
 TOKEN = "token-of-the-tests"
@@ -126,6 +126,17 @@ class Held:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+
+    def open(self, line: Line) -> Exchange:
+        """Open a request that this application gets."""
+        return line.open(ECHO, end=True)
+
+    async def taken(self, line: Line) -> Exchange:
+        """Send a request, and return when it waits here for its answer."""
+        before = self.entered
+        exchange = self.open(line)
+        await until(lambda: self.entered > before)
+        return exchange
 
     def let_go(self) -> None:
         """Answer, whoever waits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import TracebackType
 
 import dns.flags
 import dns.message
@@ -44,9 +43,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.port: int = self._transport.get_extra_info("sockname")[1]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._transport.close()
         await asyncio.sleep(0)
 

@@ -10,7 +10,6 @@ import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 MOUNT = "/environment/greeter"
 PROGRAM = Path(__file__).with_suffix(".mjs")
@@ -68,9 +67,7 @@ class Public:
         self._listening = asyncio.ensure_future(self._listen(self._process.stdout))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()

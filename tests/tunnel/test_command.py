@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.processes import free_port
+from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.command import PATIENCE, Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -28,15 +28,7 @@ def complete(*leave_out: str) -> list[str]:
 
 
 def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "restate_identity", "tunnel", *arguments],
-        cwd=cwd,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return ran(sys.executable, "-m", "restate_identity", "tunnel", *arguments, cwd=cwd, env=environment(**variables))
 
 
 @asynccontextmanager
@@ -45,23 +37,10 @@ async def tunnel(cloud: Cloud, folder: Path, *options: str, **variables: str) ->
     token.write_text(f"{TOKEN}\n")
     log, released, port = folder / "log", folder / "released", free_port()
     arguments = ["--server", str(cloud.target), "--auth-token-file", str(token), "--health-port", str(port)]
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "restate_identity", "tunnel", *complete(), *arguments, *options, "tests.tunnel.served_app:app"),
-            cwd=ROOT,
-            env=environment(RELEASED=str(released), **variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    command = (sys.executable, "-m", "restate_identity", "tunnel", *complete(), *arguments, *options)
+    env = environment(RELEASED=str(released), **variables)
+    async with started(*command, "tests.tunnel.served_app:app", log=log, env=env) as process:
         yield Process(process, log, f"http://127.0.0.1:{port}/health", released)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -211,15 +190,7 @@ def test_the_installed_command_finds_an_application_in_the_working_directory(tmp
         ("served:app", "served has no ASGI application 'app'"),
         ("missing:app", "there is no module"),
     ):
-        done = subprocess.run(
-            [script, *arguments, app],
-            cwd=tmp_path,
-            env=environment(RESTATE_AUTH_TOKEN=TOKEN),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = ran(script, *arguments, app, cwd=tmp_path, env=environment(RESTATE_AUTH_TOKEN=TOKEN))
         assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
 
 
@@ -264,9 +235,7 @@ def test_a_missing_extra_is_named() -> None:
         "import sys; sys.modules['dns'] = None; from restate_identity.__main__ import main; "
         "sys.argv = ['restate-identity', 'tunnel', 'tests.tunnel.served_app:app']; sys.exit(main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = ran(sys.executable, "-c", code, cwd=ROOT, env=environment())
     assert done.returncode == 2
     assert "pip install 'restate-identity[tunnel]'" in done.stderr
 
@@ -274,7 +243,7 @@ def test_a_missing_extra_is_named() -> None:
 def test_nothing_else_imports_the_tunnel() -> None:
     rooms = "restate_identity, restate_identity.asgi, restate_identity.cli.main"
     code = f"import sys, {rooms}; print('restate_identity.tunnel' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    done = ran(sys.executable, "-c", code, env=environment())
     assert done.stdout == "False\n"
 
 

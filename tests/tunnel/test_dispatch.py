@@ -95,12 +95,6 @@ def test_an_identity_that_is_signed_over_the_whole_path_of_the_tunnel_is_refused
     assert len(app.scopes) == 1
 
 
-def test_an_identity_of_another_environment_is_refused() -> None:
-    app = Recording()
-    assert answered(guarded(app), PREFIX + INVOKE, RequestSigner.generate().headers(INVOKE)).status == 401
-    assert app.scopes == []
-
-
 def test_the_health_of_the_tunnel_is_not_the_applications_business() -> None:
     app = Recording()
     response = answered(guarded(app), "/_/health", method="GET")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from unittest.mock import ANY
 
@@ -16,19 +17,25 @@ from hyperframe.frame import PingFrame
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.state import ConnectionState, EndingKind
-from tests.tunnel.cloud import Cloud, StreamResetError
-from tests.tunnel.dialling import ECHO, QUICK, Held, dialled, serving, until
+from restate_identity.tunnel.timings import TunnelTimings
+from tests.tunnel.cloud import Cloud, Exchange, Line, StreamResetError
+from tests.tunnel.dialling import ECHO, QUICK, Dialled, Held, dialled, serving, until
 
 ALL_STREAMS = 2**31 - 1
 BRIEF = replace(QUICK, grace=0.3, drain_grace=0.3, farewell=0.2)
 PATIENT = replace(QUICK, grace=600, drain_grace=600, ping_answer=60)
 
 
-async def test_a_server_that_drains_is_answered_and_served_until_it_leaves() -> None:
+@asynccontextmanager
+async def busy(timings: TunnelTimings = PATIENT) -> AsyncIterator[tuple[Held, Dialled, Line, Exchange]]:
+    """Give a connection with a request in flight, and the application that holds it."""
     app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with serving(app, timings=timings) as (here, line):
+        yield app, here, line, await app.taken(line)
+
+
+async def test_a_server_that_drains_is_answered_and_served_until_it_leaves() -> None:
+    async with busy() as (app, here, line, exchange):
         assert (await line.drain()).status == 200
         assert (here.connection.state, here.drains) == (ConnectionState.DRAINING, 1)
         assert here.connection.takes_requests
@@ -43,10 +50,7 @@ async def test_a_server_that_drains_is_answered_and_served_until_it_leaves() -> 
 
 
 async def test_what_a_draining_server_had_on_its_way_when_it_says_that_it_leaves_is_still_served() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, _):
         await line.drain()
         line.goaway()
         late = line.open(ECHO, end=True)
@@ -122,10 +126,7 @@ async def test_a_connection_that_drains_and_is_idle_ends_after_the_grace_and_wha
 
 
 async def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
-    app = Held()
-    async with serving(app, timings=BRIEF) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy(BRIEF) as (app, here, line, exchange):
         await line.drain()
         ending = await here.ending()
         assert ending.kind is EndingKind.DRAINED
@@ -153,10 +154,7 @@ async def test_a_drain_in_one_piece_with_the_trailers_serves_first() -> None:
 
 
 async def test_asking_for_a_drain_many_times_is_asking_once() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, exchange):
         assert [(await line.drain()).status for _ in range(20)] == [200] * 20
         line.goaway()
         app.let_go()
@@ -167,10 +165,7 @@ async def test_asking_for_a_drain_many_times_is_asking_once() -> None:
 
 @pytest.mark.parametrize("how", ["close", "kill"])
 async def test_a_server_that_leaves_while_it_drains_has_drained(how: str) -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, _):
         await line.drain()
         getattr(line, how)()
         ending = await here.ending()
@@ -180,10 +175,7 @@ async def test_a_server_that_leaves_while_it_drains_has_drained(how: str) -> Non
 
 
 async def test_seconds_of_draining_are_not_seconds_of_serving() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (_, here, line, _):
         await line.drain()
         served_for = here.connection.served_for
         await asyncio.sleep(0.05)
@@ -193,10 +185,7 @@ async def test_seconds_of_draining_are_not_seconds_of_serving() -> None:
 
 
 async def test_stopping_says_so_before_what_is_in_flight_completes() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, exchange):
         here.connection.stop()
         await line.until(lambda: bool(line.goaways))
         assert line.goaways == [(ALL_STREAMS, ErrorCodes.NO_ERROR)]
@@ -209,10 +198,7 @@ async def test_stopping_says_so_before_what_is_in_flight_completes() -> None:
 
 
 async def test_while_it_stops_new_work_is_refused_without_running_the_application() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, exchange):
         here.connection.stop()
         here.connection.stop()  # once is enough
         for path in (ECHO, "/_/health", "/_/drain-tunnel"):
@@ -321,10 +307,7 @@ async def test_a_server_that_is_slow_to_answer_but_still_sends_is_waited_for() -
 
 
 async def test_when_the_grace_is_over_stopping_is_forced_and_the_application_is_cancelled() -> None:
-    app = Held()
-    async with serving(app, timings=BRIEF) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy(BRIEF) as (app, here, _, exchange):
         here.connection.stop()
         ending = await here.ending()
         assert ending.kind is EndingKind.STOPPED
@@ -351,10 +334,7 @@ async def test_when_the_grace_is_over_an_application_that_listens_may_say_goodby
 
 
 async def test_stopping_while_the_server_drains_is_a_stop() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        exchange = line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, exchange):
         await line.drain()
         here.connection.stop()
         refused = await line.request(ECHO)
@@ -365,10 +345,7 @@ async def test_stopping_while_the_server_drains_is_a_stop() -> None:
 
 
 async def test_a_cancelled_run_leaves_nothing_behind() -> None:
-    app = Held()
-    async with serving(app, timings=PATIENT) as (here, line):
-        line.open(ECHO, end=True)
-        await until(lambda: app.entered == 1)
+    async with busy() as (app, here, line, _):
         here.task.cancel()
         await asyncio.wait({here.task})
         assert here.task.cancelled()

@@ -142,26 +142,10 @@ async def test_a_connection_that_is_unauthorised_ends_for_good_and_says_what_to_
     assert TOKEN not in ending.reason
 
 
-async def test_a_connection_to_a_tunnel_with_another_name_ends_for_good() -> None:
-    trailers = [(name.decode(), value.decode()) for name, value in {**OK, b"tunnel-name": b"other"}.items()]
-    assert (await ending_after(trailers)).kind is EndingKind.FATAL
-
-
-async def test_a_connection_that_is_one_too_many_is_tried_again() -> None:
-    ending = await ending_after([("tunnel-status", "too-many-tunnels")])
-    assert ending.kind is EndingKind.RETRY
-    assert "too many tunnels" in ending.reason
-
-
-async def test_a_handshake_that_ends_without_trailers_is_tried_again() -> None:
+@pytest.mark.parametrize("how", ["end", "reset"])
+async def test_a_handshake_that_ends_without_trailers_is_tried_again(how: str) -> None:
     async with Cloud(None) as cloud, dialled(cloud.target) as here:
-        (await (await cloud.line(0)).opened_handshake()).end()
-        assert (await here.ending()).kind is EndingKind.RETRY
-
-
-async def test_a_handshake_that_is_reset_is_tried_again() -> None:
-    async with Cloud(None) as cloud, dialled(cloud.target) as here:
-        (await (await cloud.line(0)).opened_handshake()).reset()
+        getattr(await (await cloud.line(0)).opened_handshake(), how)()
         assert (await here.ending()).kind is EndingKind.RETRY
 
 
@@ -203,18 +187,12 @@ async def test_a_handshake_that_stalls_times_out_and_is_tried_again(script: obje
 
 
 @pytest.mark.parametrize("how", ["close", "kill", "goaway"])
-async def test_a_connection_that_is_closed_before_the_handshake_is_tried_again(how: str) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_connection_that_is_closed_before_or_during_the_handshake_is_tried_again(how: str, begun: bool) -> None:
     async with Cloud(None) as cloud, dialled(cloud.target) as here:
         line = await cloud.line(0)
-        getattr(line, how)()
-        assert (await here.ending()).kind is EndingKind.RETRY
-
-
-@pytest.mark.parametrize("how", ["close", "kill", "goaway"])
-async def test_a_connection_that_is_closed_during_the_handshake_is_tried_again(how: str) -> None:
-    async with Cloud(None) as cloud, dialled(cloud.target) as here:
-        line = await cloud.line(0)
-        await line.opened_handshake()
+        if begun:
+            await line.opened_handshake()
         getattr(line, how)()
         ending = await here.ending()
         assert (ending.kind, here.served, ending.served_for) == (EndingKind.RETRY, 0, 0.0)

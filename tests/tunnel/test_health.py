@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -32,12 +35,21 @@ async def hung_up_on(reader: asyncio.StreamReader) -> bool:
         return True
 
 
-async def test_it_answers_health_and_pages_and_nothing_else() -> None:
+@asynccontextmanager
+async def health(is_serving: Callable[[], bool] = lambda: True, **options: Any) -> AsyncIterator[int]:
+    """Run the server, and give its port."""
     port = free_port()
-    serving = True
-    health = HealthServer(lambda: serving, port, pages={"/page": lambda: ("text/plain", b"page")})
-    await health.start()
+    server = HealthServer(is_serving, port, **options)
+    await server.start()
     try:
+        yield port
+    finally:
+        server.close()
+
+
+async def test_it_answers_health_and_pages_and_nothing_else() -> None:
+    serving = True
+    async with health(lambda: serving, pages={"/page": lambda: ("text/plain", b"page")}) as port:
         for path in ("/health", "/health?a=b"):
             assert await asked(port, f"GET {path} HTTP/1.1\r\n\r\n".encode()) == answer(
                 "200 OK", b'{"status":"serving"}'
@@ -51,15 +63,10 @@ async def test_it_answers_health_and_pages_and_nothing_else() -> None:
         serving = False
         expected = answer("503 Service Unavailable", b'{"status":"not serving"}')
         assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n") == expected
-    finally:
-        health.close()
 
 
 async def test_64_connections_are_held_at_a_time_and_the_oldest_makes_room_for_another() -> None:
-    port = free_port()
-    health = HealthServer(lambda: True, port, patience=600)
-    await health.start()
-    try:
+    async with health(patience=600) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
         assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n")
         oldest, _ = silent[0]
@@ -71,15 +78,10 @@ async def test_64_connections_are_held_at_a_time_and_the_oldest_makes_room_for_a
         assert not any(reader.at_eof() for reader, _ in silent[64:])
         for _, writer in silent:
             writer.close()
-    finally:
-        health.close()
 
 
 async def test_who_does_not_read_a_long_page_is_hung_up_on() -> None:
-    port = free_port()
-    health = HealthServer(lambda: True, port, pages={"/page": lambda: ("text/plain", bytes(50_000_000))}, patience=0.2)
-    await health.start()
-    try:
+    async with health(pages={"/page": lambda: ("text/plain", bytes(50_000_000))}, patience=0.2) as port:
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /page HTTP/1.1\r\n\r\n")
             await asyncio.sleep(1)
@@ -88,31 +90,19 @@ async def test_who_does_not_read_a_long_page_is_hung_up_on() -> None:
             while part := await asyncio.wait_for(loop.sock_recv(client, 1_000_000), PATIENCE):
                 received += len(part)
             assert received < 50_000_000
-    finally:
-        health.close()
 
 
 @pytest.mark.parametrize("request_", [b"", b"GET /health HTTP/1.1\r\nhost: a\r\n"])
 async def test_who_asks_for_nothing_is_hung_up_on(request_: bytes) -> None:
-    port = free_port()
-    health = HealthServer(lambda: True, port, patience=0.2)
-    await health.start()
-    try:
+    async with health(patience=0.2) as port:
         assert await asked(port, request_) == b""
         assert (await asked(port, b"GET /health HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-    finally:
-        health.close()
 
 
 async def test_a_head_without_end_is_not_read_for_ever() -> None:
-    port = free_port()
-    health = HealthServer(lambda: True, port, patience=600)
-    await health.start()
-    try:
+    async with health(patience=600) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /health HTTP/1.1\r\nx: " + b"a" * 1_000_000)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await asyncio.wait_for(reader.readexactly(1), PATIENCE)
         writer.close()
-    finally:
-        health.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from restate_identity.tunnel import Tunnel
 from tests.tunnel.cloud import Cloud, Line, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.name_server import RECORD, NameServer
@@ -28,22 +30,25 @@ def slow_after_the_first(seconds: float) -> Callable[[Line], Awaitable[None]]:
     return script
 
 
-@pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
-async def test_a_drain_loses_nothing_however_slow_the_replacement_is(seconds: float) -> None:
-    async with (
-        Cloud(slow_after_the_first(seconds)) as cloud,
-        opened(cloud, timings=STEADY) as tunnel,
-        Traffic(cloud) as traffic,
-    ):
+@asynccontextmanager
+async def under_traffic(script: Callable[[Line], Awaitable[None]]) -> AsyncIterator[tuple[Cloud, Tunnel, Traffic]]:
+    """Give a cloud with this script, the tunnel to it, and requests at a steady rate, of which none may be lost."""
+    async with Cloud(script) as cloud, opened(cloud, timings=STEADY) as tunnel, Traffic(cloud) as traffic:
         await tunnel.ready()
         traffic.lost.clear()
+        yield cloud, tunnel, traffic
+    assert traffic.lost == []
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
+async def test_a_drain_loses_nothing_however_slow_the_replacement_is(seconds: float) -> None:
+    async with under_traffic(slow_after_the_first(seconds)) as (cloud, _, traffic):
         await traffic.more()
         await cloud.lines[0].drain()
         await (await cloud.line(1)).accepted()
         await traffic.more()
         cloud.lines[0].close()
         await traffic.more()
-    assert traffic.lost == []
 
 
 async def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None:
@@ -52,13 +57,7 @@ async def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None
     async def script(line: Line) -> None:
         await line.handshake("too-many-tunnels" if refusing else "ok")
 
-    async with (
-        Cloud(script) as cloud,
-        opened(cloud, timings=STEADY) as tunnel,
-        Traffic(cloud) as traffic,
-    ):
-        await tunnel.ready()
-        traffic.lost.clear()
+    async with under_traffic(script) as (cloud, tunnel, traffic):
         refusing = True
         await cloud.lines[0].drain()
         await asyncio.sleep(2)
@@ -67,17 +66,10 @@ async def test_a_drain_loses_nothing_while_no_replacement_is_to_be_had() -> None
         refusing = False
         await cloud.until(lambda: any(line.in_use for line in cloud.lines[1:]))
         await traffic.more()
-    assert traffic.lost == []
 
 
 async def test_two_drains_at_once_lose_nothing() -> None:
-    async with (
-        Cloud(slow_after_the_first(0.1)) as cloud,
-        opened(cloud, timings=STEADY) as tunnel,
-        Traffic(cloud) as traffic,
-    ):
-        await tunnel.ready()
-        traffic.lost.clear()
+    async with under_traffic(slow_after_the_first(0.1)) as (cloud, _, traffic):
         for index in range(2):
             line = await (await cloud.line(index)).accepted()
             await traffic.more()
@@ -85,7 +77,6 @@ async def test_two_drains_at_once_lose_nothing() -> None:
         await (await cloud.line(2)).accepted()
         assert not any(line.lost for line in cloud.lines)
         await traffic.more()
-    assert traffic.lost == []
     assert len(cloud.lines) == 3
 
 

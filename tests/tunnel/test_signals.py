@@ -18,8 +18,8 @@ from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel import TunnelError, serve_tunnel
 from tests.support.processes import free_port
 from tests.tunnel.cloud import PREFIX, Cloud, Line
-from tests.tunnel.dialling import TOKEN, echo, run, until
-from tests.tunnel.tunnels import PATH, SIGNER, HeldRequests, opened
+from tests.tunnel.dialling import echo, run, until
+from tests.tunnel.tunnels import IDENTIFIED, PATH, SIGNER, HeldRequests, opened
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -31,11 +31,8 @@ async def serve(cloud: Cloud, app: ASGIApp = echo) -> None:
 async def serve_at(server: str, app: ASGIApp = echo, **options: Any) -> None:
     await serve_tunnel(
         app,
-        tunnel_name="greeter",
-        environment_id="env_123",
-        signing_public_key=SIGNER.public_key,
-        auth_token=TOKEN,
         servers=[server],
+        **IDENTIFIED,
         **options,
     )
 
@@ -59,8 +56,7 @@ async def test_a_signal_stops_every_tunnel_of_the_process(stop: signal.Signals) 
     async with Cloud() as a, Cloud() as b:
         serving = [asyncio.ensure_future(serve(cloud, app)) for cloud in (a, b)]
         lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
-        exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
-        await until(lambda: app.entered == 2)
+        exchanges = [await app.taken(line) for line in lines]
         os.kill(os.getpid(), stop)
         for line in lines:
             await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
@@ -80,8 +76,7 @@ async def test_the_health_port_tells_how_the_tunnel_is_until_nothing_of_it_is_le
         assert await health(port) == 503  # not accepted yet
         handshake = await line.opened_handshake()
         handshake.trailers(line.outcome())
-        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        exchange = await app.taken(line)
         assert await health(port) == 200
         with caplog.at_level(logging.INFO):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -121,8 +116,7 @@ async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.Log
     async with Cloud() as cloud:
         serving = asyncio.ensure_future(serve(cloud, app))
         line = await (await cloud.line(0)).accepted()
-        line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        await app.taken(line)
         os.kill(os.getpid(), signal.SIGTERM)
         await line.until(lambda: bool(line.goaways))
         os.kill(os.getpid(), signal.SIGTERM)
@@ -196,8 +190,7 @@ async def test_an_application_that_takes_the_signals_for_itself_does_not_keep_th
     async with Cloud() as cloud:
         serving = asyncio.ensure_future(serve(cloud, app))
         line = await (await cloud.line(0)).accepted()
-        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        exchange = await app.taken(line)
         if at_the_end:
             app.let_go()
             await exchange.whole()

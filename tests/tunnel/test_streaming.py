@@ -163,23 +163,6 @@ async def test_a_server_that_does_not_read_stops_the_application_at_its_window(w
         await until(lambda: app.disconnected)
 
 
-async def test_streams_wait_in_turn_for_the_window_of_the_connection() -> None:
-    app = Endless()
-    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
-        exchanges = [line.open(ECHO, end=True) for _ in range(8)]
-        for exchange in exchanges:
-            exchange.hold = True
-        await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
-        for step in range(1, 33):
-            line.h2.increment_flow_control_window(16_384)
-            line.flush()
-            expected = 65_535 + step * 16_384
-            await line.until(lambda expected=expected: sum(e.total for e in exchanges) == expected)  # type: ignore[misc]
-        assert min(exchange.total for exchange in exchanges) >= 16_384
-        for exchange in exchanges:
-            exchange.reset()
-
-
 async def test_small_answers_behind_a_closed_window_all_come_when_it_opens() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send({"type": "http.response.start", "status": 200, "headers": []})

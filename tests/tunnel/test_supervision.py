@@ -1,4 +1,4 @@
-"""A whole tunnel: dialled again after failures, replaced when it drains, to every server that there is."""
+"""A whole tunnel: to every server that there is, as DNS names them, until it stops. `test_lane` has one server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +14,28 @@ import pytest
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
-from restate_identity.tunnel.connect import open_tunnel
-from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.leftovers import Leftovers
 from restate_identity.tunnel.resolver import ResolutionError
 from restate_identity.tunnel.targets import Target
-from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Address, Cloud, Line, tls_pair
+from tests.tunnel.cloud import PREFIX, PROXY_URL, TUNNEL_URL, Cloud, Line, tls_pair
 from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.name_server import RECORD, NameServer
-from tests.tunnel.tunnels import ONCE, PATH, SIGNER, SOON, STEADY, HeldRequests, call, configured, opened
+from tests.tunnel.tunnels import (
+    IDENTIFIED,
+    PATH,
+    SIGNER,
+    SOON,
+    STEADY,
+    Fixed,
+    HeldRequests,
+    call,
+    configured,
+    opened,
+    script,
+)
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
 A_MOMENT = 0.15
-
-
-def script(*statuses: str) -> Callable[[Line], Awaitable[object]]:
-    """Return a script that answers handshakes with these *statuses*, and the last one ever after."""
-    left = list(statuses)
-
-    async def handshake(line: Line) -> None:
-        await line.handshake(left.pop(0) if len(left) > 1 else left[0])
-
-    return handshake
 
 
 def renamed(name: str) -> Callable[[Line], Awaitable[object]]:
@@ -125,18 +124,11 @@ async def test_a_request_that_was_given_up_is_not_cancelled() -> None:
     app = HeldRequests()
     async with Cloud() as cloud, opened(cloud, app=app):
         line = await (await cloud.line(0)).accepted()
-        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        exchange = await app.taken(line)
         exchange.reset()
         app.let_go()
         assert (await call(line)).body == b"late"
         assert app.cancelled == 0
-
-
-async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
-    async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
-        await tunnel.ready()
-        assert len(cloud.lines) == 3
 
 
 async def test_tls_that_never_completes_does_not_keep_the_next_server_from_serving() -> None:
@@ -147,152 +139,6 @@ async def test_tls_that_never_completes_does_not_keep_the_next_server_from_servi
             await tunnel.ready()
             assert (await call(await cloud.line(0))).status == 200
             await stalled.line(2)  # it timed out, and was dialled again
-
-
-class Fixed:
-    """A source of targets that a test decides."""
-
-    def __init__(self, *targets: Address) -> None:
-        self.targets = frozenset(Target(*target) for target in targets)
-
-    async def resolve(self) -> frozenset[Target]:
-        return self.targets
-
-
-async def test_a_server_that_accepts_and_dies_does_not_reset_the_back_off() -> None:
-    times: list[float] = []
-
-    async def die(line: Line) -> None:
-        times.append(asyncio.get_running_loop().time())
-        await line.handshake()
-        line.kill()
-
-    async with Cloud(die) as cloud, opened(cloud, timings=replace(SOON, backoff_first=0.01, backoff_limit=600)):
-        await cloud.line(6)
-        # Without growth six waits are 0.09 s at most; the sixth alone is at least 0.16 s here.
-        assert times[6] - times[5] >= 0.16
-
-
-def connections() -> list[Connection]:
-    # `isinstance` would follow the weak references that other tests left, and fail at a dead one.
-    return [found for found in gc.get_objects() if type(found) is Connection]
-
-
-async def test_a_served_connection_that_ended_is_dialled_again() -> None:
-    before = connections()
-    async with Cloud() as cloud, opened(cloud) as tunnel:
-        await tunnel.ready()
-        for index in range(3):
-            line = await (await cloud.line(index)).accepted()
-            assert (await call(line)).status == 200
-            line.kill()
-        await (await cloud.line(3)).accepted()
-        # Nothing is left of the others.
-        gc.collect()
-        assert len([found for found in connections() if not any(found is old for old in before)]) <= 2
-
-
-async def test_a_connection_that_drains_is_replaced_at_once_and_serves_what_it_has() -> None:
-    app = HeldRequests()
-    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(ONCE, steady=0.0)) as tunnel:
-        await tunnel.ready()
-        old = await cloud.line(0)
-        exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
-        await old.drain()
-        replacement = await (await cloud.line(1)).accepted()
-        assert not old.lost
-        await until(lambda: tunnel.is_serving)
-        app.let_go()
-        assert (await call(replacement)).body == b"late"
-        assert (await exchange.whole()).body == b"late"
-        assert (await call(old)).body == b"late"
-        assert not old.lost
-        assert len(cloud.lines) == 2
-
-
-async def test_a_drained_connection_is_torn_down_after_the_grace_and_its_replacement_stays() -> None:
-    app = HeldRequests()
-    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(STEADY, drain_grace=0.3, grace=0.3)) as tunnel:
-        await tunnel.ready()
-        old = await cloud.line(0)
-        old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
-        await old.drain()
-        replacement = await (await cloud.line(1)).accepted()
-        await old.ended()
-        await until(lambda: app.cancelled == 1)
-        assert tunnel.is_serving
-        assert not replacement.lost
-
-
-async def test_when_a_replacement_is_refused_for_good_what_is_in_flight_still_finishes() -> None:
-    async def closed_or_failed(ready: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await ready()
-            await asyncio.sleep(0.005)
-
-    app = HeldRequests()
-    async with (
-        Cloud(script("ok", "unauthorized")) as cloud,
-        opened(cloud, app=app, timings=STEADY) as tunnel,
-    ):
-        await tunnel.ready()
-        old = await cloud.line(0)
-        exchange = old.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
-        await old.drain()
-        with pytest.raises(TunnelError, match="auth token"):
-            await asyncio.wait_for(asyncio.shield(closed_or_failed(tunnel.ready)), 8)
-        app.let_go()
-        assert (await exchange.whole()).body == b"late"
-        with pytest.raises(TunnelError, match="auth token"):
-            await tunnel.wait_closed()
-        assert len(cloud.lines) == 2
-
-
-async def test_drain_after_drain_compounds_the_back_off() -> None:
-    times: list[float] = []
-
-    async def spam(line: Line) -> None:
-        times.append(asyncio.get_running_loop().time())
-        await line.handshake()
-        await line.drain()
-
-    timings = replace(SOON, backoff_first=0.01, backoff_limit=600, steady=600)
-    async with Cloud(spam) as cloud, opened(cloud, timings=timings):
-        await cloud.line(6)
-        assert times[6] - times[5] >= 0.16
-
-
-async def test_a_frozen_server_is_dialled_again_without_waiting_for_it_to_hang_up() -> None:
-    timings = replace(STEADY, ping_every=0.05, ping_answer=0.05, farewell=600)
-    tls = tls_pair()
-    async with (
-        Cloud(tls=tls.cloud) as cloud,
-        opened(source=Fixed(cloud.target), tls=tls.tunnel, timings=timings) as tunnel,
-    ):
-        await tunnel.ready()
-        cloud.lines[0].freeze()
-        await (await cloud.line(1)).accepted()
-
-
-async def test_two_drains_coexist() -> None:
-    app = HeldRequests()
-    async with Cloud() as cloud, opened(cloud, app=app, timings=STEADY) as tunnel:
-        await tunnel.ready()
-        exchanges = []
-        for index in range(2):
-            line = await (await cloud.line(index)).accepted()
-            exchanges.append(line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True))
-            await until(lambda entered=index + 1: app.entered == entered)  # type: ignore[misc]
-            await line.drain()
-        await (await cloud.line(2)).accepted()
-        await until(lambda: tunnel.servers == {f"http://127.0.0.1:{cloud.port}": (1, 2, 3)})
-        assert not any(line.lost for line in cloud.lines)
-        app.let_go()
-        assert [(await exchange.whole()).body for exchange in exchanges] == [b"late", b"late"]
-        assert tunnel.is_serving
 
 
 async def test_every_server_gets_a_connection_and_only_the_one_that_died_is_dialled_again() -> None:
@@ -316,8 +162,7 @@ async def test_a_refusal_for_good_by_one_server_stops_them_all() -> None:
     async with Cloud() as a, Cloud(refuse) as b, opened(a, b, app=app) as tunnel:
         await tunnel.ready()
         line = await a.line(0)
-        exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        exchange = await app.taken(line)
         other.set()
         await line.until(lambda: bool(line.goaways))
         refused = await call(line)
@@ -361,8 +206,7 @@ async def test_what_is_in_flight_on_a_server_that_vanished_from_dns_finishes() -
         async with opened(source=fixed, app=app) as tunnel:
             await tunnel.ready()
             line = await cloud.line(0)
-            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
+            exchange = await app.taken(line)
             targets, fixed.targets = fixed.targets, frozenset()
             await line.until(lambda: bool(line.goaways))
             # It comes back before the old connection has ended.
@@ -437,8 +281,7 @@ async def test_a_mistake_in_the_source_of_targets_ends_the_tunnel_and_is_told(ca
         async with opened(source=fixed, app=app) as tunnel:
             await tunnel.ready()
             line = await cloud.line(0)
-            exchange = line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.entered == 1)
+            exchange = await app.taken(line)
             del fixed.targets
             await line.until(lambda: bool(line.goaways))
             app.let_go()
@@ -468,16 +311,7 @@ async def test_a_test_may_have_an_srv_record_of_servers_in_cleartext(monkeypatch
         # In place of the name servers of this machine.
         monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", configure)
         names.serve(("a", cloud.port))
-        connecting = connect_tunnel(
-            echo,
-            tunnel_name="greeter",
-            environment_id="env_123",
-            signing_public_key=SIGNER.public_key,
-            auth_token=TOKEN,
-            servers_srv=RECORD,
-            tls=False,
-        )
-        async with connecting as tunnel:
+        async with connect_tunnel(echo, servers_srv=RECORD, tls=False, **IDENTIFIED) as tunnel:
             await tunnel.ready()
             assert (await call(await cloud.line(0))).status == 200
 
@@ -522,19 +356,11 @@ async def test_a_cancelled_close_while_dns_is_asked_lets_the_application_shut_do
             assert events == ["lifespan.shutdown"]
 
 
-async def test_closing_is_prompt_while_a_dial_waits() -> None:
-    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=ONCE) as tunnel:
-        await (await cloud.line(0)).ended()
-        assert not tunnel.is_serving
-        await asyncio.wait_for(tunnel.aclose(), 8)
-
-
 async def test_closing_drains_every_connection() -> None:
     app = HeldRequests()
     async with Cloud() as a, Cloud() as b, opened(a, b, app=app) as tunnel:
         lines = [await (await cloud.line(0)).accepted() for cloud in (a, b)]
-        exchanges = [line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True) for line in lines]
-        await until(lambda: app.entered == 2)
+        exchanges = [await app.taken(line) for line in lines]
         closing = asyncio.ensure_future(tunnel.aclose())
         for line in lines:
             await line.until(lambda line=line: bool(line.goaways))  # type: ignore[misc]
@@ -550,8 +376,7 @@ async def test_a_cancelled_close_ends_everything_at_once() -> None:
     app = HeldRequests()
     async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
         await tunnel.ready()
-        (await cloud.line(0)).open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-        await until(lambda: app.entered == 1)
+        await app.taken(await cloud.line(0))
         closing = asyncio.ensure_future(tunnel.aclose())
         await (await cloud.line(0)).until(lambda: bool(cloud.lines[0].goaways))
         closing.cancel()
@@ -578,90 +403,6 @@ async def test_a_token_file_that_holds_no_token_at_the_start_is_an_error(tmp_pat
         assert (started, cloud.lines) == ([], [])
 
 
-async def test_the_token_file_is_read_at_each_dial_and_may_be_missing_for_a_while(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "token"
-    file.write_text("first\n")
-    caplog.set_level(logging.DEBUG)
-
-    async with Cloud() as cloud, opened(cloud, token_file=file) as tunnel:
-        await tunnel.ready()
-        line = await cloud.line(0)
-        file.unlink()
-        line.kill()
-        await asyncio.sleep(A_MOMENT)
-        assert len(cloud.lines) == 1  # nothing to introduce itself with
-        file.write_text("second\n")
-        rotated = await (await cloud.line(1)).accepted()
-        tokens = [line.hello["authorization"], rotated.hello["authorization"]]
-        assert tokens == ["Bearer first", "Bearer second"]
-    # It was tried more often than once.
-    told = [record for record in caplog.records if "the auth token c" in record.getMessage()]
-    assert [record.levelname for record in told] == ["WARNING", *["DEBUG"] * (len(told) - 2), "INFO"]
-    assert len(told) > 3
-
-
-async def test_the_log_names_worker_connection_and_server_and_never_the_token(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-
-    for statuses in (("too-many-tunnels", "ok"), ("unauthorized",)):
-        async with Cloud(script(*statuses)) as cloud, opened(cloud) as tunnel:
-            with suppress(TunnelError):
-                await tunnel.ready()
-            assert TOKEN not in repr(vars(tunnel))
-    assert TOKEN not in caplog.text
-    lines = [record.getMessage() for record in caplog.records if record.name == "restate_identity.tunnel"]
-    assert any("worker=worker-1 connection=01" in line and "server=http://127.0.0.1:" in line for line in lines)
-    assert any("the deployment to register is https://tunnel.test:9080/environment/greeter" in line for line in lines)
-
-
-async def test_without_any_configured_logging_a_server_that_cannot_be_served_is_heard_of_once_a_minute(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def warnings() -> list[str]:
-        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-    loop = asyncio.get_running_loop()
-    now, later = loop.time, 0.0
-    monkeypatch.setattr(loop, "time", lambda: now() + later)
-    async with Cloud(script("too-many-tunnels")) as cloud, opened(cloud, timings=STEADY):
-        for seconds, number in ((0.0, 1), (30.0, 1), (90.0, 2)):
-            later = seconds
-            await cloud.line(len(cloud.lines) + 5)
-            assert len(warnings()) == number
-    assert all(warning.endswith("(too-many-tunnels): stop some, or raise the quota") for warning in warnings())
-
-
-async def test_after_a_connection_that_served_well_the_next_failure_is_heard_of_again(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    outcomes = script("too-many-tunnels", "too-many-tunnels", "ok", "too-many-tunnels")
-    async with Cloud(outcomes) as cloud, opened(cloud, timings=replace(SOON, steady=0.1)):
-        line = await (await cloud.line(2)).accepted()
-        await asyncio.sleep(0.3)
-        line.kill()
-        await cloud.line(6)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 2
-
-
-async def test_a_server_that_cannot_be_reached_is_heard_of_with_what_to_check(caplog: pytest.LogCaptureFixture) -> None:
-    async with Cloud() as cloud:
-        address = cloud.target
-    connecting = connect_tunnel(
-        echo,
-        tunnel_name="greeter",
-        environment_id="env_123",
-        signing_public_key=SIGNER.public_key,
-        auth_token=TOKEN,
-        servers=[str(address)],
-    )
-    async with connecting:
-        await until(lambda: "cannot connect" in caplog.text)
-    assert "check the name of the server, and that this machine may open connections to it" in caplog.text
-
-
 async def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was_asked_for_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -671,49 +412,6 @@ async def test_a_tunnel_that_starts_keeps_the_log_of_headers_quiet_unless_it_was
 
     async with Cloud() as cloud, opened(cloud):
         assert (plain.level, named.level) == (logging.INFO, logging.DEBUG)
-
-
-class Breaking:
-    """A file of the token that breaks in a way that nobody has thought of, when it is read a second time."""
-
-    def __init__(self) -> None:
-        self._reads = 0
-
-    def read(self) -> str:
-        self._reads += 1
-        if self._reads > 1:
-            raise RuntimeError("nobody has thought of that")
-        return TOKEN
-
-
-async def test_a_mistake_in_a_connection_ends_the_tunnel_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    async with Cloud() as cloud:
-        options = configured(str(cloud.target))
-        async with open_tunnel(echo, replace(options, auth_token=Breaking())) as tunnel:  # type: ignore[arg-type]
-            with pytest.raises(RuntimeError, match="nobody has thought of that"):
-                await tunnel.wait_closed()
-            assert isinstance(tunnel.error, RuntimeError)
-    assert "Traceback" in caplog.text
-
-
-async def test_a_mistake_in_a_connection_that_drains_ends_the_tunnel_and_is_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adopt = Leftovers.adopt
-
-    def fail_once(*_: object, **__: object) -> None:
-        monkeypatch.setattr(Leftovers, "adopt", adopt)
-        raise RuntimeError("nobody has thought of that")
-
-    monkeypatch.setattr(Leftovers, "adopt", fail_once)
-    async with Cloud() as cloud, opened(cloud, timings=STEADY) as tunnel:
-        old = await (await cloud.line(0)).accepted()
-        await old.drain()
-        await (await cloud.line(1)).accepted()
-        old.close()
-        with pytest.raises(RuntimeError, match="nobody has thought of that"):
-            await tunnel.wait_closed()
-    assert "Traceback" in caplog.text
 
 
 async def test_a_mistake_while_the_tunnel_stops_is_told_too(
@@ -730,18 +428,3 @@ async def test_a_mistake_while_the_tunnel_stops_is_told_too(
         assert tunnel.error is None
     assert "nobody has thought of that" in caplog.text
     assert "Traceback" in caplog.text
-
-
-@pytest.mark.parametrize("how", ["lost", "drained"])
-async def test_each_connection_that_served_well_starts_the_waits_anew(how: str) -> None:
-    # If they went on doubling, the last one would come after more than a minute.
-    timings = replace(SOON, steady=0.05, backoff_first=0.02, backoff_limit=600)
-    async with Cloud() as cloud, opened(cloud, timings=timings):
-        for index in range(12):
-            line = await (await cloud.line(index)).accepted()
-            await asyncio.sleep(0.15)
-            if how == "drained":
-                await line.drain()
-            else:
-                line.kill()
-        await cloud.line(12)

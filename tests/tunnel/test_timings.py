@@ -11,8 +11,8 @@ from h2.settings import SettingCodes
 
 from restate_identity.tunnel import TunnelTimings, connect_tunnel
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.dialling import QUICK, TOKEN, run, serving, until
-from tests.tunnel.tunnels import PATH, SIGNER, HeldRequests
+from tests.tunnel.dialling import QUICK, run, serving
+from tests.tunnel.tunnels import IDENTIFIED, PATH, HeldRequests
 
 INTEGERS = ("missed_pings", "max_streams", "stream_window", "connection_window")
 SECONDS = [field.name for field in fields(TunnelTimings) if field.name not in INTEGERS]
@@ -84,19 +84,9 @@ def test_a_tunnel_has_the_timings_that_it_is_given() -> None:
     async def test() -> None:
         app = HeldRequests()
         async with Cloud() as cloud:
-            connecting = connect_tunnel(
-                app,
-                tunnel_name="greeter",
-                environment_id="env_123",
-                signing_public_key=SIGNER.public_key,
-                auth_token=TOKEN,
-                servers=[str(cloud.target)],
-                timings=TunnelTimings(grace=0.2, farewell=0.2),
-            )
-            async with connecting:
-                line = await (await cloud.line(0)).accepted()
-                line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-                await until(lambda: app.entered == 1)
+            timings = TunnelTimings(grace=0.2, farewell=0.2)
+            async with connect_tunnel(app, servers=[str(cloud.target)], timings=timings, **IDENTIFIED):
+                await app.taken(await (await cloud.line(0)).accepted())
             assert app.cancelled == 1
 
     run(asyncio.wait_for(test(), 60))

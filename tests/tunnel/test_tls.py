@@ -46,15 +46,6 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to() -> None:
         assert "the server cannot prove that it is 'tunnel.test'" in ending.reason
 
 
-async def test_tls_that_never_completes_times_out() -> None:
-    async with Cloud(silent=True) as cloud:
-        target = cloud.target._replace(tls=True)
-        async with dialled(target, tls=tls_pair().tunnel, timings=TunnelTimings(connect=0.2, farewell=0.1)) as here:
-            ending = await here.ending()
-            assert ending.kind is EndingKind.RETRY
-            assert "no connection within 0.2 s" in ending.reason
-
-
 async def test_a_server_that_speaks_something_else_ends_the_connection_only() -> None:
     async with Cloud(silent=True) as cloud, dialled(cloud.target) as here:
         (await cloud.line(0)).transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

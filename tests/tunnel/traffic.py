@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 import h2.exceptions
 
@@ -36,9 +35,7 @@ class Traffic:
         self._sending = asyncio.ensure_future(self._send())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._sending.cancel()
         if self._requests:
             await asyncio.wait(self._requests)

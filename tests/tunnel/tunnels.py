@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,8 @@ from restate_identity.tunnel import Tunnel
 from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.options import TunnelOptions, tunnel_options
 from restate_identity.tunnel.settings import TunnelSettings
-from tests.tunnel.cloud import PREFIX, Cloud, Line, Response
+from restate_identity.tunnel.targets import Target
+from tests.tunnel.cloud import PREFIX, Address, Cloud, Exchange, Line, Response
 from tests.tunnel.dialling import QUICK, TOKEN, Held, echo
 
 SIGNER = RequestSigner.generate()
@@ -25,8 +27,20 @@ ONCE = replace(SOON, backoff_first=600, backoff_limit=600)
 PATH = "/invoke/Greeter/echo"
 
 
+# What every tunnel is configured with, beside its servers.
+IDENTIFIED: dict[str, Any] = {
+    "tunnel_name": "greeter",
+    "environment_id": "env_123",
+    "signing_public_key": SIGNER.public_key,
+    "auth_token": TOKEN,
+}
+
+
 class HeldRequests(Held):
-    """The same, with no lifespan."""
+    """The same for signed requests, with no lifespan."""
+
+    def open(self, line: Line) -> Exchange:
+        return line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,11 +61,8 @@ def configured(*servers: str, token_file: Any = None) -> TunnelOptions:
     return tunnel_options(
         {},
         TunnelSettings(
-            tunnel_name="greeter",
-            environment_id="env_123",
+            **{**IDENTIFIED, "auth_token": None if token_file else TOKEN},
             region=None if servers else "eu",
-            signing_public_key=SIGNER.public_key,
-            auth_token=None if token_file else TOKEN,
             auth_token_file=token_file,
             worker_id="worker-1",
             servers=servers or None,
@@ -62,3 +73,23 @@ def configured(*servers: str, token_file: Any = None) -> TunnelOptions:
 async def call(line: Line, path: str = PATH, *, body: bytes = b"") -> Response:
     """Send a signed request."""
     return await line.request(f"{PREFIX}{path}", SIGNER.headers(path), body=body)
+
+
+def script(*statuses: str) -> Callable[[Line], Awaitable[object]]:
+    """Return a script that answers handshakes with these *statuses*, and the last one ever after."""
+    left = list(statuses)
+
+    async def handshake(line: Line) -> None:
+        await line.handshake(left.pop(0) if len(left) > 1 else left[0])
+
+    return handshake
+
+
+class Fixed:
+    """A source of targets that a test decides."""
+
+    def __init__(self, *targets: Address) -> None:
+        self.targets = frozenset(Target(*target) for target in targets)
+
+    async def resolve(self) -> frozenset[Target]:
+        return self.targets

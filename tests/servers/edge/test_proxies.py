@@ -18,6 +18,7 @@ from tests.servers.edge.attacks import Attacker
 from tests.support.edge import Edge, Service, running_edge, running_service
 from tests.support.edge_command import edge
 from tests.support.edge_proxies import CONFIGURATIONS, INSTALLED, PREFIX, proxy, wait_for_its_routes
+from tests.support.eventually import eventually
 from tests.support.processes import free_port
 from tests.support.proxies import proxied
 from tests.support.wire import Http1Exchange, Http2Connection, Http2Exchange, Http2Stream
@@ -73,10 +74,7 @@ def fields(chain: Chain, path: str = PATH, subject: str | None = None) -> list[t
 
 def wait_for_the_question(chain: Chain) -> None:
     """Wait until the edge, which holds its answer, was asked, and then for whatever the proxy does too early."""
-    give_up_at = time.monotonic() + 10
-    while not chain.edge.asked:
-        assert time.monotonic() < give_up_at, "the proxy asks nobody"
-        time.sleep(0.01)
+    eventually(lambda: chain.edge.asked, failure="the proxy asks nobody")
     time.sleep(0.2)
 
 

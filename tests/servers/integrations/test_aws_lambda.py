@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.servers.integrations.lambda_service import FUNCTION_ARN, TEMPLATE, in
 from tests.servers.integrations.serving import HTTP, REFUSED, Served, refused_headers
 from tests.support import lambda_events
 from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.support.processes import ran
 from tests.support.restate_server import RestateServer
 
 GREET = "/invoke/LambdaGreeter/greet"
@@ -67,26 +67,13 @@ def test_the_handler_of_the_sdk_takes_the_events_that_the_readme_says(
     env = {key: value for key, value in os.environ.items() if key != "AWS_LAMBDA_FUNCTION_NAME"}
     env |= {"RESTATE_IDENTITY_KEYS": str(signer.public_key)} | ({"AWS_LAMBDA_FUNCTION_NAME": name} if name else {})
     code = "import json, sys, app; print(app.handler(json.load(sys.stdin), None)['statusCode'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=TEMPLATE.parent / "function",
-        env=env,
-        input=json.dumps(source(GREET, headers, invocation_body("", "Ada"))),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip().endswith(outcome)
+    event = json.dumps(source(GREET, headers, invocation_body("", "Ada")))
+    done = ran(sys.executable, "-c", code, cwd=TEMPLATE.parent / "function", env=env, input=event)
+    assert (done.stdout + done.stderr).strip().endswith(outcome)
 
 
 def test_the_template_is_one_that_cloudformation_takes() -> None:
-    lint = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "informational", TEMPLATE],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    lint = ran(Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "informational", TEMPLATE)
     assert lint.returncode == 0, lint.stdout + lint.stderr
 
 

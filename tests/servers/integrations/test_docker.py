@@ -6,13 +6,10 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from dockerfile_parse import DockerfileParser
 
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import (
@@ -21,29 +18,25 @@ from tests.servers.integrations.serving import (
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
-    assert_the_linter_finds_nothing_in_the_dockerfile,
     calls_of_the_readme,
+    instructions,
 )
+from tests.support.processes import ran
 from tests.support.restate_server import RestateServer
 
 FOLDER = INTEGRATIONS / "docker"
 GREET = "/invoke/DockerGreeter/greet"
 
 
-def instructions(name: str) -> list[str]:
-    parsed: list[dict[str, Any]] = DockerfileParser(str(FOLDER / "Dockerfile")).structure
-    return [instruction["value"] for instruction in parsed if instruction["instruction"] == name]
-
-
 def environment() -> dict[str, str]:
-    return dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
+    return dict(pair.split("=", 1) for line in instructions(FOLDER, "ENV") for pair in shlex.split(line))
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working directory of the image, with only the files that the Dockerfile copies."""
     folder = tmp_path_factory.mktemp("image")
-    for line in instructions("COPY"):
+    for line in instructions(FOLDER, "COPY"):
         *sources, target = line.split()
         for source in sources:
             shutil.copy(FOLDER / source, folder / target)
@@ -52,7 +45,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(launch: Launcher, image: Path) -> Served:
-    (command,) = instructions("CMD")
+    (command,) = instructions(FOLDER, "CMD")
     argv: list[str] = json.loads(command)
     return launch(image, lambda port: _with_port(argv, port), env=environment())
 
@@ -76,12 +69,11 @@ def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not
 
 
 def _health(image: Path, port: str) -> int:
-    (check,) = instructions("HEALTHCHECK")
+    (check,) = instructions(FOLDER, "HEALTHCHECK")
     argv: list[str] = json.loads(check[check.index("CMD ") + len("CMD ") :])
     assert argv[0] == "python"
     env = {**environment(), "PORT": port}
-    result = subprocess.run([sys.executable, *argv[1:]], cwd=image, env=env, capture_output=True, check=False)
-    return result.returncode
+    return ran(sys.executable, *argv[1:], cwd=image, env=env).returncode
 
 
 def test_the_health_check_passes_while_the_service_runs_and_fails_when_it_does_not(served: Served, image: Path) -> None:
@@ -91,26 +83,26 @@ def test_the_health_check_passes_while_the_service_runs_and_fails_when_it_does_n
 
 def test_the_container_does_not_start_without_an_identity_key(image: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "RESTATE_IDENTITY_KEYS"}
-    started = subprocess.run(
-        [sys.executable, "-c", "import app"],
-        cwd=image,
-        env=env | environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    started = ran(sys.executable, "-c", "import app", cwd=image, env=env | environment())
     assert started.returncode != 0
     assert "no identity key is configured" in started.stderr
 
 
-def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
-    assert_the_linter_finds_nothing_in_the_dockerfile(FOLDER)
+every_image = pytest.mark.parametrize("folder", [FOLDER, INTEGRATIONS / "tunnel_client"], ids=lambda path: path.name)
 
 
-def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
-    (base,) = instructions("FROM")
+@every_image
+def test_the_linter_finds_nothing_in_the_dockerfile(folder: Path) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    lint = ran(hadolint, "--no-color", "--failure-threshold", "style", "Dockerfile", cwd=folder)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+@every_image
+def test_the_image_is_pinned_and_does_not_run_as_root(folder: Path) -> None:
+    (base,) = instructions(folder, "FROM")
     assert base.partition(":")[2].split("-")[0].count(".") == 2
-    (user,) = instructions("USER")
+    (user,) = instructions(folder, "USER")
     # A number: Kubernetes cannot tell that a name is not root's.
     assert int(user.split(":")[0]) > 0
 

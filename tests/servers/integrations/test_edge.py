@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS
 from tests.support.edge_command import edge
 from tests.support.edge_proxies import PREFIX, PROXIES
-from tests.support.processes import free_port
+from tests.support.eventually import eventually
+from tests.support.processes import free_port, ran
 
 SIGNER = RequestSigner.generate()
 PATH = "/invoke/Greeter/greet"
@@ -49,8 +49,28 @@ def answered(port: int) -> bool:
         return False
 
 
+def is_allowed_through(path: Path) -> bool:
+    """Whether an edge allows a genuine request over a Unix socket; the socket is there before it is listened to."""
+    lines = [f"{name}: {value}" for name, value in question().items()]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        client.sendall("\r\n".join(["GET / HTTP/1.1", "host: x", *lines, "", ""]).encode())
+        return client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def question(signer: RequestSigner = SIGNER) -> dict[str, str]:
     return {"x-original-uri": PREFIX + PATH, **signer.headers(PATH)}
+
+
+def complaint(*arguments: str, keys: Mapping[str, str] = KEYS) -> str:
+    """Return what the command says when it does not start."""
+    done = ran(sys.executable, "-m", "restate_identity", "edge", *arguments, env={**os.environ, **keys})
+    assert done.returncode == 2
+    return done.stderr
 
 
 def test_every_proxy_has_a_configuration() -> None:
@@ -86,10 +106,7 @@ def test_a_new_key_in_the_file_comes_into_force_without_a_restart(tmp_path: Path
         assert (asked(port, question()), asked(port, question(successor))) == (200, 401)
         (tmp_path / "new").write_text(f"{successor.public_key}\n")
         (tmp_path / "new").rename(file)
-        give_up_at = time.monotonic() + 60
-        while asked(port, question(successor)) != 200:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.5)
+        eventually(lambda: asked(port, question(successor)) == 200)
         assert asked(port, question()) == 401
 
 
@@ -98,20 +115,7 @@ def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_p
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}", keys=KEYS) as (process, _, _):
-        give_up_at = time.monotonic() + 20
-        while True:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(20)
-                try:
-                    client.connect(str(path))
-                except ConnectionRefusedError:
-                    assert time.monotonic() < give_up_at
-                    time.sleep(0.05)
-                    continue
-                lines = [f"{name}: {value}" for name, value in question().items()]
-                client.sendall("\r\n".join(["GET / HTTP/1.1", "host: x", *lines, "", ""]).encode())
-                assert client.recv(65536).startswith(b"HTTP/1.1 200")
-                break
+        eventually(lambda: is_allowed_through(path))
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -121,19 +125,8 @@ def test_a_unix_socket_is_for_its_owner_and_group_and_replaces_a_stale_one(tmp_p
 def test_a_unix_socket_on_which_an_edge_listens_is_not_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "edge.sock"
     with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}", keys=KEYS):
-        give_up_at = time.monotonic() + 20
-        while not path.exists():
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
-        second = subprocess.run(
-            [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx", "--listen", f"unix:{path}"],
-            env={**os.environ, **KEYS},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert second.returncode == 2
-        assert "Address already in use" in second.stderr
+        second = complaint("--behind", "nginx", "--listen", f"unix:{path}")
+        assert "Address already in use" in second
         assert path.exists()
 
 
@@ -163,26 +156,17 @@ def test_a_stranger_who_takes_all_descriptors_does_not_fill_the_log(tmp_path: Pa
             time.sleep(2)
             assert len(log.read_bytes()) < 5_000
             assert ("no more connections can be accepted" in log.read_text()) is (loop == "asyncio")
-        deadline = time.monotonic() + 20
-        while not answered(port):
-            assert time.monotonic() < deadline, "it did not recover"
-            time.sleep(0.1)
+        eventually(lambda: answered(port), failure="it did not recover")
         assert [asked(port, question()) for _ in range(20)] == [200] * 20
 
 
 def test_a_key_file_that_needs_an_extra_names_it_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise ImportError")
     (tmp_path / "keys").write_text("apiVersion: v1\nkind: RestateCloudEnvironment\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx"],
-        env={**os.environ, "RESTATE_IDENTITY_KEYS_FILE": str(tmp_path / "keys"), "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "pip install 'restate-identity[kubernetes]'" in done.stderr
+    keys = {"RESTATE_IDENTITY_KEYS_FILE": str(tmp_path / "keys"), "PYTHONPATH": str(tmp_path)}
+    told = complaint("--behind", "nginx", keys=keys)
+    assert told.count("\n") == 1
+    assert "pip install 'restate-identity[kubernetes]'" in told
 
 
 def test_a_metrics_port_that_is_taken_is_named() -> None:
@@ -190,16 +174,9 @@ def test_a_metrics_port_that_is_taken_is_named() -> None:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            [sys.executable, "-m", "restate_identity", "edge", "--behind", "nginx", "--metrics-port", port],
-            env={**os.environ, **KEYS},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 2
-    assert f"or on --metrics-port {port}" in done.stderr
-    assert "ddress already in use" in done.stderr
+        told = complaint("--behind", "nginx", "--metrics-port", port)
+    assert f"or on --metrics-port {port}" in told
+    assert "ddress already in use" in told
 
 
 def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path: Path) -> None:
@@ -222,12 +199,4 @@ def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path
     ],
 )
 def test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2(arguments: list[str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "restate_identity", "edge", *arguments],
-        env={**os.environ, **KEYS},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
+    assert message in complaint(*arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from cryptography.fernet import Fernet
 from restate_identity.encryption import EncryptionError, EncryptionReason, JournalEncryption
 from tests.servers.integrations.serving import HTTP, INTEGRATIONS, Launcher
 from tests.support.kms import new_key, running_kms
-from tests.support.processes import PATH
+from tests.support.processes import PATH, ran
 from tests.support.restate_server import RestateServer
 
 FOLDER = INTEGRATIONS / "encryption"
@@ -24,9 +23,7 @@ TEXT = "slept well"
 
 
 def printed(command: str, cwd: Path, env: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=cwd, env={"PATH": PATH, **env}, capture_output=True, text=True, check=False
-    )
+    done = ran("bash", "-c", command, cwd=cwd, env={"PATH": PATH, **env})
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -76,9 +73,7 @@ def test_with_kms_the_values_are_those_of_kms(launch: Launcher, restate_server: 
 
 @pytest.mark.parametrize("given", [{}, {"JOURNAL_KEYS": ""}, {"JOURNAL_KEYS": "keys", "JOURNAL_KMS_KEY": "alias/a"}])
 def test_without_exactly_one_kind_of_keys_it_does_not_start(given: dict[str, str]) -> None:
-    done = subprocess.run(
-        ["python", "app.py"], cwd=FOLDER, env={"PATH": PATH, **given}, capture_output=True, text=True, check=False
-    )
+    done = ran("python", "app.py", cwd=FOLDER, env={"PATH": PATH, **given})
     assert (done.returncode, done.stderr.startswith("set JOURNAL_KEYS")) == (1, True)
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -16,13 +13,12 @@ import httpx
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, refused_headers
 from tests.support.invocation import CONTENT_TYPE, invocation_body
-from tests.support.processes import free_port
+from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
+from tests.tunnel.command import started
 
 FOLDER = INTEGRATIONS / "tunnel"
 GREET = "/invoke/TunnelGreeter/greet"
-# Of a Python process to start and to end, on a busy machine too.
-PATIENCE = 60.0
 
 
 def exported() -> list[str]:
@@ -43,27 +39,16 @@ def environment(signer: RequestSigner, folder: Path) -> dict[str, str]:
     return {**inherited, "PYTHONUNBUFFERED": "1", **{name: values[name] for name in exported()}}
 
 
-@asynccontextmanager
-async def started(log: Path, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "app.py"), cwd=FOLDER, env=env, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
 async def test_the_service_dials_is_called_and_refuses_what_is_not_signed(
     signer: RequestSigner, tmp_path: Path
 ) -> None:
     log, port = tmp_path / "log", free_port()
     async with Cloud() as cloud:
         env = {**environment(signer, tmp_path), "PORT": str(port), "TUNNEL_SERVERS": str(cloud.target)}
-        async with started(log, env) as process, httpx.AsyncClient(trust_env=False) as http:
+        async with (
+            started(sys.executable, "app.py", log=log, env=env, cwd=FOLDER) as process,
+            httpx.AsyncClient(trust_env=False) as http,
+        ):
             while not cloud.lines:
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)
@@ -91,14 +76,6 @@ def test_without_one_of_the_variables_it_does_not_start_and_says_which(signer: R
     for name in exported():
         env = {**environment(signer, tmp_path), "PORT": str(free_port())}
         del env[name]
-        done = subprocess.run(
-            [sys.executable, "app.py"],
-            cwd=FOLDER,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = ran(sys.executable, "app.py", cwd=FOLDER, env=env)
         assert done.returncode != 0
         assert name in done.stderr.splitlines()[-1]

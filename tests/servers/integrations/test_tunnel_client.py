@@ -1,4 +1,4 @@
-"""``integrations/tunnel_client``: lint the Dockerfile, and run its command with the settings of the Compose file."""
+"""``integrations/tunnel_client``: its command with the settings of the Compose file; `test_docker` lints its image."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from typing import Any
 
 import pytest
 import yaml
-from dockerfile_parse import DockerfileParser
 
 from restate_identity._health_server import HEALTH_PATH
 from restate_identity.tunnel.client.configuration import Configuration, configuration
 from restate_identity.tunnel.client.settings import GRACE
-from tests.servers.integrations.serving import INTEGRATIONS, assert_the_linter_finds_nothing_in_the_dockerfile
-from tests.support.processes import PATH, free_port
+from tests.servers.integrations.serving import INTEGRATIONS, instructions
+from tests.support.processes import PATH, free_port, ran
 from tests.tunnel.client.clients import sent
 from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.cloud import Cloud
-from tests.tunnel.command import Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import SIGNER
 
@@ -39,11 +38,6 @@ VALUES = {
     "RESTATE_CLOUD_REGION": "eu",
     "RESTATE_SIGNING_PUBLIC_KEY": str(SIGNER.public_key),
 }
-
-
-def instructions(name: str) -> list[str]:
-    parsed: list[dict[str, Any]] = DockerfileParser(str(FOLDER / "Dockerfile")).structure
-    return [instruction["value"] for instruction in parsed if instruction["instruction"] == name]
 
 
 def of_compose() -> dict[str, str]:
@@ -70,7 +64,7 @@ def test_the_instructions_keep_the_token_from_others_and_give_it_to_the_user_of_
     (token,) = tmp_path.iterdir()
     assert token.name == Path(COMPOSE["secrets"]["restate-token"]["file"]).name
     assert (token.read_text(), token.stat().st_mode & 0o777) == ("key_123\n", 0o600)
-    assert instructions("USER") == [f"{user}:{user}"]
+    assert instructions(FOLDER, "USER") == [f"{user}:{user}"]
 
 
 @pytest.mark.parametrize("environ", [of_compose(), of_kubernetes()], ids=["compose", "kubernetes"])
@@ -137,29 +131,16 @@ def test_on_kubernetes_only_the_port_for_health_and_metrics_is_reached() -> None
     assert policy["podSelector"]["matchLabels"] == labels
 
 
-def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
-    (base,) = instructions("FROM")
-    assert base.partition(":")[2].split("-")[0].count(".") == 2
-    (user,) = instructions("USER")
-    assert int(user.split(":")[0]) > 0
-
-
-def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
-    assert_the_linter_finds_nothing_in_the_dockerfile(FOLDER)
-
-
 def health_check(variables: dict[str, str]) -> int:
-    (check,) = instructions("HEALTHCHECK")
+    (check,) = instructions(FOLDER, "HEALTHCHECK")
     argv = json.loads(check[check.index("CMD ") + len("CMD ") :])
-    return subprocess.run(
-        [sys.executable, *argv[1:]], cwd=FOLDER, env=variables, capture_output=True, check=False
-    ).returncode
+    return ran(sys.executable, *argv[1:], cwd=FOLDER, env=variables).returncode
 
 
 async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    (entrypoint,) = instructions("ENTRYPOINT")
-    env = dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
+    (entrypoint,) = instructions(FOLDER, "ENTRYPOINT")
+    env = dict(pair.split("=", 1) for line in instructions(FOLDER, "ENV") for pair in shlex.split(line))
     target = Http2Target(on_complete=lambda served: served.answer(b"greeted"))
     async with Cloud() as cloud, target:
         port = free_port()
@@ -175,12 +156,8 @@ async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it
             },
         )
         log = tmp_path / "log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *json.loads(entrypoint), cwd=FOLDER, env=variables, stdout=output, stderr=output, start_new_session=True
-            )
-        here = Process(process, log, f"http://127.0.0.1:{port}{HEALTH_PATH}", tmp_path)
-        try:
+        async with started(*json.loads(entrypoint), log=log, env=variables, cwd=FOLDER) as process:
+            here = Process(process, log, f"http://127.0.0.1:{port}{HEALTH_PATH}", tmp_path)
             await here.until_healthy(200)
             assert await asyncio.to_thread(health_check, variables) == 0
             answer = await sent(await cloud.line(0), target.origin)
@@ -188,7 +165,3 @@ async def test_the_command_of_the_image_forwards_and_the_health_check_follows_it
             process.terminate()
             assert await process.wait() == 0
             assert await asyncio.to_thread(health_check, variables) != 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()

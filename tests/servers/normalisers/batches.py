@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.processes import ran
 
 HERE = Path(__file__).parent
 
@@ -27,16 +28,9 @@ class Normalised(NamedTuple):
 
 def normalised(program: str, paths: Sequence[str]) -> Normalised:
     """Have *program* normalise *paths*."""
-    done = subprocess.run(
-        COMMANDS[program],
-        input="".join(f"{path.encode().hex()}\n" for path in paths),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        # A main program outside of any module, built by the Go that is here.
-        env={**os.environ, "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""},
-        check=False,
-    )
+    # A main program outside of any module, built by the Go that is here.
+    env = {**os.environ, "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    done = ran(*COMMANDS[program], input="".join(f"{path.encode().hex()}\n" for path in paths), env=env, seconds=300)
     assert done.returncode == 0, f"{program} failed:\n{done.stderr[-2000:]}"
     first, second, *lines = ([*map(_decoded, line.split(" "))] for line in done.stdout.splitlines())
     assert len(lines) == len(paths)

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from tests.support import ROOT
-from tests.support.processes import free_port
+from tests.support.processes import free_port, ran
 from tests.tunnel.client.clients import opened, sent
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
 from tests.tunnel.cloud import Cloud, Line
-from tests.tunnel.command import PATIENCE, Process, environment
+from tests.tunnel.command import Process, environment, started
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -38,15 +38,8 @@ COMPLETE = {
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "restate_identity", "tunnel-client", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
+    return ran(*command, cwd=ROOT, env=environment(**variables))
 
 
 class Client(Process):
@@ -58,32 +51,19 @@ class Client(Process):
 async def client(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Client]:
     """Run the command with the variables of Restate's own client, and every port a free one."""
     ports = [free_port() for _ in range(3)]
-    log = folder / "log"
+    log, authority = folder / "log", folder / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(str(authority))
+    variables = {"SSL_CERT_FILE": str(authority), **variables}
     for name, port in zip(("INGRESS", "ADMIN", "HEALTH"), ports, strict=True):
         variables.setdefault(f"RESTATE_{name}_SERVE_ADDRESS", f"127.0.0.1:{port}")
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "restate_identity", "tunnel-client", *arguments),
-            cwd=ROOT,
-            env=environment(**{**COMPLETE, **variables}),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
+    command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
+    async with started(*command, log=log, env=environment(**{**COMPLETE, **variables})) as process:
         running = Client(process, log, f"http://127.0.0.1:{ports[2]}/health", folder)
         running.ingress_url, running.admin_url = (f"http://127.0.0.1:{port}" for port in ports[:2])
         yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path) -> None:
-    authority = tmp_path / "authority.pem"
-    AUTHORITY.cert_pem.write_to_path(str(authority))
     target, api = CloudApi(), CloudApi()
     async with (
         Cloud() as cloud,
@@ -95,7 +75,6 @@ async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path)
             str(behind),
             RESTATE_TUNNEL_SERVERS=str(cloud.target),
             RESTATE_INGRESS_URI=str(ingress),
-            SSL_CERT_FILE=str(authority),
         ) as here,
         httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
@@ -139,8 +118,6 @@ async def test_it_forwards_serves_the_ingress_and_says_how_it_is(tmp_path: Path)
 
 
 async def test_a_signal_drains_the_tunnel_and_the_local_ports(tmp_path: Path) -> None:
-    authority = tmp_path / "authority.pem"
-    AUTHORITY.cert_pem.write_to_path(str(authority))
     api = CloudApi()
     async with (
         Cloud() as cloud,
@@ -150,7 +127,6 @@ async def test_a_signal_drains_the_tunnel_and_the_local_ports(tmp_path: Path) ->
             RESTATE_TUNNEL_TARGETS=str(origin),
             RESTATE_TUNNEL_SERVERS=str(cloud.target),
             RESTATE_ADMIN_URI=str(origin),
-            SSL_CERT_FILE=str(authority),
         ) as here,
         httpx.AsyncClient(trust_env=False, timeout=30) as http,
     ):
@@ -262,9 +238,7 @@ def test_a_missing_extra_is_named(module: str) -> None:
         f"import sys; sys.modules[{module!r}] = None; from restate_identity.__main__ import main; "
         "sys.argv = ['restate-identity', 'tunnel-client']; sys.exit(main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = ran(sys.executable, "-c", code, cwd=ROOT, env=environment())
     assert (done.returncode, json.dumps(done.stderr).count("\\n")) == (2, 1)
     assert f"{module} is missing: pip install 'restate-identity[tunnel-client]'" in done.stderr
 

@@ -70,11 +70,10 @@ class Dialled(Group):
     async def opened(self, *connections: Connection) -> None:
         """Have the next dials succeed with these; dial if nobody has."""
         for connection in connections:
-            waiting = asyncio.ensure_future(self.changed())
-            await settled()
+            (turn,) = await self.waiting(1)
             next(dial for dial in self.dials if not dial.done()).set_result(connection)
             await settled()
-            waiting.cancel()
+            turn.cancel()
             await settled()
             assert connection.watcher is self
 
@@ -83,8 +82,11 @@ class Dialled(Group):
         next(dial for dial in self.dials if not dial.done()).set_exception(error)
         await settled()
 
-    def waiting(self, count: int) -> list[asyncio.Future[None]]:
-        return [asyncio.ensure_future(self.changed()) for _ in range(count)]
+    async def waiting(self, count: int) -> list[asyncio.Future[None]]:
+        """Have so many requests wait."""
+        waiters: list[asyncio.Future[None]] = [asyncio.ensure_future(self.changed()) for _ in range(count)]
+        await settled()
+        return waiters
 
 
 async def settled() -> None:
@@ -127,14 +129,11 @@ async def test_one_dial_is_made_for_as_many_requests_as_a_connection_takes() -> 
     group = Dialled(streams=2, connections=4)
     await group.opened(Connection(2))
     assert group.choose() is None
-    waiters = group.waiting(2)
-    await settled()
+    waiters = await group.waiting(2)
     assert len(group.dials) == 2
-    waiters += group.waiting(1)
-    await settled()
+    waiters += await group.waiting(1)
     assert len(group.dials) == 3
-    waiters += group.waiting(9)
-    await settled()
+    waiters += await group.waiting(9)
     # One is open, and four are the limit.
     assert len(group.dials) == 4
     for dial in group.dials[1:]:
@@ -145,8 +144,7 @@ async def test_one_dial_is_made_for_as_many_requests_as_a_connection_takes() -> 
 
 async def test_the_first_dial_is_alone_since_it_tells_what_the_target_speaks() -> None:
     group = Dialled(streams=1)
-    waiters = group.waiting(3)
-    await settled()
+    waiters = await group.waiting(3)
     assert len(group.dials) == 1
     group.dials[0].set_result(Connection(multiplexes=False, most=1))
     await settled()
@@ -158,13 +156,11 @@ async def test_as_many_wake_as_have_room() -> None:
     small, shrunk = Connection(3, most=3), Connection(5)
     await group.opened(small, shrunk)
     shrunk.most = 3
-    waiters = group.waiting(3)
-    await settled()
+    waiters = await group.waiting(3)
     small.finish()
     await settled()
     assert done(waiters) == [True, False, False]
-    waiters += group.waiting(1)
-    await settled()
+    waiters += await group.waiting(1)
     small.in_flight = 1
     small.finish()
     await settled()
@@ -175,8 +171,7 @@ async def test_while_others_are_being_opened_a_connection_takes_only_its_share()
     group = Dialled(streams=2)
     full = Connection(3)
     await group.opened(full)
-    waiters = group.waiting(2)
-    await settled()
+    waiters = await group.waiting(2)
     full.finish()
     await settled()
     assert done(waiters) == [False, False]
@@ -189,8 +184,7 @@ async def test_after_a_failed_dial_requests_share_what_is_open_until_a_dial_succ
     group = Dialled(streams=2)
     first = Connection(2)
     await group.opened(first)
-    waiters = group.waiting(1)
-    await settled()
+    waiters = await group.waiting(1)
     await group.refused(ExchangeError("refused"))
     assert done(waiters) == [True]
     assert waiters[0].exception() is None
@@ -208,8 +202,7 @@ async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
     group = Dialled()
     full = Connection(3, most=3)
     await group.opened(full)
-    waiters = group.waiting(2)
-    await settled()
+    waiters = await group.waiting(2)
     await group.refused(ExchangeError("refused"))
     assert done(waiters) == [False, False]
     full.finish()
@@ -228,8 +221,7 @@ async def test_a_dial_that_was_quick_is_not_taken_for_a_slow_one_later() -> None
 async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> None:
     group = Dialled()
     await group.opened(Connection(3, most=3))
-    (waiter,) = group.waiting(1)
-    await settled()
+    (waiter,) = await group.waiting(1)
     await group.refused(ExchangeError("refused"))
     assert (waiter.done(), len(group.dials)) == (False, 2)
     await asyncio.sleep(1.1)
@@ -242,8 +234,7 @@ async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> No
 async def test_while_one_dial_takes_long_requests_share_what_is_open_though_others_succeed() -> None:
     group = Dialled(streams=2)
     await group.opened(first := Connection(2))
-    waiters = group.waiting(3)
-    await settled()
+    waiters = await group.waiting(3)
     slow, quick = group.dials[1:]
     await asyncio.sleep(0.3)
     assert done(waiters) == [True] * 3
@@ -264,8 +255,7 @@ async def test_any_number_of_instances_without_multiplexing_leaves_room_for_one_
         busy.in_flight = 1
     await group.opened(shared := Connection())
     shared.leave()
-    waiters = group.waiting(1)
-    await settled()
+    waiters = await group.waiting(1)
     assert [dial.done() for dial in group.dials].count(False) == 1
     group.dials[-1].set_result(Connection())
     await settled()
@@ -274,8 +264,7 @@ async def test_any_number_of_instances_without_multiplexing_leaves_room_for_one_
 
 async def test_if_nothing_is_open_a_failed_dial_fails_all_that_wait() -> None:
     group = Dialled()
-    waiters = group.waiting(3)
-    await settled()
+    waiters = await group.waiting(3)
     await group.refused(error := ExchangeError("refused"))
     assert [waiter.exception() for waiter in waiters] == [error] * 3
     assert group.empty == 1
@@ -287,8 +276,7 @@ async def test_without_multiplexing_a_failed_dial_fails_the_one_that_waits_longe
     await group.opened(only)
     assert group.choose() is only
     only.in_flight = 1
-    waiters = group.waiting(3)
-    await settled()
+    waiters = await group.waiting(3)
     await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False, False]
     assert waiters[0].exception() is error
@@ -305,8 +293,7 @@ async def test_a_failed_dial_fails_nobody_for_whom_another_one_is_made() -> None
     only = Connection(multiplexes=False, most=1)
     await group.opened(only)
     only.leave()
-    waiters = group.waiting(2)
-    await settled()
+    waiters = await group.waiting(2)
     await group.refused(error := ExchangeError("refused"))
     assert done(waiters) == [True, False]
     assert waiters[0].exception() is error
@@ -329,8 +316,7 @@ async def test_a_dial_that_ends_in_an_unexpected_way_fails_those_that_wait(
     outcome: Exception | None, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = Dialled()
-    waiters = group.waiting(1)
-    await settled()
+    waiters = await group.waiting(1)
     if outcome is not None:
         await group.refused(outcome)
     else:
@@ -350,8 +336,7 @@ async def test_who_gives_up_waiting_takes_nobodys_place(when: str) -> None:
     group = Dialled(connections=1)
     full = Connection(1, most=1)
     await group.opened(full)
-    waiters = group.waiting(2)
-    await settled()
+    waiters = await group.waiting(2)
     if when == "before it wakes":
         waiters[0].cancel()
         await settled()
@@ -368,8 +353,7 @@ async def test_when_a_connection_goes_another_is_opened_if_requests_wait() -> No
     group = Dialled(connections=1)
     full = Connection(1, most=1)
     await group.opened(full)
-    waiters = group.waiting(1)
-    await settled()
+    waiters = await group.waiting(1)
     full.leave()
     await settled()
     assert (group.connections, len(group.dials), group.empty) == ([], 2, 0)
@@ -394,8 +378,7 @@ async def test_a_group_with_a_dial_in_progress_is_not_empty() -> None:
     group = Dialled(connections=2, streams=1)
     only = Connection(1)
     await group.opened(only)
-    (waiter,) = group.waiting(1)
-    await settled()
+    (waiter,) = await group.waiting(1)
     waiter.cancel()
     await settled()
     only.leave()
@@ -412,8 +395,7 @@ async def test_the_end_says_farewell_to_all_connections_and_fails_all_that_wait(
     await group.opened(leaving, left)
     leaving.leave()
     left.leave()
-    waiters = group.waiting(1)
-    await settled()
+    waiters = await group.waiting(1)
     (dial,) = [dial for dial in group.dials if not dial.done()]
     await group.aclose()
     await settled()
