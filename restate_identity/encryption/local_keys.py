@@ -9,7 +9,6 @@ The cipher is AES-256-GCM; the id and the purpose are authenticated with it.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -25,8 +24,7 @@ from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 from restate_identity.encryption.fork import Lock
 from restate_identity.encryption.frames import IV_SIZE, TAG_SIZE
 from restate_identity.encryption.local_key_file import is_key_id, read_local_keys
-
-logger: logging.Logger = logging.getLogger("restate_identity")
+from restate_identity.encryption.log import logger
 
 MAGIC = b"RIL1"
 PURPOSE = b"restate-identity local key v1\0"

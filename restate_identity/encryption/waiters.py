@@ -26,7 +26,7 @@ class Waiters:
 
     async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
         """Return whether *future* was completed within *seconds*."""
-        done, _ = await asyncio.wait([future], timeout=max(seconds, 0))
+        done, _ = await asyncio.wait([future], timeout=seconds)
         return bool(done)
 
     def leave(self, future: asyncio.Future[None]) -> None:

@@ -168,7 +168,7 @@ class WritingKeys:
                 return
             self._is_renewing = True
         try:
-            in_background(self._renew())
+            in_background(self._renew)
         except Exception as error:  # noqa: BLE001 (the present key can still be used)
             self._is_renewing = False
             self._failed(_translated(error))

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 import restate
@@ -74,6 +76,19 @@ def test_the_sdk_takes_it_as_a_codec() -> None:
     assert issubclass(JournalEncryption, restate.JournalValueCodec)
 
 
+async def test_without_the_sdk_it_encrypts_and_decrypts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("restate", "restate.extensions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    spec = spec_from_file_location("journal_without_the_sdk", journal.__file__)
+    assert spec
+    assert spec.loader
+    without = module_from_spec(spec)
+    spec.loader.exec_module(without)
+    codec = await without.JournalEncryption.create(Keys())
+    assert await codec.decode(codec.encode(b"value")) == b"value"
+    assert (await refusal(codec, b"my plaintext")).reason is EncryptionReason.NOT_ENCRYPTED
+
+
 async def test_any_changed_byte_is_noticed() -> None:
     codec = await JournalEncryption.create(Keys())
     sealed = codec.encode(b"abc")
@@ -98,9 +113,16 @@ async def test_a_refusal_has_no_value_no_key_and_no_cause() -> None:
         assert "my plaintext" not in repr(error)
 
 
-def test_a_data_key_does_not_show_its_plaintext() -> None:
+def test_a_data_key_does_not_show_its_plaintext_and_does_not_change() -> None:
     key = DataKey(b"secret" * 5 + b"..", b"encrypted")
     assert repr(key) == str(key) == "DataKey(encrypted=b'encrypted')"
+    with pytest.raises(FrozenInstanceError):
+        key.plaintext = b""  # type: ignore[misc]  # the point of this test
+
+
+def test_an_error_can_be_sent_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(EncryptionError(reason=EncryptionReason.CHANGED, hint="cut")))
+    assert (error.reason, error.hint, str(error)) == (EncryptionReason.CHANGED, "cut", "changed: cut")
 
 
 def test_it_works_in_other_loops_than_the_one_it_was_made_in() -> None:
@@ -153,8 +175,9 @@ def test_a_forked_process_reads_and_writes_and_soon_has_a_data_key_of_its_own() 
     os.waitpid(child, 0)
     with os.fdopen(here, "rb") as pipe:
         assert pickle.load(pipe) == (b"of another process", True)
-    # The parent goes on with its own.
+    # The parent goes on with its own, and can still ask for others.
     assert read_frame(codec.encode(b"")).encrypted_key == parents
+    assert asyncio.run(codec.decode(other)) == b"of another process"
 
 
 async def _in_a_fork(codec: JournalEncryption, other: bytes, parents: bytes) -> tuple[bytes, bool]:

@@ -9,6 +9,7 @@ import pytest
 
 from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, known_keys
 from restate_identity.encryption.frames import read_frame
+from restate_identity.encryption.waiters import Waiters
 from tests.encryption.providers import START, Keys, forever, from_another_process, known_keys_of, made_up, until
 from tests.support.clock import Clock
 
@@ -70,6 +71,17 @@ async def test_the_call_goes_on_until_the_last_who_waits_is_cancelled() -> None:
     # Whoever comes later does not join what was cancelled.
     provider.hold = None
     assert await codec.decode(value) == b"abc"
+
+
+def test_who_waited_in_a_loop_that_was_closed_is_not_woken() -> None:
+    waiters = Waiters()
+
+    async def enter() -> None:
+        waiters.enter()
+
+    asyncio.run(enter())
+    waiters.wake()
+    assert len(waiters) == 0
 
 
 async def test_what_was_aborted_during_an_outage_does_not_run_on() -> None:
@@ -224,3 +236,7 @@ async def test_a_provider_whose_task_exits_ends_nobody_elses_calls() -> None:
     await JournalEncryption.create(Exiting(), wait_limit=0.2)
     codec = await JournalEncryption.create(Keys())
     assert await codec.decode(await from_another_process(b"value")) == b"value"
+    # Nor do the calls hold up the end of the process.
+    threads = [thread for thread in threading.enumerate() if thread.name == "restate-identity-keys"]
+    assert threads
+    assert all(thread.daemon for thread in threads)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, writing_key
+from restate_identity.encryption import (
+    DataKey,
+    EncryptionError,
+    EncryptionReason,
+    JournalEncryption,
+    background,
+    writing_key,
+)
 from restate_identity.encryption.frames import read_frame
-from tests.encryption.providers import Keys, not_ready, until
+from tests.encryption.providers import Keys, from_another_process, not_ready, until
 from tests.support.clock import Clock
 
 
@@ -204,18 +212,36 @@ async def test_a_provider_that_cancels_itself_is_asked_again_after_a_pause(caplo
     assert "no new data key" in caplog.text
 
 
-async def test_while_no_thread_can_be_started_the_present_key_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = await JournalEncryption.create(Keys(), values_per_key=1)
-
-    def no_descriptors(_coroutine: object) -> None:
-        _coroutine.close()  # type: ignore[attr-defined]
-        raise OSError(24, "Too many open files")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(writing_key, "in_background", no_descriptors)
-        value = codec.encode(b"value")
-        assert await codec.decode(value) == b"value"
-    await asyncio.sleep(writing_key.BACKOFF_FIRST * 1.5)
+@pytest.mark.parametrize(
+    ("needed", "error"),
+    [("asyncio.new_event_loop", OSError(24, "Too many open files")), ("threading.Thread.start", RuntimeError())],
+)
+async def test_while_no_thread_can_be_started_the_present_key_goes_on(
+    needed: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    codec = await JournalEncryption.create(Keys(), values_per_key=1, monotonic=clock)
+    other = await from_another_process(b"abc")
     before = codec._writing._present
+    with monkeypatch.context() as patched:
+        patched.setattr(background, "_background", background._Background())
+        loop = asyncio.new_event_loop()
+        patched.setattr("asyncio.new_event_loop", lambda: loop)
+        patched.setattr(needed, raising(error))
+        for _ in range(2):
+            assert await codec.decode(codec.encode(b"value")) == b"value"
+        assert "no new data key: provider_unavailable: no thread can be started" in caplog.text
+        with pytest.raises(EncryptionError, match="provider_unavailable: no thread can be started"):
+            await codec.decode(other)
+    assert loop.is_closed() or needed == "asyncio.new_event_loop"
+    loop.close()
+    clock.now += writing_key.BACKOFF_LIMIT * 2
     codec.encode(b"value")
     await until(lambda: codec._writing._present is not before)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise error
+
+    return call

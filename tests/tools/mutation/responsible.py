@@ -20,11 +20,8 @@ _COMMAND_LINE = "tools/test_command_line.py"
 _HELP = "tools/test_help.py"
 _CLI = (_HELP, "tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
-    f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
-)
-_ENCRYPTION += tuple(
     f"encryption/test_{name}.py"
-    for name in ("plaintext", "log", "in_the_sdk", "aws_kms", "codec_server", "daemon_threads")
+    for name in ("fork", "codec", "waiting", "writing_key", "plaintext", "log", "in_the_sdk", "daemon_threads")
 )
 _TUNNEL = (
     "tunnel/test_dispatch.py",
@@ -89,6 +86,15 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "edge.judged_path": ("adapters/test_edge.py",),
     "edge.jwks": ("servers/edge/test_envoy_alone.py",),
     "edge.listening": ("servers/integrations/test_edge.py",),
+    "encryption.aws_kms": ("encryption/test_aws_kms.py",),
+    "encryption.codec_server": ("encryption/test_codec_server.py",),
+    "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
+    "encryption.errors": ("encryption/test_frames.py", "encryption/test_codec.py", "tools/test_public_api.py"),
+    "encryption.frames": ("encryption/test_frames.py", "encryption/test_codec.py"),
+    "encryption.local_key_file": ("encryption/test_local_keys.py",),
+    "encryption.local_keys": ("encryption/test_local_keys.py",),
+    "encryption.log": ("encryption/test_log.py", "encryption/test_plaintext.py", "encryption/test_writing_key.py"),
+    "encryption.plaintext": ("encryption/test_plaintext.py",),
     "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py"),
     "fastapi": ("adapters/test_fastapi.py",),
     "guard": (
