@@ -38,7 +38,7 @@ class LocalKeys:
     services have it, move it to the top. Remove an old key when nothing that is stored needs it any more.
 
     The file is checked at most every *refresh_every* seconds, when a data key is made or decrypted. If it cannot be
-    used then, the keys read before stay in force, and the log gets one error.
+    used then, the keys read before stay in force, and the log gets one error, and one line when it can be used again.
 
     Args:
         path: The file, or a link to it. Only its owner may write it.
@@ -113,12 +113,11 @@ class LocalKeys:
                     self._problem = error.hint
                     logger.error("%s; the keys read before stay in force: %s", error.hint, ", ".join(self._keys))
                 return
+            if list(keys.items()) == list(self._keys.items()) and not self._problem:
+                return
             self._problem = ""
-            if keys != self._keys or list(keys) != list(self._keys):
-                logger.info(
-                    "local keys from %s: %s; %s encrypts", shown_path(self.path), ", ".join(keys), next(iter(keys))
-                )
-                self._keys = keys
+            self._keys = keys
+            logger.info("local keys from %s: %s; %s encrypts", shown_path(self.path), ", ".join(keys), next(iter(keys)))
 
     def _read(self) -> dict[str, bytes]:
         found = read_local_keys(self.path)

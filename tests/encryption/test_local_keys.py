@@ -201,14 +201,14 @@ async def test_a_broken_file_changes_nothing_and_is_logged_once(file: Path, capl
     assert "line 1 is no key of 32 bytes" in line
     assert line.endswith("the keys read before stay in force: a")
     assert KEY[:8] not in line
-    # And when it is whole again, it is taken up; a later failure is logged again.
-    replace(file, line_of("b", B))
-    clock.now += 10
-    await keys.generate_data_key()
-    file.unlink()  # noqa: ASYNC240 (as in any test)
-    clock.now += 10
-    await keys.generate_data_key()
-    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
+    # When it is whole again, the log says so, and a later failure is logged again.
+    for content in (line_of("a", A), "", line_of("b", B), ""):
+        replace(file, content)
+        for _ in range(2):
+            clock.now += 10
+            await keys.generate_data_key()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR", "INFO", "ERROR"]
+    assert keys.key_ids == ("b",)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "10", float("nan")])
