@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
 
-from restate_identity.cli.main import run as run_command
 from restate_identity.encryption.frames import read_frame
 from restate_identity.encryption.local_key_file import read_local_keys
+from tests.support.command import run_in_here
 from tests.support.processes import accepts_connections, free_port, running
 
 KEYS = "journal-keys.txt"
 VALUE = b'{"name": "Ada"}'
+
+
+class Done(NamedTuple):
+    """What a command returned and wrote."""
+
+    status: int
+    out: bytes
+    err: str
 
 
 @pytest.fixture(autouse=True)
@@ -30,29 +37,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("logging.basicConfig", lambda **_: None)
 
 
-class Done:
-    """What a command, run in this process, returned and wrote."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *arguments: str, stdin: bytes = b"") -> None:
-        out, err = io.BytesIO(), io.BytesIO()
-        with monkeypatch.context() as patched:
-            patched.setattr(sys, "argv", ["restate-identity", "encryption", *arguments])
-            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            patched.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
-            patched.setattr(sys, "stderr", io.TextIOWrapper(err, write_through=True))
-            self.status = run_command()
-            self.out, self.err = out.getvalue(), err.getvalue().decode()
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    def running_in_here(*arguments: str, stdin: bytes = b"") -> Done:
-        return Done(monkeypatch, *arguments, stdin=stdin)
-
-    return running_in_here
+def run(*arguments: str, stdin: bytes = b"") -> Done:
+    done = run_in_here("encryption", *arguments, stdin=stdin)
+    return Done(done.returncode, done.stdout, done.stderr.decode())
 
 
 def varint(number: int) -> bytes:
@@ -71,7 +58,7 @@ def complaint(done: Done) -> str:
 
 
 class TestKeygen:
-    def test_it_makes_a_file_that_only_its_owner_can_read_and_prints_no_key(self, run: Run) -> None:
+    def test_it_makes_a_file_that_only_its_owner_can_read_and_prints_no_key(self) -> None:
         before = os.umask(0)
         try:
             done = run("keygen", "--id", "first")
@@ -83,7 +70,7 @@ class TestKeygen:
         assert list(keys) == ["first"]
         assert base64.b64encode(keys["first"]).decode() not in done.err
 
-    def test_a_key_is_added_at_the_end(self, run: Run) -> None:
+    def test_a_key_is_added_at_the_end(self) -> None:
         run("keygen", "--id", "first")
         first = read_local_keys(KEYS).keys["first"]
         done = run("keygen", "--append", KEYS, "--id", "second")
@@ -98,7 +85,7 @@ class TestKeygen:
             assert Path(KEYS).stat().st_uid == 65534
         assert "has a key with the id second already" in complaint(run("keygen", "--append", KEYS, "--id", "second"))
 
-    def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self, run: Run) -> None:
+    def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self) -> None:
         Path(KEYS).write_text("precious")
         Path(KEYS).chmod(0o600)
         assert "journal-keys.txt exists and is not overwritten" in complaint(run("keygen"))
@@ -113,17 +100,16 @@ class TestKeygen:
 
 class TestValues:
     @pytest.fixture(autouse=True)
-    def _keys(self, run: Run) -> None:
+    def _keys(self) -> None:
         run("keygen")
 
-    def encrypted(self, run: Run) -> bytes:
+    def encrypted(self) -> bytes:
         done = run("encrypt", "--local-keys", KEYS, "--raw", stdin=VALUE)
         assert (done.status, done.err) == (0, "")
-        assert isinstance(done.out, bytes)
         return done.out
 
-    def test_a_value_is_decrypted_in_each_form_that_it_is_copied_in(self, run: Run) -> None:
-        sealed = self.encrypted(run)
+    def test_a_value_is_decrypted_in_each_form_that_it_is_copied_in(self) -> None:
+        sealed = self.encrypted()
         assert read_frame(sealed)
         printed = run("encrypt", "--local-keys", KEYS, stdin=VALUE).out
         assert base64.b64decode(printed, validate=False).startswith(b"RTv1\0")
@@ -149,8 +135,8 @@ class TestValues:
             done = run("decrypt", "--local-keys", KEYS, stdin=form)
             assert (done.status, done.out, done.err) == (0, VALUE, "")
 
-    def test_a_value_may_be_in_a_file(self, run: Run) -> None:
-        Path("value").write_bytes(self.encrypted(run))
+    def test_a_value_may_be_in_a_file(self) -> None:
+        Path("value").write_bytes(self.encrypted())
         assert run("decrypt", "--local-keys", KEYS, "value").out == VALUE
         Path("plain").write_bytes(VALUE)
         assert run("encrypt", "--local-keys", KEYS, "plain").status == 0
@@ -172,29 +158,29 @@ class TestValues:
             (b"RTv1\0\0\1k" + bytes(28), "unknown_data_key"),
         ],
     )
-    def test_what_cannot_be_decrypted_is_an_error_in_one_line(self, run: Run, content: bytes, problem: str) -> None:
+    def test_what_cannot_be_decrypted_is_an_error_in_one_line(self, content: bytes, problem: str) -> None:
         told = complaint(run("decrypt", "--local-keys", KEYS, stdin=content))
         assert problem in told
         assert "my plaintext" not in told
 
-    def test_a_value_on_the_command_line_is_not_repeated(self, run: Run) -> None:
-        sealed = base64.b64encode(self.encrypted(run)).decode()
+    def test_a_value_on_the_command_line_is_not_repeated(self) -> None:
+        sealed = base64.b64encode(self.encrypted()).decode()
         told = complaint(run("decrypt", "--local-keys", KEYS, sealed))
         assert "cannot read" in told
         assert "never the value" in told
         assert sealed[:40] not in told
 
-    def test_a_value_beyond_the_limit_is_refused(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_value_beyond_the_limit_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("restate_identity.cli.journal_values.MAX_VALUE", 10)
         assert "so it is no value of a journal" in complaint(run("encrypt", "--local-keys", KEYS, stdin=bytes(41)))
 
-    def test_exactly_one_provider_is_named(self, run: Run) -> None:
+    def test_exactly_one_provider_is_named(self) -> None:
         for options in ([], ["--local-keys", KEYS, "--kms-key", "alias/a"]):
             for command in ("encrypt", "decrypt", "serve"):
                 assert "pass --local-keys or --kms-key, and not both" in complaint(run(command, *options))
         assert "cannot be read: No such file" in complaint(run("encrypt", "--local-keys", "none"))
 
-    def test_a_kms_that_cannot_be_used_is_an_error_in_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_kms_that_cannot_be_used_is_an_error_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_CONFIG_FILE", "none")
@@ -202,7 +188,7 @@ class TestValues:
         monkeypatch.setitem(sys.modules, "boto3", None)
         assert "pip install 'restate-identity[encryption-aws]'" in complaint(run("encrypt", "--kms-key", "alias/a"))
 
-    def test_a_server_needs_a_good_token(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_server_needs_a_good_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
         serve = ("serve", "--local-keys", KEYS)
         assert "there is no token: pass --token-file, or set RESTATE_ENCRYPTION_TOKEN" in complaint(run(*serve))
         monkeypatch.setenv("RESTATE_ENCRYPTION_TOKEN", "too-short")

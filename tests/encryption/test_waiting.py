@@ -65,6 +65,8 @@ async def test_the_call_goes_on_until_the_last_who_waits_is_cancelled() -> None:
     first.cancel()
     await asyncio.wait([first])
     assert (first.cancelled(), provider.ended) == (True, [])
+    # A third could still join it.
+    assert len(known_keys_of(codec)._flights) == 1
     last.cancel()
     await until(lambda: provider.ended == provider.asked)
     assert last.cancelled()

@@ -1,4 +1,4 @@
-"""The command `restate-identity`, each time as a separate process."""
+"""The command `restate-identity`: in this process, or in one of its own where that makes a difference."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from restate_identity import IdentityVerifier, PublicKey
 from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
+from tests.support.command import run_in_here
 from tests.support.forge import compact_json
 
 COMMAND = [sys.executable, "-m", "restate_identity"]
@@ -58,11 +59,15 @@ def pem(tmp_path: Path) -> str:
 
 
 def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
-    sent = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run([*COMMAND, *arguments], input=sent, capture_output=True, timeout=60, check=False)
+    done = run_in_here(*arguments, stdin=stdin)
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
     )
+
+
+def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, which reads the environment anew."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -441,7 +446,7 @@ class TestInspect:
 
     def test_times_are_told_in_words_and_local_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TZ", "Asia/Kolkata")
-        done = run("inspect", "-", stdin=SIGNER.token(PATH, now=1_000_000_000))
+        done = run_alone("inspect", SIGNER.token(PATH, now=1_000_000_000))
         assert "iat        1000000000  2001-09-09 07:16:40+05:30, " in done.stdout
         assert " days ago\n" in done.stdout
         assert "Window       expired by this machine's clock" in done.stdout
@@ -577,7 +582,7 @@ def in_a_terminal(*arguments: str, stderr: bool = False) -> str:
 
 def test_a_narrow_encoding_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
-    assert "sub        \\u2192\n" in run("inspect", SIGNER.token(PATH, subject="→")).stdout
+    assert "sub        \\u2192\n" in run_alone("inspect", SIGNER.token(PATH, subject="→")).stdout
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography"])

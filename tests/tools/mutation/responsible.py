@@ -91,10 +91,12 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
     "encryption.errors": ("encryption/test_frames.py", "encryption/test_codec.py", "tools/test_public_api.py"),
     "encryption.frames": ("encryption/test_frames.py", "encryption/test_codec.py"),
+    "encryption.known_keys": ("encryption/test_waiting.py", "encryption/test_codec.py"),
     "encryption.local_key_file": ("encryption/test_local_keys.py",),
     "encryption.local_keys": ("encryption/test_local_keys.py",),
     "encryption.log": ("encryption/test_log.py", "encryption/test_plaintext.py", "encryption/test_writing_key.py"),
     "encryption.plaintext": ("encryption/test_plaintext.py",),
+    "encryption.writing_key": ("encryption/test_writing_key.py", "encryption/test_codec.py"),
     "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py"),
     "fastapi": ("adapters/test_fastapi.py",),
     "guard": (
