@@ -129,8 +129,8 @@ class LocalKeys:
 
 def _parts(encrypted: bytes) -> tuple[str, bytes, bytes]:
     id_at = len(MAGIC) + 1
-    if encrypted.startswith(MAGIC) and len(encrypted) > id_at:
-        iv_at = id_at + encrypted[len(MAGIC)]
+    if encrypted.startswith(MAGIC):
+        iv_at = id_at + int.from_bytes(encrypted[len(MAGIC) : id_at], "big")
         key_id = encrypted[id_at:iv_at].decode("ascii", "replace")
         if len(encrypted) == iv_at + _SEALED_SIZE and is_key_id(key_id):
             return key_id, encrypted[iv_at : iv_at + IV_SIZE], encrypted[iv_at + IV_SIZE :]
