@@ -29,7 +29,7 @@ from restate_identity import IdentityVerifier, PublicKey
 from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
-from tests.support.command import run_in_here
+from tests.support.command import run_as_text as run
 from tests.support.forge import compact_json
 
 COMMAND = [sys.executable, "-m", "restate_identity"]
@@ -56,13 +56,6 @@ def pem(tmp_path: Path) -> str:
     file.touch(mode=0o600)
     file.write_bytes(SIGNER.to_pem())
     return file.name
-
-
-def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
-    done = run_in_here(*arguments, stdin=stdin)
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
-    )
 
 
 def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:

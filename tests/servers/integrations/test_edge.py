@@ -19,6 +19,7 @@ import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS
+from tests.support.command import run_as_text
 from tests.support.edge_command import edge
 from tests.support.edge_proxies import PREFIX, PROXIES
 from tests.support.processes import free_port
@@ -222,12 +223,6 @@ def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path
     ],
 )
 def test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2(arguments: list[str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "restate_identity", "edge", *arguments],
-        env={**os.environ, **KEYS},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_as_text("edge", *arguments, env={**os.environ, **KEYS})
     assert done.returncode == 2
     assert message in done.stderr

@@ -59,12 +59,23 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "__main__": _CLI,
     "asgi": ("adapters/test_asgi.py", "servers/test_refused_bodies.py"),
     "aws_lambda": ("adapters/test_aws_lambda.py",),
+    "cli.application": ("tunnel/test_command.py",),
     "cli.clock": ("tools/test_doctor.py",),
+    "cli.codec_server": ("encryption/test_command.py",),
+    "cli.complaints": (_COMMAND_LINE, "tools/test_no_secret_is_printed.py"),
     "cli.doctor": ("tools/test_doctor.py",),
+    "cli.edge": ("servers/integrations/test_edge.py",),
+    "cli.encryption": ("encryption/test_command.py",),
+    "cli.exit_status": (_COMMAND_LINE,),
+    "cli.export": ("servers/edge/test_envoy_alone.py",),
     "cli.inspect": ("tools/test_inspect.py", f"{_COMMAND_LINE}::TestInspect"),
+    "cli.journal_keys": ("encryption/test_command.py::TestValues",),
+    "cli.journal_values": ("encryption/test_command.py::TestValues",),
     "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
+    "cli.main": (_COMMAND_LINE,),
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.options": (f"{_COMMAND_LINE}::TestVerify", f"{_COMMAND_LINE}::TestSign", "tunnel/test_command.py"),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
     "cli.probe": ("tools/test_probe.py",),
@@ -75,6 +86,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
     ),
     "cli.report": ("tools/test_report.py",),
     "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
+    "cli.tunnel": ("tunnel/test_command.py",),
+    "cli.tunnel_client": ("tunnel/client/test_command.py",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
     "edge.__init__": ("adapters/test_edge.py",),
@@ -173,6 +186,4 @@ def responsible_for(module: str) -> tuple[str, ...]:
         return _PROXIES
     if module.startswith("tunnel.client"):
         return _CLIENT
-    if module in ("cli.encryption", "cli.codec_server", "cli.journal_keys", "cli.journal_values"):
-        return ("encryption/test_command.py", *_CLI)
     return _CLI if module.startswith("cli") else _TUNNEL

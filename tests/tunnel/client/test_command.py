@@ -18,11 +18,12 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.command import run_as_text
 from tests.support.processes import free_port
 from tests.tunnel.client.clients import opened, sent
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
 from tests.tunnel.cloud import Cloud, Line
-from tests.tunnel.command import PATIENCE, Process, environment
+from tests.tunnel.command import Process, environment
 from tests.tunnel.dialling import TOKEN
 from tests.tunnel.tunnels import PATH, SIGNER
 
@@ -38,15 +39,7 @@ COMPLETE = {
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "restate_identity", "tunnel-client", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return run_as_text("tunnel-client", *arguments, env=environment(**variables))
 
 
 class Client(Process):
