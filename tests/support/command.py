@@ -32,7 +32,10 @@ def run_in_here(
         patched.setattr(sys, "stdout", io.TextIOWrapper(out, "utf-8", write_through=True))
         patched.setattr(sys, "stderr", io.TextIOWrapper(err, "utf-8", write_through=True))
         if env is not None:
-            patched.setattr(os, "environ", dict(env))
+            for name in os.environ.keys() - env.keys():
+                patched.delenv(name)
+            for name, value in env.items():
+                patched.setenv(name, value)
         if cwd is not None:
             patched.chdir(cwd)
         try:
