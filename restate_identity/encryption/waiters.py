@@ -24,8 +24,8 @@ class Waiters:
             self._futures.add(future)
         return future
 
-    async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
-        """Return whether *future* was completed within *seconds*."""
+    async def wait(self, future: asyncio.Future[None], seconds: float | None) -> bool:
+        """Return whether *future* was completed within *seconds*, or wait for as long as it takes."""
         done, _ = await asyncio.wait([future], timeout=seconds)
         return bool(done)
 

@@ -30,6 +30,10 @@ def refusal(codec: JournalEncryption) -> EncryptionError:
     return caught.value
 
 
+def has_failed(codec: JournalEncryption) -> bool:
+    return codec._writing._retry_at > codec._writing._clock()
+
+
 async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +62,7 @@ async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_worki
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
     codec = not_ready(provider, clock)
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     provider.failure = None
     clock.now += writing_key.BACKOFF_LIMIT * 2
     refusal(codec)
@@ -71,11 +75,40 @@ async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
     provider.failure = OSError()
     codec = not_ready(provider, Clock())
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1 and not codec._writing._is_renewing)
+    await until(lambda: has_failed(codec) and not codec._writing._is_renewing)
     for _ in range(100):
         refusal(codec)
     assert not codec._writing._is_renewing
     assert provider.made == 1
+
+
+async def test_the_pauses_become_longer_up_to_a_limit_and_a_success_makes_them_short_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, clock, chance = Keys(), Clock(), 0.5
+    codec = await JournalEncryption.create(provider, values_per_key=1, monotonic=clock)
+    monkeypatch.setattr("random.random", lambda: chance)
+
+    async def next_pause() -> float:
+        made = provider.made
+        clock.now += 60
+        for _ in range(2):
+            codec.encode(b"value")
+        await until(lambda: provider.made > made and not codec._writing._is_renewing)
+        return round(codec._writing._retry_at - clock.now, 3)
+
+    provider.failure = OSError()
+    assert [await next_pause() for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    for chance, pause in ((0.0, 2.5), (1.0, 7.5)):  # noqa: B007
+        assert await next_pause() == pause
+    provider.failure, chance = None, 0.5
+    await next_pause()
+    provider.failure = OSError()
+    assert await next_pause() == 0.1
+
+
+def test_one_data_key_encrypts_no_more_values_than_nist_allows() -> None:
+    assert writing_key.MOST_VALUES + 2048 * writing_key.MOST_VALUES_OF_A_FORK == 1 << 32
 
 
 async def test_a_key_is_replaced_before_its_number_of_values_and_the_old_values_are_read() -> None:
@@ -177,7 +210,7 @@ async def test_what_a_provider_makes_is_checked(
     monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
     codec = not_ready(provider)
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     assert problem in refusal(codec).hint
 
 
@@ -204,7 +237,7 @@ async def test_a_provider_that_cancels_itself_is_asked_again_after_a_pause(caplo
     provider.failure = asyncio.CancelledError()
     codec = not_ready(provider)
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     made = provider.made
     for _ in range(100):
         refusal(codec)
