@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -16,7 +17,7 @@ from restate_identity.encryption import (
     writing_key,
 )
 from restate_identity.encryption.frames import read_frame
-from tests.encryption.providers import Keys, from_another_process, not_ready, until
+from tests.encryption.providers import Keys, forever, from_another_process, not_ready, until
 from tests.support.clock import Clock
 
 
@@ -82,6 +83,22 @@ async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
     assert provider.made == 1
 
 
+async def test_while_it_is_asked_it_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, asked = Keys(), []
+
+    async def generate_data_key() -> None:
+        asked.append(1)
+        await forever(b"")
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    codec = not_ready(provider, Clock())
+    for _ in range(10):
+        refusal(codec)
+    # What was to begin before this has begun.
+    await asyncio.wrap_future(background.in_background(partial(asyncio.sleep, 0)))
+    assert len(asked) == 1
+
+
 async def test_the_pauses_become_longer_up_to_a_limit_and_a_success_makes_them_short_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,7 +145,7 @@ async def test_a_key_is_replaced_before_its_time() -> None:
     first = key_of(codec)
     clock.now += 89
     assert key_of(codec) == first
-    clock.now += 2
+    clock.now += 1
     assert key_of(codec) == first
     await until(lambda: codec._writing._present.encrypted != first)  # type: ignore[union-attr]  # there is one
 
@@ -193,7 +210,7 @@ async def test_threads_together_keep_the_limit_of_a_key(monkeypatch: pytest.Monk
         (DataKey(bytes(31), b"x"), "no data key of 32 bytes"),
         (DataKey(bytes(32), b""), "1 to 65535 bytes"),
         (DataKey(bytes(32), b"\x02\x00" + bytes(256)), "older revision"),
-        (DataKey(bytes(32), bytes(2000)), "no more than 1000 would be read"),
+        (DataKey(bytes(32), bytes(1001)), "no more than 1000 would be read"),
         (DataKey(bytes(32), "a text"), "no bytes"),  # type: ignore[arg-type]
         (DataKey(bytes(32), 5), "no bytes"),  # type: ignore[arg-type]
         (None, "no DataKey"),
