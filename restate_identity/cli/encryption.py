@@ -145,10 +145,10 @@ def _log_held_back() -> Iterator[None]:
 
 
 def _write_bytes(value: bytes) -> None:
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         click.echo(printable(value.decode("utf-8", "backslashreplace")))
     else:
-        sys.stdout.buffer.write(value)
+        click.echo(value, nl=False)
 
 
 def _make_file(out: str, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from restate_identity.cli.main import run as run_command
 from restate_identity.encryption.frames import read_frame
 from restate_identity.encryption.local_key_file import read_local_keys
 from tests.support.command import run_in_here
@@ -55,6 +57,11 @@ def complaint(done: Done) -> str:
     assert (done.status, done.out) == (2, b"")
     assert done.err.count("\n") == 1
     return done.err.rstrip("\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 class TestKeygen:
@@ -134,6 +141,20 @@ class TestValues:
         ):
             done = run("decrypt", "--local-keys", KEYS, stdin=form)
             assert (done.status, done.out, done.err) == (0, VALUE, "")
+
+    def test_on_a_terminal_it_does_not_steer_it_and_without_standard_output_it_is_silent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sealed = run("encrypt", "--local-keys", KEYS, "--raw", stdin="ü\x1b[2J".encode() + b"\xff").out
+        Path("value").write_bytes(sealed)
+        for stdout, printed in ((Terminal(), "ü\\x1b[2J\\xff\n"), (None, None)):
+            with monkeypatch.context() as patched:
+                patched.setattr(
+                    sys, "argv", ["restate-identity", "encryption", "decrypt", "--local-keys", KEYS, "value"]
+                )
+                patched.setattr(sys, "stdout", stdout)
+                assert run_command() == 0
+            assert stdout is None or stdout.getvalue() == printed
 
     def test_a_value_may_be_in_a_file(self) -> None:
         Path("value").write_bytes(self.encrypted())
