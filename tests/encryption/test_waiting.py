@@ -186,6 +186,7 @@ async def test_a_flood_of_made_up_keys_takes_few_calls_and_keeps_no_genuine_valu
     # A new key of the same service, and the own one, are read.
     assert await codec.decode(await from_another_process(b"abc")) == b"abc"
     assert await codec.decode(codec.encode(b"own")) == b"own"
+    assert not any(each.done() for each in flood)
     for each in [*flood, joined]:
         each.cancel()
     await asyncio.wait([*flood, joined])
@@ -193,6 +194,7 @@ async def test_a_flood_of_made_up_keys_takes_few_calls_and_keeps_no_genuine_valu
     # And all places are free again.
     provider.hold = None
     assert await reason_of(reading(codec, made_up(9999))) is EncryptionReason.UNKNOWN_DATA_KEY
+    assert known_keys_of(codec)._strange.open == 0
 
 
 async def test_made_up_keys_push_no_genuine_one_out_of_the_cache() -> None:

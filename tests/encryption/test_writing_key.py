@@ -60,6 +60,7 @@ async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_worki
     provider, clock = Keys(), Clock()
     provider.failure = OSError()
     codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    assert len(codec._writing._waiters) == 0
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
     codec = not_ready(provider, clock)
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
