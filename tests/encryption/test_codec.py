@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import FrozenInstanceError
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
@@ -205,6 +206,23 @@ async def test_as_an_async_provider_of_the_sdk_it_survives_the_abort_of_the_firs
     assert await codec.decode(codec.encode(b"x")) == b"x"
 
 
+def test_beside_one_other_task_a_cancelled_create_returns_a_codec_and_alone_it_is_cancelled() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+
+    async def beside() -> JournalEncryption:
+        task = asyncio.ensure_future(JournalEncryption.create(provider, wait_limit=60))
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        return await task
+
+    assert isinstance(asyncio.run(beside()), JournalEncryption)
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(JournalEncryption.create(provider, wait_limit=60))
+        loop.call_later(0.01, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+
 async def _awaiting(task: asyncio.Task[JournalEncryption]) -> JournalEncryption:
     return await task
 
@@ -233,5 +251,19 @@ async def test_otherwise_a_cancelled_create_is_cancelled() -> None:
     ids=str,
 )
 async def test_an_option_out_of_its_range_is_an_error_that_names_it(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=name) as caught:
         await JournalEncryption.create(Keys(), **wrong)  # type: ignore[arg-type]
+    assert ("at most" in str(caught.value)) is (name in ("values_per_key", "max_encrypted_key_size"))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"wait_limit": 0.001, "key_lifetime": 0.001, "values_per_key": 1, "cache_size": 1, "max_encrypted_key_size": 1},
+        {"values_per_key": 50_000_000, "max_encrypted_key_size": 65535},
+    ],
+    ids=["least", "most"],
+)
+async def test_an_option_may_be_at_the_end_of_its_range(ends: dict[str, float]) -> None:
+    await JournalEncryption.create(Keys(), **ends)  # type: ignore[arg-type]
