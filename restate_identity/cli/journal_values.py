@@ -18,6 +18,7 @@ MAX_VALUE = 64 * 1024 * 1024
 PREFIX = b"RTv1\0"
 _BASE64 = base64.b64encode(PREFIX[:3])
 _LIST = b"[82,84,118,49"
+_SPACE = b" \t\n\r\v\f"
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 
 
@@ -41,7 +42,7 @@ def encrypted_value_in(content: bytes) -> bytes:
     """Return the encrypted value that *content* is, or writes in text; fail if it is neither."""
     if content.startswith(PREFIX):
         return content
-    text = b"".join(content.split()).strip(b"\"'")
+    text = content.translate(None, _SPACE).strip(b"\"'")
     for prefix in (b"0x", b"0X", b"\\x"):
         text = text.removeprefix(prefix)
     try:

@@ -104,7 +104,10 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
     "encryption.errors": ("encryption/test_frames.py", "encryption/test_codec.py", "tools/test_public_api.py"),
     "encryption.frames": ("encryption/test_frames.py", "encryption/test_codec.py"),
-    "encryption.journal": (*_ENCRYPTION, "tools/test_public_api.py"),
+    "encryption.journal": (
+        *("encryption/test_codec.py", "tools/test_public_api.py"),
+        *("encryption/test_in_the_sdk.py", "encryption/test_plaintext.py"),
+    ),
     "encryption.known_keys": ("encryption/test_waiting.py", "encryption/test_codec.py"),
     "encryption.local_key_file": ("encryption/test_local_keys.py",),
     "encryption.local_keys": ("encryption/test_local_keys.py", "tools/test_public_api.py"),
