@@ -110,15 +110,17 @@ class TestValues:
     def _keys(self) -> None:
         run("keygen")
 
-    def encrypted(self) -> bytes:
-        done = run("encrypt", "--local-keys", KEYS, "--raw", stdin=VALUE)
+    def encrypted(self, value: bytes = VALUE) -> bytes:
+        done = run("encrypt", "--local-keys", KEYS, "--raw", stdin=value)
         assert (done.status, done.err) == (0, "")
         return done.out
 
-    def test_a_value_is_decrypted_in_each_form_that_it_is_copied_in(self) -> None:
-        sealed = self.encrypted()
+    # The size that stands in front of a value in an entry has one, two or three bytes.
+    @pytest.mark.parametrize("value", [b"", VALUE * 20, VALUE * 2000], ids=["empty", "some", "large"])
+    def test_a_value_is_decrypted_in_each_form_that_it_is_copied_in(self, value: bytes) -> None:
+        sealed = self.encrypted(value)
         assert read_frame(sealed)
-        printed = run("encrypt", "--local-keys", KEYS, stdin=VALUE).out
+        printed = run("encrypt", "--local-keys", KEYS, stdin=value).out
         assert base64.b64decode(printed, validate=False).startswith(b"RTv1\0")
         standard = base64.b64encode(sealed)
         for form in (
@@ -136,11 +138,12 @@ class TestValues:
             json.dumps(list(sealed)).encode(),
             json.dumps(list(sealed), separators=(",", ":")).encode(),
             # As in the columns raw and entry_json of sys_journal.
-            b"0a0361626372710a" + varint(len(sealed)).hex().encode() + sealed.hex().encode() + b"7a017a",
+            b"0a036162637271" + b"8201" + varint(len(sealed)).hex().encode() + sealed.hex().encode() + b"7a017a",
+            b"0a" + varint(len(sealed)).hex().encode() + sealed.hex().encode(),
             json.dumps({"Command": {"Input": {"headers": [], "payload": list(sealed), "name": ""}}}).encode(),
         ):
             done = run("decrypt", "--local-keys", KEYS, stdin=form)
-            assert (done.status, done.out, done.err) == (0, VALUE, "")
+            assert (done.status, done.out, done.err) == (0, value, "")
 
     def test_on_a_terminal_it_does_not_steer_it_and_without_standard_output_it_is_silent(
         self, monkeypatch: pytest.MonkeyPatch
@@ -171,10 +174,13 @@ class TestValues:
             (b"UlR2MQA!!", "not exactly one that is whole"),
             (b"5254763100123", "not exactly one that is whole"),
             (b"0a0f5254763100", "not exactly one that is whole"),
+            (b"0a005254763100", "not exactly one that is whole"),
+            (b"ff5254763100", "not exactly one that is whole"),
             (b"5254763100"[:8], "no encrypted value"),
             (b"[82,84,118,49,0],[82,84,118,49,0]", "not exactly one that is whole"),
             (b"[82,84,118,49,0,256]", "not exactly one that is whole"),
             (b"[82,84,118,49,0,", "not exactly one that is whole"),
+            (b"[82,84,118,49,0", "not exactly one that is whole"),
             (b"RTv1\0\0\1kk", "truncated"),
             (b"RTv1\0\0\1k" + bytes(28), "unknown_data_key"),
         ],
@@ -192,14 +198,12 @@ class TestValues:
         assert sealed[:40] not in told
 
     def test_a_value_beyond_the_limit_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("restate_identity.cli.journal_values.MAX_VALUE", 10)
+        monkeypatch.setattr("restate_identity.cli.journal_values.MAX_SIZE", 40)
         for size in (40, 41):
             Path("value").write_bytes(bytes(size))
-            for done in (
-                run("encrypt", "--local-keys", KEYS, stdin=bytes(size)),
-                run("encrypt", "--local-keys", KEYS, "value"),
-            ):
-                assert done.status == 0 or "so it is no value of a journal" in complaint(done)
+            for name, file in (("standard input", "-"), ("value", "value")):
+                done = run("encrypt", "--local-keys", KEYS, file, stdin=bytes(size))
+                assert done.status == 0 or f"{name} has more than 40 bytes" in complaint(done)
                 assert (done.status == 0) is (size == 40)
 
     def test_exactly_one_provider_is_named(self) -> None:
