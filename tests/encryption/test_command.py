@@ -200,8 +200,8 @@ class TestValues:
     def test_a_value_beyond_the_limit_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("restate_identity.cli.journal_values.MAX_SIZE", 40)
         for size in (40, 41):
-            Path("value").write_bytes(bytes(size))
-            for name, file in (("standard input", "-"), ("value", "value")):
+            for name, file in (("standard input", "-"), ("value", "value"), ("#value", "#value")):
+                Path(name).write_bytes(bytes(size))
                 done = run("encrypt", "--local-keys", KEYS, file, stdin=bytes(size))
                 assert done.status == 0 or f"{name} has more than 40 bytes" in complaint(done)
                 assert (done.status == 0) is (size == 40)
