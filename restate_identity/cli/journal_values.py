@@ -10,7 +10,6 @@ import base64
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +42,9 @@ def read_value(file: str) -> bytes:
 
 def _opened(file: str) -> AbstractContextManager[BinaryIO]:
     if file == "-":
-        return nullcontext(BytesIO() if sys.stdin is None else sys.stdin.buffer)
+        if sys.stdin is None:
+            fail("there is no standard input: pass the name of a file")
+        return nullcontext(sys.stdin.buffer)
     return Path(file).open("rb")
 
 

@@ -134,6 +134,7 @@ class TestValues:
             sealed.hex().encode(),
             sealed.hex().upper().encode() + b"\n",
             b"0x" + sealed.hex().encode(),
+            b"0X" + sealed.hex().upper().encode(),
             b"\\x" + sealed.hex().encode(),
             json.dumps(list(sealed)).encode(),
             json.dumps(list(sealed), separators=(",", ":")).encode(),
@@ -159,6 +160,11 @@ class TestValues:
                 assert run_command() == 0
             assert stdout is None or stdout.getvalue() == printed
 
+    def test_without_standard_input_nothing_is_encrypted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["restate-identity", "encryption", "encrypt", "--local-keys", KEYS])
+        monkeypatch.setattr(sys, "stdin", None)
+        assert run_command() == 2
+
     def test_a_value_may_be_in_a_file(self) -> None:
         Path("value").write_bytes(self.encrypted())
         assert run("decrypt", "--local-keys", KEYS, "value").out == VALUE
@@ -171,6 +177,7 @@ class TestValues:
             (b"my plaintext of a journal", "this is no encrypted value"),
             (b"", "this is no encrypted value"),
             (b"UlR2MQ", "not_encrypted"),
+            (b"UlR2MQAX", "the value has 6 bytes"),
             (b"UlR2MQA!!", "not exactly one that is whole"),
             (b"5254763100123", "not exactly one that is whole"),
             (b"0a0f5254763100", "not exactly one that is whole"),
