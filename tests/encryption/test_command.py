@@ -80,6 +80,8 @@ class TestKeygen:
     def test_a_key_is_added_at_the_end(self) -> None:
         run("keygen", "--id", "first")
         first = read_local_keys(KEYS).keys["first"]
+        # Its last line need not end.
+        Path(KEYS).write_text(Path(KEYS).read_text().rstrip("\n"))
         done = run("keygen", "--append", KEYS, "--id", "second")
         assert done.status == 0
         assert "added the key second at the end of journal-keys.txt, after first" in done.err
