@@ -176,5 +176,5 @@ def _append(path: Path, line: bytes) -> None:
         write_through(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
         new.replace(path)
     except OSError:
-        new.unlink(missing_ok=True)
+        new.unlink()
         raise

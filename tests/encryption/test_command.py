@@ -9,6 +9,8 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +18,10 @@ import httpx
 import pytest
 
 from restate_identity.cli.main import run as run_command
+from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.encryption.frames import read_frame
 from restate_identity.encryption.local_key_file import read_local_keys
+from tests.encryption.providers import forever
 from tests.support.command import run_in_here
 from tests.support.processes import accepts_connections, free_port, running
 
@@ -76,23 +80,44 @@ class TestKeygen:
         keys = read_local_keys(KEYS).keys
         assert list(keys) == ["first"]
         assert base64.b64encode(keys["first"]).decode() not in done.err
+        assert "wrote a local key to journal-keys.txt" in done.err
 
     def test_a_key_is_added_at_the_end(self) -> None:
         run("keygen", "--id", "first")
         first = read_local_keys(KEYS).keys["first"]
-        # Its last line need not end.
+        # Its last line need not end, and its mode stays.
         Path(KEYS).write_text(Path(KEYS).read_text().rstrip("\n"))
+        Path(KEYS).chmod(0o641)
         done = run("keygen", "--append", KEYS, "--id", "second")
         assert done.status == 0
         assert "added the key second at the end of journal-keys.txt, after first" in done.err
         keys = read_local_keys(KEYS).keys
         assert (list(keys), keys["first"]) == (["first", "second"], first)
         assert os.listdir() == [KEYS]  # noqa: PTH208 (the names)
+        assert stat.S_IMODE(Path(KEYS).stat().st_mode) == 0o641
         if os.getuid() == 0:
             os.chown(KEYS, 65534, 65534)
             run("keygen", "--append", KEYS, "--id", "third")
             assert Path(KEYS).stat().st_uid == 65534
+            assert Path(KEYS).read_text().count("\n") == 3
         assert "has a key with the id second already" in complaint(run("keygen", "--append", KEYS, "--id", "second"))
+
+    def test_by_default_a_key_has_the_date_for_an_id(self) -> None:
+        before = time.strftime("%Y-%m-%d")
+        run("keygen")
+        assert next(iter(read_local_keys(KEYS).keys)) in (before, time.strftime("%Y-%m-%d"))
+
+    def test_where_a_key_cannot_be_added_the_file_is_as_it_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run("keygen", "--id", "first")
+        content = Path(KEYS).read_bytes()
+
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        told = complaint(run("keygen", "--append", KEYS, "--id", "second"))
+        assert "cannot write journal-keys.txt: No space left on device; the file is as it was" in told
+        assert (os.listdir(), Path(KEYS).read_bytes()) == ([KEYS], content)  # noqa: PTH208 (the names)
 
     def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self) -> None:
         Path(KEYS).write_text("precious")
@@ -101,7 +126,8 @@ class TestKeygen:
         assert "line 1 is no key" in complaint(run("keygen", "--append", KEYS))
         assert Path(KEYS).read_text() == "precious"
         assert "No such file" in complaint(run("keygen", "--append", "none"))
-        assert "a key is never printed" in complaint(run("keygen", "--out", "-"))
+        for out in ("-", ""):
+            assert "a key is never printed" in complaint(run("keygen", "--out", out))
         assert "cannot be the id of a key" in complaint(run("keygen", "--id", "a b"))
         assert "choose one" in complaint(run("keygen", "--out", "a", "--append", "b"))
         assert "cannot make no/such" in complaint(run("keygen", "--out", "no/such"))
@@ -198,6 +224,14 @@ class TestValues:
         told = complaint(run("decrypt", "--local-keys", KEYS, stdin=content))
         assert problem in told
         assert "my plaintext" not in told
+
+    def test_without_a_data_key_nothing_is_encrypted_and_one_line_says_why(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(JournalEncryption, "create", partial(JournalEncryption.create, wait_limit=0.01))
+        monkeypatch.setattr(LocalKeys, "generate_data_key", forever)
+        assert "no_data_key" in complaint(run("encrypt", "--local-keys", KEYS))
+        assert caplog.text == ""
 
     def test_a_value_on_the_command_line_is_not_repeated(self) -> None:
         sealed = base64.b64encode(self.encrypted()).decode()
