@@ -421,6 +421,7 @@ class TestVerify:
         assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "copying? Try:" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "Missing option '--path'" in complaint(run("verify", "--identity-key", KEY, "-"))
+        assert "must begin with /" in complaint(run("verify", "--identity-key", KEY, "--path", PATH[1:], LASTING))
 
     def test_without_a_key_those_that_a_service_would_read_are_taken(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
