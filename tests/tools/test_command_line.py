@@ -85,6 +85,7 @@ class TestKeygen:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert done.stdout == f"{RequestSigner.from_pem(file).public_key}\n"
         assert "PRIVATE" not in done.stdout + done.stderr
+        assert "wrote the private key to private.pem" in done.stderr
 
     def test_the_file_can_be_named(self, tmp_path: Path) -> None:
         done = run("keygen", "--out", "other.pem")
@@ -145,10 +146,11 @@ class TestKeygen:
         assert RequestSigner.from_pem(secret["stringData"]["private.pem"].encode()).public_key == key
 
     def test_the_names_of_its_manifests_are_those_that_kubernetes_takes(self) -> None:
-        for name in ("1", "a.b-c"):
+        longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+        for name in ("1", "a.b-c", longest):
             printed = run("keygen", "--kubernetes", name).stdout
             assert [manifest["metadata"]["name"] for manifest in yaml.safe_load_all(printed)] == [name, name]
-        for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, 'a"\nb: c'):
+        for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, f"{longest}a", 'a"\nb: c'):
             assert "cannot be the name of a Secret" in complaint(run("keygen", "--kubernetes", name))
         assert "choose one" in complaint(run("keygen", "--kubernetes", "a", "--out", "b"))
 

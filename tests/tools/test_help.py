@@ -9,7 +9,7 @@ from restate_identity.cli.main import cli
 
 FORMS = {
     "keygen": ["--kubernetes NAME"],
-    "public-key": ["private.pem"],
+    "public-key": ["[OPTIONS] private.pem"],
     "inspect": ["--identity-key publickeyv1_...", "TOKEN|-"],
     "verify": ["--identity-key publickeyv1_...", "TOKEN|-"],
     "sign": ["--key private.pem", "--curl URL"],
