@@ -17,6 +17,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from restate_identity.cli.journal_keys import provider_with
 from restate_identity.cli.main import run as run_command
 from restate_identity.encryption import JournalEncryption, LocalKeys
 from restate_identity.encryption.frames import read_frame
@@ -260,6 +261,9 @@ class TestValues:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_CONFIG_FILE", "none")
         assert "AWS KMS cannot be used: NoRegionError" in complaint(run("encrypt", "--kms-key", "alias/a"))
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        # The first encrypts.
+        assert vars(provider_with(None, ("alias/a", "b", "c")))["_keys"] == ("alias/a", "b", "c")
         monkeypatch.setitem(sys.modules, "boto3", None)
         assert "pip install 'restate-identity[encryption-aws]'" in complaint(run("encrypt", "--kms-key", "alias/a"))
 
