@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
 import stat
 import subprocess
@@ -28,6 +29,8 @@ from tests.support.processes import accepts_connections, free_port, running
 
 KEYS = "journal-keys.txt"
 VALUE = b'{"name": "Ada"}'
+LOGS: list[dict[str, object]] = []
+"""How the log was configured."""
 
 
 class Done(NamedTuple):
@@ -41,7 +44,8 @@ class Done(NamedTuple):
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("logging.basicConfig", lambda **_: None)
+    monkeypatch.setattr("logging.basicConfig", lambda **options: LOGS.append(options))
+    LOGS.clear()
 
 
 def run(*arguments: str, stdin: bytes = b"") -> Done:
@@ -197,6 +201,7 @@ class TestValues:
     def test_a_value_may_be_in_a_file(self) -> None:
         Path("value").write_bytes(self.encrypted())
         assert run("decrypt", "--local-keys", KEYS, "value").out == VALUE
+        assert LOGS[-1] == {"level": logging.WARNING, "format": "restate-identity: %(message)s"}
         Path("plain").write_bytes(VALUE)
         assert run("encrypt", "--local-keys", KEYS, "plain").status == 0
 
@@ -282,6 +287,17 @@ class TestValues:
         assert "--listen nowhere: it is host:port" in complaint(
             run(*serve, "--token-file", "token", "--listen", "nowhere")
         )
+        for size, problem in ((4097, "more than 4 KiB"), (4096, "cannot listen on unix:/no/such: ")):
+            Path("token").write_bytes(b"x" * size)
+            assert problem in complaint(run(*serve, "--token-file", "token", "--listen", "unix:/no/such"))
+        warning, problem = run(*serve, "--token-file", "token", "--listen", "192.0.2.1:9002").err.splitlines()
+        assert "can be reached from other machines" in warning
+        assert LOGS[0]["level"] == logging.INFO
+        assert "cannot listen on 192.0.2.1:9002: Cannot assign" in problem
+
+    def test_a_server_needs_an_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "restate_identity.edge.listening", None)
+        assert "edge.listening" in complaint(run("serve", "--local-keys", KEYS))
 
 
 def test_the_server_answers_who_has_the_token_until_it_is_ended(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ FORMS = {
     "export": ["--prefix /restate", "--identity-key publickeyv1_..."],
     "encryption keygen": ["--id NAME"],
     "encryption decrypt": ["--local-keys FILE", "--kms-key ID"],
-    "encryption serve": ["--listen host:port|unix:/path", "--token-file FILE", "--allow-origin https://host"],
+    "encryption serve": [
+        *("--listen host:port|unix:/path [default: 127.0.0.1:9002]", "--token-file FILE"),
+        "--allow-origin https://host",
+    ],
     "tunnel": [
         *("--tunnel-name NAME", "--environment-id env_...", "--signing-public-key publickeyv1_..."),
         *("--auth-token-file FILE", "--server host:port|URL", "--servers-srv NAME", "--worker-id NAME"),
