@@ -145,10 +145,10 @@ def _log_held_back() -> Iterator[None]:
 
 
 def _write_bytes(value: bytes) -> None:
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         click.echo(printable(value.decode("utf-8", "backslashreplace")))
     else:
-        sys.stdout.buffer.write(value)
+        click.echo(value, nl=False)
 
 
 def _make_file(out: str, content: bytes) -> None:
@@ -176,5 +176,5 @@ def _append(path: Path, line: bytes) -> None:
         write_through(descriptor, content + (b"" if content.endswith(b"\n") else b"\n") + line)
         new.replace(path)
     except OSError:
-        new.unlink(missing_ok=True)
+        new.unlink()
         raise

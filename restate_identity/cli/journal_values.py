@@ -9,15 +9,21 @@ from __future__ import annotations
 import base64
 import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import fail
 
-MAX_VALUE = 64 * 1024 * 1024
+MAX_SIZE = 256 << 20
 PREFIX = b"RTv1\0"
 _BASE64 = base64.b64encode(PREFIX[:3])
-_LIST = b"[82,84,118,49"
+_LIST = b"[82,84,118,49,"
+_NUMBERS = re.compile(rb"\d{1,3}(,\d{1,3})*")
+_SPACE = b" \t\n\r\v\f"
+# A size in protobuf: only its last byte has no high bit, and the tag before it ends in such a byte, too.
+_SIZED = re.compile(rb"([\x80-\xff]{0,4}[\x00-\x7f])" + PREFIX)
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 
 
@@ -25,23 +31,28 @@ def read_value(file: str) -> bytes:
     """Return the content of *file*; "-" reads standard input."""
     name = "standard input" if file == "-" else shown_path(file)
     try:
-        if file == "-":
-            content = b"" if sys.stdin is None else sys.stdin.buffer.read(4 * MAX_VALUE + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                content = opened.read(4 * MAX_VALUE + 1)
+        with _opened(file) as opened:
+            content = opened.read(MAX_SIZE + 1)
     except OSError as error:
         fail(f"cannot read {name}: {error.strerror}; pass the value's file, or - for standard input, never the value")
-    if len(content) > 4 * MAX_VALUE:
-        fail(f"{name} has more than {4 * MAX_VALUE >> 20} MiB, so it is no value of a journal")
+    if len(content) > MAX_SIZE:
+        fail(f"{name} has more than {MAX_SIZE} bytes, so it is no value of a journal")
     return content
+
+
+def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:
+            fail("there is no standard input: pass the name of a file")
+        return nullcontext(sys.stdin.buffer)
+    return Path(file).open("rb")
 
 
 def encrypted_value_in(content: bytes) -> bytes:
     """Return the encrypted value that *content* is, or writes in text; fail if it is neither."""
     if content.startswith(PREFIX):
         return content
-    text = b"".join(content.split()).strip(b"\"'")
+    text = content.translate(None, _SPACE).strip(b"\"'")
     for prefix in (b"0x", b"0X", b"\\x"):
         text = text.removeprefix(prefix)
     try:
@@ -64,25 +75,24 @@ def _value_of(text: bytes) -> bytes | None:
     if text.startswith(_BASE64):
         plain = text.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
         return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
-    start = text.find(_LIST)
-    if start < 0:
+    _, found, rest = text.partition(_LIST)
+    if not found:
         return None
-    numbers = text[start + 1 : text.index(b"]", start)].split(b",")
-    if text.find(_LIST, start + 1) >= 0 or not all(number.isdigit() and len(number) < 4 for number in numbers):
+    numbers, end, more = rest.partition(b"]")
+    if not end or _LIST in more or not _NUMBERS.fullmatch(numbers):
         raise ValueError
-    return bytes(map(int, numbers))
+    return PREFIX[:4] + bytes(map(int, numbers.split(b",")))
 
 
 def _in_an_entry(entry: bytes) -> bytes | None:
     """Return the value in the protobuf of a journal's entry, where its size stands in front of it."""
-    start = entry.find(PREFIX)
-    if start < 0:
+    found = _SIZED.search(entry)
+    if found is None:
+        if PREFIX in entry:
+            raise ValueError
         return None
-    size_at = start - 1
-    # Only the last byte of a size has no high bit, and the tag before it ends in such a byte too.
-    while size_at > 0 and entry[size_at - 1] & 128:
-        size_at -= 1
-    size = sum((byte & 127) << 7 * place for place, byte in enumerate(entry[size_at:start][:5]))
-    if size_at < 0 or not 0 < size <= len(entry) - start:
+    size = sum((byte & 127) << 7 * place for place, byte in enumerate(found[1]))
+    value = entry[found.end(1) :]
+    if not size or size > len(value):
         raise ValueError
-    return entry[start : start + size]
+    return value[:size]

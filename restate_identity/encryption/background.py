@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from restate_identity.encryption.asking import unavailable
 from restate_identity.encryption.fork import Lock, tell_of_forks
 
 Result = TypeVar("Result")
+Call = Callable[[], Coroutine[Any, Any, Result]]
 
 
 class _Background:
@@ -27,15 +28,14 @@ class _Background:
         self._inherited: list[asyncio.AbstractEventLoop] = []
         tell_of_forks(self)
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+    def run(self, call: Call[Result]) -> Future[Result]:
         with self._lock:
             if self._loop is None:
                 try:
                     self._loop = _started()
                 except (OSError, RuntimeError) as error:
-                    coroutine.close()
                     raise unavailable(f"no thread can be started to ask the key provider: {error}") from None
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
     def after_fork(self) -> None:
         if self._loop is not None:
@@ -64,10 +64,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 _background = _Background()
 
 
-def in_background(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
-    """Run *coroutine* in the event loop of the background. To cancel the future cancels the coroutine.
+def in_background(call: Call[Result]) -> Future[Result]:
+    """Run the coroutine that *call* returns in the event loop of the background. To cancel the future cancels it.
 
     Raises:
         EncryptionError: No thread can be started: the interpreter ends, or there are no more descriptors.
     """
-    return _background.run(coroutine)
+    return _background.run(call)

@@ -18,8 +18,8 @@ from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 PREFIX = b"RTv1\0"
 IV_SIZE = 12
 TAG_SIZE = 16
-LARGEST_KEY_OF_TYPESCRIPT = 255
-"""The largest encrypted data key that the TypeScript library writes. Readers take more."""
+LARGEST_KEY = 65535
+"""The largest encrypted data key: the format has two bytes for its size."""
 
 _KEY_AT = len(PREFIX) + 2
 # What nobody may take for plaintext: this format without its NUL, and formats to come.
@@ -54,15 +54,15 @@ def head(encrypted_key: bytes) -> bytes:
     Raises:
         ValueError: *encrypted_key* cannot be written so that every reader understands it.
     """
-    if not 0 < len(encrypted_key) < 1 << 16:
-        raise ValueError(f"an encrypted data key has 1 to 65535 bytes, not {len(encrypted_key)}")
+    if len(encrypted_key) not in range(1, LARGEST_KEY + 1):
+        raise ValueError(f"an encrypted data key has 1 to {LARGEST_KEY} bytes, not {len(encrypted_key)}")
     made = PREFIX + len(encrypted_key).to_bytes(2, "big") + encrypted_key
     if made.startswith(_OLD_REVISIONS, len(PREFIX)):
         raise ValueError("with this encrypted data key, a value looks like one of the older revision")
     return made
 
 
-def read_frame(value: bytes, *, max_key_size: int = (1 << 16) - 1) -> Frame:
+def read_frame(value: bytes, *, max_key_size: int = LARGEST_KEY) -> Frame:
     """Return the parts of *value*. It costs the same whatever the value is: nothing is searched, and little is copied.
 
     Raises:
@@ -88,7 +88,7 @@ def read_frame(value: bytes, *, max_key_size: int = (1 << 16) - 1) -> Frame:
             EncryptionReason.OVERSIZED_DATA_KEY,
             f"the encrypted data key has {size} bytes, and no more than {max_key_size} are accepted",
         )
-    if size == 0:
+    if not size:
         raise EncryptionError(EncryptionReason.UNKNOWN_DATA_KEY, "the encrypted data key is empty")
     iv_end = iv_at + IV_SIZE
     return Frame(bytes(value[_KEY_AT:iv_at]), bytes(value[iv_at:iv_end]), memoryview(value)[iv_end:])

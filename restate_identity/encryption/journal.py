@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from restate_identity.encryption.attempt import ending_the_attempt, is_in_a_handler
 from restate_identity.encryption.data_key import KeyProvider
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-from restate_identity.encryption.frames import IV_SIZE, PREFIX, TAG_SIZE, read_frame
+from restate_identity.encryption.frames import IV_SIZE, LARGEST_KEY, PREFIX, TAG_SIZE, read_frame
 from restate_identity.encryption.known_keys import KnownKeys
 from restate_identity.encryption.log import EncryptionLog
 from restate_identity.encryption.opening import opened
@@ -63,7 +63,7 @@ class JournalEncryption(JournalValueCodec):
         _require("key_lifetime", key_lifetime, at_least=0.001)
         _require("values_per_key", values_per_key, at_least=1, at_most=MOST_VALUES_PER_KEY)
         _require("cache_size", cache_size, at_least=1)
-        _require("max_encrypted_key_size", max_encrypted_key_size, at_least=1, at_most=(1 << 16) - 1)
+        _require("max_encrypted_key_size", max_encrypted_key_size, at_least=1, at_most=LARGEST_KEY)
         self._wait_limit = wait_limit
         self._max_encrypted_key_size = max_encrypted_key_size
         self._log = EncryptionLog(monotonic)

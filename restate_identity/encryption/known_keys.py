@@ -129,7 +129,7 @@ class KnownKeys:
                 )
             flight = _Flight(lane)
             future = flight.waiters.enter()
-            flight.call = in_background(self._called(encrypted, flight))
+            flight.call = in_background(lambda: self._called(encrypted, flight))
             self._flights[encrypted] = flight
             lane.open += 1
             return flight, future

@@ -51,7 +51,8 @@ def read_local_keys(path: str | os.PathLike[str]) -> LocalKeyFile:
         content, status = read_regular_file(path, limit=MAX_FILE_SIZE)
     except OSError as error:
         raise _unusable(f"{name} cannot be read: {error.strerror or type(error).__name__}") from None
-    if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    mode = status.st_mode if os.name == "posix" else 0
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _unusable(
             f"{name} can be written by others than its owner, who could put keys of their own there: chmod 600"
         )
@@ -77,8 +78,7 @@ def read_local_keys(path: str | os.PathLike[str]) -> LocalKeyFile:
         keys[key_id] = key
     if not keys:
         raise _unusable(f"{name} has no keys in it: {_FORM}")
-    may_others_read = os.name == "posix" and bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH))
-    return LocalKeyFile(keys, may_others_read)
+    return LocalKeyFile(keys, may_others_read=bool(mode & (stat.S_IRGRP | stat.S_IROTH)))
 
 
 def _decoded(text: str) -> bytes | None:

@@ -9,7 +9,6 @@ The cipher is AES-256-GCM; the id and the purpose are authenticated with it.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -25,8 +24,7 @@ from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 from restate_identity.encryption.fork import Lock
 from restate_identity.encryption.frames import IV_SIZE, TAG_SIZE
 from restate_identity.encryption.local_key_file import is_key_id, read_local_keys
-
-logger: logging.Logger = logging.getLogger("restate_identity")
+from restate_identity.encryption.log import logger
 
 MAGIC = b"RIL1"
 PURPOSE = b"restate-identity local key v1\0"
@@ -40,7 +38,7 @@ class LocalKeys:
     services have it, move it to the top. Remove an old key when nothing that is stored needs it any more.
 
     The file is checked at most every *refresh_every* seconds, when a data key is made or decrypted. If it cannot be
-    used then, the keys read before stay in force, and the log gets one error.
+    used then, the keys read before stay in force, and the log gets one error, and one line when it can be used again.
 
     Args:
         path: The file, or a link to it. Only its owner may write it.
@@ -115,12 +113,11 @@ class LocalKeys:
                     self._problem = error.hint
                     logger.error("%s; the keys read before stay in force: %s", error.hint, ", ".join(self._keys))
                 return
+            if list(keys.items()) == list(self._keys.items()) and not self._problem:
+                return
             self._problem = ""
-            if keys != self._keys or list(keys) != list(self._keys):
-                logger.info(
-                    "local keys from %s: %s; %s encrypts", shown_path(self.path), ", ".join(keys), next(iter(keys))
-                )
-                self._keys = keys
+            self._keys = keys
+            logger.info("local keys from %s: %s; %s encrypts", shown_path(self.path), ", ".join(keys), next(iter(keys)))
 
     def _read(self) -> dict[str, bytes]:
         found = read_local_keys(self.path)
@@ -132,8 +129,8 @@ class LocalKeys:
 
 def _parts(encrypted: bytes) -> tuple[str, bytes, bytes]:
     id_at = len(MAGIC) + 1
-    if encrypted.startswith(MAGIC) and len(encrypted) > id_at:
-        iv_at = id_at + encrypted[len(MAGIC)]
+    if encrypted.startswith(MAGIC):
+        iv_at = id_at + int.from_bytes(encrypted[len(MAGIC) : id_at], "big")
         key_id = encrypted[id_at:iv_at].decode("ascii", "replace")
         if len(encrypted) == iv_at + _SEALED_SIZE and is_key_id(key_id):
             return key_id, encrypted[iv_at : iv_at + IV_SIZE], encrypted[iv_at + IV_SIZE :]

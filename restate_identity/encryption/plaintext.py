@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 
 from restate_identity.encryption import frames
-from restate_identity.encryption.log import EncryptionLog
-
-logger: logging.Logger = logging.getLogger("restate_identity")
+from restate_identity.encryption.log import EncryptionLog, logger
 
 LONGEST = 366 * 86400.0
 """The most distant end, in seconds from now: a migration ends, and a time in milliseconds is a mistake."""
@@ -31,8 +28,8 @@ class PlaintextWindow:
     def __init__(self, until: datetime | float | None, *, clock: Callable[[], float], log: EncryptionLog) -> None:
         self._clock = clock
         self._log = log
-        self._until = -math.inf if until is None else _unix_time(until)
-        if until is None:
+        self._until = None if until is None else _unix_time(until)
+        if self._until is None:
             return
         left = self._until - clock()
         if left > LONGEST:
@@ -51,7 +48,7 @@ class PlaintextWindow:
 
     def accepts(self, value: bytes) -> bool:
         """Return whether *value* is plaintext and may be used. What begins like an encrypted value never is."""
-        if self._clock() >= self._until or frames.is_reserved(value):
+        if self._until is None or self._clock() >= self._until or frames.is_reserved(value):
             return False
         self._log.accepted_plaintext(self._shown)
         return True
@@ -59,11 +56,11 @@ class PlaintextWindow:
 
 def _unix_time(until: datetime | float) -> float:
     if isinstance(until, datetime):
-        if until.tzinfo is None or until.utcoffset() is None:
+        if until.utcoffset() is None:
             raise ValueError("accept_plaintext_until has no time zone: pass an aware datetime, or Unix seconds")
         return until.timestamp()
     if isinstance(until, bool) or not isinstance(until, (int, float)):
         raise TypeError(f"accept_plaintext_until is an aware datetime or Unix seconds, not a {type(until).__name__}")
-    if not math.isfinite(until) or until < 0:
+    if not 0 <= until < math.inf:
         raise ValueError("accept_plaintext_until is a time in Unix seconds: it must end")
     return float(until)

@@ -24,9 +24,9 @@ class Waiters:
             self._futures.add(future)
         return future
 
-    async def wait(self, future: asyncio.Future[None], seconds: float) -> bool:
-        """Return whether *future* was completed within *seconds*."""
-        done, _ = await asyncio.wait([future], timeout=max(seconds, 0))
+    async def wait(self, future: asyncio.Future[None], seconds: float | None) -> bool:
+        """Return whether *future* was completed within *seconds*, or wait for as long as it takes."""
+        done, _ = await asyncio.wait([future], timeout=seconds)
         return bool(done)
 
     def leave(self, future: asyncio.Future[None]) -> None:

@@ -97,7 +97,7 @@ class WritingKeys:
         self._present: WritingKey | None = None
         self._waiters = Waiters()
         self._is_renewing = False
-        self._failures = 0
+        self._pause = BACKOFF_FIRST
         self._retry_at = clock()
         self._problem = unavailable("the key provider has not answered yet")
         tell_of_forks(self)
@@ -116,7 +116,12 @@ class WritingKeys:
         key = self._present
         if key is not None:
             self._present = WritingKey(
-                key.cipher, key.encrypted, key.head, renew_after=0, renew_at=key.renew_at, limit=MOST_VALUES_OF_A_FORK
+                key.cipher,
+                key.encrypted,
+                key.head,
+                renew_after=key.renew_after,
+                renew_at=self._retry_at,
+                limit=MOST_VALUES_OF_A_FORK,
             )
 
     def take(self) -> WritingKey:
@@ -145,19 +150,21 @@ class WritingKeys:
         Raises:
             EncryptionError: There was none within *seconds*.
         """
-        now = asyncio.get_running_loop().time
-        deadline = now() + seconds
-        while self._present is None:
+        try:
+            await asyncio.wait_for(self._until_ready(), seconds)
+        except asyncio.TimeoutError:
+            pass
+        else:
+            return
+        raise EncryptionError(self._problem.reason, self._problem.hint)
+
+    async def _until_ready(self) -> None:
+        while not self.is_ready:
             future = self._waiters.enter()
             try:
                 self._begin()
-                left = deadline - now()
-                if self.is_ready:
-                    return
-                if left <= 0:
-                    raise EncryptionError(self._problem.reason, self._problem.hint)
-                pause = left if self._is_renewing else max(self._retry_at - self._clock(), 0.01)
-                await self._waiters.wait(future, min(left, pause))
+                if not self.is_ready:
+                    await self._waiters.wait(future, None if self._is_renewing else self._retry_at - self._clock())
             finally:
                 self._waiters.leave(future)
 
@@ -168,7 +175,7 @@ class WritingKeys:
                 return
             self._is_renewing = True
         try:
-            in_background(self._renew())
+            in_background(self._renew)
         except Exception as error:  # noqa: BLE001 (the present key can still be used)
             self._is_renewing = False
             self._failed(_translated(error))
@@ -182,16 +189,16 @@ class WritingKeys:
             self._known.add(key.encrypted, key.cipher)
             with self._lock:
                 self._present = key
-                self._failures = 0
+                self._pause = BACKOFF_FIRST
         finally:
             self._is_renewing = False
             self._waiters.wake()
 
     def _failed(self, error: EncryptionError) -> None:
-        pause = min(BACKOFF_FIRST * 2**self._failures, BACKOFF_LIMIT) * (0.5 + random.random())  # noqa: S311
+        pause = self._pause * (0.5 + random.random())  # noqa: S311
         with self._lock:
             self._problem = error.with_traceback(None)
-            self._failures = min(self._failures + 1, 16)
+            self._pause = min(2 * self._pause, BACKOFF_LIMIT)
             self._retry_at = self._clock() + pause
         self._log.not_renewed(error, pause, has_key=self.is_ready)
 

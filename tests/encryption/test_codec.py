@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import FrozenInstanceError
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 import restate
@@ -49,7 +52,8 @@ async def test_a_value_of_any_size_comes_back(size: int, into: bool, monkeypatch
 
 
 async def test_it_is_aes_256_gcm_without_associated_data() -> None:
-    codec = await JournalEncryption.create(Keys())
+    # An encrypted data key may be as large as the limit.
+    codec = await JournalEncryption.create(Keys(), max_encrypted_key_size=52)
     frame = read_frame(codec.encode(b"value"))
     assert AESGCM(Keys._all[frame.encrypted_key]).decrypt(frame.iv, bytes(frame.sealed), None) == b"value"
 
@@ -72,6 +76,19 @@ async def test_each_codec_has_a_data_key_of_its_own() -> None:
 
 def test_the_sdk_takes_it_as_a_codec() -> None:
     assert issubclass(JournalEncryption, restate.JournalValueCodec)
+
+
+async def test_without_the_sdk_it_encrypts_and_decrypts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("restate", "restate.extensions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    spec = spec_from_file_location("journal_without_the_sdk", journal.__file__)
+    assert spec
+    assert spec.loader
+    without = module_from_spec(spec)
+    spec.loader.exec_module(without)
+    codec = await without.JournalEncryption.create(Keys())
+    assert await codec.decode(codec.encode(b"value")) == b"value"
+    assert (await refusal(codec, b"my plaintext")).reason is EncryptionReason.NOT_ENCRYPTED
 
 
 async def test_any_changed_byte_is_noticed() -> None:
@@ -98,9 +115,16 @@ async def test_a_refusal_has_no_value_no_key_and_no_cause() -> None:
         assert "my plaintext" not in repr(error)
 
 
-def test_a_data_key_does_not_show_its_plaintext() -> None:
+def test_a_data_key_does_not_show_its_plaintext_and_does_not_change() -> None:
     key = DataKey(b"secret" * 5 + b"..", b"encrypted")
     assert repr(key) == str(key) == "DataKey(encrypted=b'encrypted')"
+    with pytest.raises(FrozenInstanceError):
+        key.plaintext = b""  # type: ignore[misc]  # the point of this test
+
+
+def test_an_error_can_be_sent_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(EncryptionError(reason=EncryptionReason.CHANGED, hint="cut")))
+    assert (error.reason, error.hint, str(error)) == (EncryptionReason.CHANGED, "cut", "changed: cut")
 
 
 def test_it_works_in_other_loops_than_the_one_it_was_made_in() -> None:
@@ -153,8 +177,9 @@ def test_a_forked_process_reads_and_writes_and_soon_has_a_data_key_of_its_own() 
     os.waitpid(child, 0)
     with os.fdopen(here, "rb") as pipe:
         assert pickle.load(pipe) == (b"of another process", True)
-    # The parent goes on with its own.
+    # The parent goes on with its own, and can still ask for others.
     assert read_frame(codec.encode(b"")).encrypted_key == parents
+    assert asyncio.run(codec.decode(other)) == b"of another process"
 
 
 async def _in_a_fork(codec: JournalEncryption, other: bytes, parents: bytes) -> tuple[bytes, bool]:
@@ -179,6 +204,23 @@ async def test_as_an_async_provider_of_the_sdk_it_survives_the_abort_of_the_firs
     assert await codec.decode(other) == b"abc"
     await codec._writing.ready(30)
     assert await codec.decode(codec.encode(b"x")) == b"x"
+
+
+def test_beside_one_other_task_a_cancelled_create_returns_a_codec_and_alone_it_is_cancelled() -> None:
+    provider = Keys()
+    provider.failure = OSError()
+
+    async def beside() -> JournalEncryption:
+        task = asyncio.ensure_future(JournalEncryption.create(provider, wait_limit=60))
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        return await task
+
+    assert isinstance(asyncio.run(beside()), JournalEncryption)
+    with closing(asyncio.new_event_loop()) as loop:
+        task = loop.create_task(JournalEncryption.create(provider, wait_limit=60))
+        loop.call_later(0.01, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
 
 
 async def _awaiting(task: asyncio.Task[JournalEncryption]) -> JournalEncryption:
@@ -209,5 +251,19 @@ async def test_otherwise_a_cancelled_create_is_cancelled() -> None:
     ids=str,
 )
 async def test_an_option_out_of_its_range_is_an_error_that_names_it(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=name) as caught:
         await JournalEncryption.create(Keys(), **wrong)  # type: ignore[arg-type]
+    assert ("at most" in str(caught.value)) is (name in ("values_per_key", "max_encrypted_key_size"))
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"wait_limit": 0.001, "key_lifetime": 0.001, "values_per_key": 1, "cache_size": 1, "max_encrypted_key_size": 1},
+        {"values_per_key": 50_000_000, "max_encrypted_key_size": 65535},
+    ],
+    ids=["least", "most"],
+)
+async def test_an_option_may_be_at_the_end_of_its_range(ends: dict[str, float]) -> None:
+    await JournalEncryption.create(Keys(), **ends)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
@@ -9,7 +11,7 @@ from restate_identity.encryption import JournalEncryption
 from restate_identity.encryption.codec_server import CodecServer
 from tests.encryption.providers import Keys, from_another_process, not_ready
 
-TOKEN = "a-token-of-16-characters"
+TOKEN = "16-characters-.."
 UI = "https://ui.example"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
@@ -18,14 +20,22 @@ async def asked(
     method: str,
     path: str,
     headers: dict[str, str] | None = None,
-    body: bytes = b"",
+    body: bytes | AsyncIterator[bytes] = b"",
     provider: Keys | None = None,
     **options: object,
 ) -> httpx.Response:
     codec = await JournalEncryption.create(Keys()) if provider is None else not_ready(provider)
     server = CodecServer(codec, token=TOKEN, **options)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://127.0.0.1") as client:
-        return await client.request(method, path, headers=headers, content=body)
+        response = await client.request(method, path, headers=headers, content=body)
+    size = None if response.status_code == 204 else str(len(response.content))
+    assert response.headers.get("content-length") == size
+    return response
+
+
+async def in_parts(body: bytes) -> AsyncIterator[bytes]:
+    yield body[:10]
+    yield body[10:]
 
 
 async def test_a_value_is_encrypted_and_decrypted() -> None:
@@ -33,7 +43,8 @@ async def test_a_value_is_encrypted_and_decrypted() -> None:
     assert sealed.content.startswith(b"RTv1\0")
     assert sealed.headers["content-type"] == "application/octet-stream"
     assert sealed.headers["cache-control"] == "no-store"
-    opened = await asked("POST", "/decrypt", BEARER, sealed.content)
+    assert sealed.headers["x-content-type-options"] == "nosniff"
+    opened = await asked("POST", "/decrypt", BEARER, in_parts(sealed.content))
     assert (opened.status_code, opened.content) == (200, b"value")
 
 
@@ -51,6 +62,7 @@ async def test_without_the_token_nothing_is_answered(given: dict[str, str], path
     headers = {name: value.encode() for name, value in given.items()}
     response = await asked("POST", path, headers, await from_another_process(b"value"))  # type: ignore[arg-type]
     assert (response.status_code, response.content, response.headers["www-authenticate"]) == (401, b"", "Bearer")
+    assert "content-type" not in response.headers
 
 
 async def test_the_name_of_the_scheme_may_be_written_in_any_way_and_the_header_but_once() -> None:
@@ -61,7 +73,8 @@ async def test_the_name_of_the_scheme_may_be_written_in_any_way_and_the_header_b
 
 async def test_a_bad_value_says_why_and_an_outage_to_try_later() -> None:
     bad = await asked("POST", "/decrypt", BEARER, b"my plaintext")
-    assert (bad.status_code, bad.json()["reason"]) == (422, "not_encrypted")
+    assert (bad.status_code, bad.json()["reason"], set(bad.json())) == (422, "not_encrypted", {"reason", "message"})
+    assert bad.headers["content-type"] == "application/json"
     assert "my plaintext" not in bad.text
     provider = Keys()
     provider.failure = OSError()
@@ -77,8 +90,10 @@ async def test_a_body_beyond_the_limit_is_refused() -> None:
 
 async def test_there_is_nothing_else() -> None:
     assert (await asked("GET", "/", BEARER)).status_code == 404
-    wrong = await asked("GET", "/decrypt", BEARER)
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
+    for method in ("GET", "PUT"):
+        wrong = await asked(method, "/decrypt", {"origin": UI, **BEARER}, origin=UI)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
+        assert allowed(wrong) == {"access-control-allow-origin": UI}
 
 
 def allowed(response: httpx.Response) -> dict[str, str]:
@@ -102,9 +117,9 @@ async def test_scripts_of_the_named_origin_may_read_the_answers() -> None:
         "access-control-allow-private-network": "true",
         "access-control-max-age": "600",
     }
-    for headers in (BEARER, {}):
-        response = await asked("POST", "/decrypt", {"origin": UI, **headers}, origin=UI)
-        assert allowed(response) == {"access-control-allow-origin": UI}
+    for origin, headers in ((UI, BEARER), (UI, {}), ("http://127.0.0.1:9070", BEARER)):
+        response = await asked("POST", "/decrypt", {"origin": origin, **headers}, origin=origin)
+        assert allowed(response) == {"access-control-allow-origin": origin}
         assert response.headers["vary"] == "origin"
 
 
@@ -112,11 +127,9 @@ async def test_by_default_no_origin_is_allowed() -> None:
     assert allowed(await asked("OPTIONS", "/decrypt", {"origin": UI})) == {}
 
 
-@pytest.mark.parametrize("token", ["", "15-characters-..", "sixteen characters", "ü" * 16, "\n" * 20])
+@pytest.mark.parametrize("token", ["", "15-characters-.", "sixteen characters", "ü" * 16, "\n" * 20])
 async def test_a_token_that_is_too_short_or_cannot_be_sent_is_an_error(token: str) -> None:
     codec = await JournalEncryption.create(Keys())
-    if token == "15-characters-..":
-        token = token[:15]
     with pytest.raises(ValueError, match="at least 16 characters"):
         CodecServer(codec, token=token)
 

@@ -13,10 +13,14 @@ KEY = bytes(range(184))
 REST = b"i" * 12 + b"sealed" + b"t" * 16
 
 
-def reason(value: bytes, **limits: int) -> EncryptionReason:
+def refusal(value: bytes, **limits: int) -> EncryptionError:
     with pytest.raises(EncryptionError) as caught:
         read_frame(value, **limits)
-    return caught.value.reason
+    return caught.value
+
+
+def reason(value: bytes, **limits: int) -> EncryptionReason:
+    return refusal(value, **limits).reason
 
 
 def test_the_parts_are_where_the_format_has_them() -> None:
@@ -41,15 +45,27 @@ def test_the_ciphertext_of_nothing_is_a_tag() -> None:
     assert bytes(read_frame(head(KEY) + bytes(12) + bytes(16)).sealed) == bytes(16)
 
 
-@pytest.mark.parametrize("value", [b"", b"R", b'{"name": 1}', b"RTv2\0" + bytes(300), b"rtv1\0" + bytes(300), b"RTv1"])
-def test_what_begins_otherwise_is_not_encrypted(value: bytes) -> None:
-    assert reason(value) is EncryptionReason.NOT_ENCRYPTED
+@pytest.mark.parametrize(
+    ("value", "is_plaintext"),
+    [
+        *((b"", True), (b"R", True), (b'{"name": 1}', True), (b"rtv1\0" + bytes(300), True)),
+        *((b"RTv2\0" + bytes(300), False), (b"RTv1", False)),
+    ],
+)
+def test_what_begins_otherwise_is_not_encrypted(value: bytes, is_plaintext: bool) -> None:
+    error = refusal(value)
+    assert error.reason is EncryptionReason.NOT_ENCRYPTED
+    # Only plaintext can be accepted for a time.
+    assert ("accept_plaintext_until" in error.hint) is is_plaintext
 
 
 @pytest.mark.parametrize("size", range(5, 5 + 2 + 184 + 12 + 16))
 def test_a_value_cut_anywhere_is_truncated(size: int) -> None:
     whole = head(KEY) + bytes(12) + bytes(16)
-    assert reason(whole[:size]) is EncryptionReason.TRUNCATED
+    error = refusal(whole[:size])
+    assert error.reason is EncryptionReason.TRUNCATED
+    assert f"has {size} bytes" in error.hint
+    assert f"at least {len(whole) if size >= 7 else 7}" in error.hint
 
 
 @pytest.mark.parametrize("beginning", [b"\x01\x02\x02\x00", b"\x01\x02\x03\x00"])

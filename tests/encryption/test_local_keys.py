@@ -79,15 +79,18 @@ async def test_a_change_of_the_file_is_taken_up_after_the_interval(
     clock = Clock()
     keys = LocalKeys(file, clock=clock)
     replace(file, line_of("b", B) + line_of("a", A))
+    clock.now += 9.5
     await keys.generate_data_key()
     assert list(keys.key_ids) == ["a"]
-    clock.now += 10
+    clock.now += 0.5
     await keys.generate_data_key()
     assert list(keys.key_ids) == ["b", "a"]
     assert f"local keys from {file}: b, a; b encrypts" in caplog.text
     # The order alone is a change too.
     replace(file, line_of("a", A) + line_of("b", B))
-    clock.now += 10
+    await keys.generate_data_key()
+    assert list(keys.key_ids) == ["b", "a"]
+    clock.now += 15
     await keys.generate_data_key()
     assert list(keys.key_ids) == ["a", "b"]
 
@@ -115,8 +118,10 @@ async def test_the_id_and_every_byte_are_authenticated(file: Path) -> None:
     keys = LocalKeys(file)
     encrypted = (await keys.generate_data_key()).encrypted
     for place in range(len(encrypted)):
-        for changed in (encrypted[:place], bytes([*encrypted[:place], encrypted[place] ^ 3, *encrypted[place + 1 :]])):
+        start, byte, rest = encrypted[:place], encrypted[place], encrypted[place + 1 :]
+        for changed in (start, bytes([*start, byte ^ 3, *rest]), bytes([*start, byte ^ 128, *rest])):
             assert (await refusal(keys, changed)).reason is EncryptionReason.UNKNOWN_DATA_KEY
+    assert "no local key encrypted this data key" in (await refusal(keys, encrypted + b"x")).hint
     # The same key under another id is another key.
     renamed = file.with_name("renamed")
     renamed.write_text(line_of("c", A))
@@ -134,16 +139,17 @@ KEY = base64.b64encode(B).decode()
         ("", "has no keys in it"),
         ("# nothing\n", "has no keys in it"),
         (KEY, "line 1 is no key: write one key a line, its id and 32 bytes in base64"),
+        ("a", "line 1 is no key:"),
         (GOOD + "b b " + KEY, "line 2 is no key:"),
         (GOOD + "ü " + KEY, "line 2 is no key:"),
         ("i" * 65 + " " + KEY, "line 1 is no key:"),
         (GOOD + "b " + KEY[:-4], "line 2 is no key of 32 bytes"),
-        (GOOD + "b " + KEY + "AAAA", "line 2 is no key of 32 bytes"),
+        (GOOD + "b " + base64.b64encode(B + b"x").decode(), "line 2 is no key of 32 bytes"),
         (GOOD + "b " + "!" + KEY[1:], "line 2 is no key of 32 bytes"),
         ("a " + base64.b64encode(bytes(32)).decode(), "line 1 is no key of 32 bytes"),
         (GOOD + "a " + KEY, "line 2 has the id of an earlier line"),
         (GOOD + line_of("b", A), "line 2 has the key of an earlier line under another id"),
-        ("x" * 70_000, "more than 64 KiB"),
+        ("x" * 65_537, "more than 64 KiB"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_an_error_that_says_why_and_repeats_no_key(
@@ -192,6 +198,7 @@ async def test_a_broken_file_changes_nothing_and_is_logged_once(file: Path, capl
     caplog.set_level(logging.INFO)
     clock = Clock()
     keys = LocalKeys(file, clock=clock)
+    clock.now += 10
     made = await keys.generate_data_key()
     replace(file, "a " + KEY[:-8])
     for _ in range(3):
@@ -201,14 +208,14 @@ async def test_a_broken_file_changes_nothing_and_is_logged_once(file: Path, capl
     assert "line 1 is no key of 32 bytes" in line
     assert line.endswith("the keys read before stay in force: a")
     assert KEY[:8] not in line
-    # And when it is whole again, it is taken up; a later failure is logged again.
-    replace(file, line_of("b", B))
-    clock.now += 10
-    await keys.generate_data_key()
-    file.unlink()  # noqa: ASYNC240 (as in any test)
-    clock.now += 10
-    await keys.generate_data_key()
-    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
+    # When it is whole again, the log says so, and a later failure is logged again.
+    for content in (line_of("a", A), "nonsense", "", line_of("b", B), ""):
+        replace(file, content)
+        for _ in range(2):
+            clock.now += 10
+            await keys.generate_data_key()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR", "ERROR", "INFO", "ERROR"]
+    assert keys.key_ids == ("b",)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "10", float("nan")])

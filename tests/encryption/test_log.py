@@ -26,6 +26,7 @@ async def test_a_burst_of_bad_values_writes_few_lines_for_each_reason(caplog: py
     assert "left out 480 more lines about not_encrypted in the last 10 s" in caplog.text
     reasons = {vars(record).get("restate_encryption_reason") for record in caplog.records}
     assert reasons == {"not_encrypted", "changed", "unknown_data_key", "truncated"}
+    assert {record.name for record in caplog.records} == {"restate_identity"}
     assert "my plaintext" not in caplog.text
 
 

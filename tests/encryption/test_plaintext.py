@@ -35,7 +35,7 @@ async def test_by_default_plaintext_is_refused() -> None:
 
 @pytest.mark.parametrize("until", [NOW, NOW.timestamp(), int(NOW.timestamp())], ids=["datetime", "float", "int"])
 async def test_it_is_accepted_until_the_time_and_ends_by_itself(until: datetime | float) -> None:
-    clock = at(NOW - timedelta(hours=1))
+    clock = at(NOW - timedelta(days=366))
     codec = await JournalEncryption.create(Keys(), accept_plaintext_until=until, clock=clock)
     for value in (b'{"name": "Ada"}', b"", b"RT", b"\0" * 100_000):
         assert not await is_refused(codec, value)
@@ -61,7 +61,7 @@ async def test_what_is_written_is_encrypted_all_the_same() -> None:
 
 
 async def test_the_log_says_it_at_the_start_and_for_the_values_within_limits(caplog: pytest.LogCaptureFixture) -> None:
-    clock = at(NOW - timedelta(hours=1))
+    clock = at(NOW - timedelta(seconds=1))
     monotonic = Clock()
     codec = await JournalEncryption.create(Keys(), accept_plaintext_until=NOW, clock=clock, monotonic=monotonic)
     assert "plaintext is accepted until 2026-11-26T12:00:00+00:00" in caplog.text
@@ -71,22 +71,26 @@ async def test_the_log_says_it_at_the_start_and_for_the_values_within_limits(cap
     monotonic.now += 60
     await codec.decode(b"my plaintext")
     assert "left out 980 more lines about plaintext in the last 60 s" in caplog.text
-    assert "accepted a value in plaintext, as configured until 2026-11-26T12:00:00+00:00" in caplog.text
+    assert caplog.messages[-1].endswith("accepted a value in plaintext, as configured until 2026-11-26T12:00:00+00:00")
+    assert vars(caplog.records[-1])["restate_encryption_reason"] == "plaintext"
     assert "my plaintext" not in caplog.text
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-async def test_a_time_that_is_over_keeps_no_service_from_starting(caplog: pytest.LogCaptureFixture) -> None:
-    codec = await JournalEncryption.create(Keys(), accept_plaintext_until=NOW, clock=at(NOW + timedelta(days=1000)))
+@pytest.mark.parametrize(("until", "shown"), [(NOW, "2026-11-26T12:00:00"), (0, "1970-01-01T00:00:00")])
+async def test_a_time_that_is_over_keeps_no_service_from_starting(
+    until: datetime | float, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codec = await JournalEncryption.create(Keys(), accept_plaintext_until=until, clock=at(NOW))
     assert await is_refused(codec, b"1")
-    assert "was accepted until 2026-11-26T12:00:00+00:00, and is refused now" in caplog.text
+    assert f"was accepted until {shown}+00:00, and is refused now" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("until", "error", "problem"),
     [
         (NOW.replace(tzinfo=None), ValueError, "no time zone"),
-        (NOW + timedelta(days=400), ValueError, "at most a year away"),
+        (NOW + timedelta(days=366, seconds=1), ValueError, "at most a year away"),
         (NOW.timestamp() * 1000, ValueError, "not milliseconds"),
         (float("inf"), ValueError, "it must end"),
         (float("nan"), ValueError, "it must end"),

@@ -6,9 +6,11 @@ import asyncio
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, known_keys
 from restate_identity.encryption.frames import read_frame
+from restate_identity.encryption.waiters import Waiters
 from tests.encryption.providers import START, Keys, forever, from_another_process, known_keys_of, made_up, until
 from tests.support.clock import Clock
 
@@ -64,12 +66,25 @@ async def test_the_call_goes_on_until_the_last_who_waits_is_cancelled() -> None:
     first.cancel()
     await asyncio.wait([first])
     assert (first.cancelled(), provider.ended) == (True, [])
+    # A third could still join it.
+    assert len(known_keys_of(codec)._flights) == 1
     last.cancel()
     await until(lambda: provider.ended == provider.asked)
     assert last.cancelled()
     # Whoever comes later does not join what was cancelled.
     provider.hold = None
     assert await codec.decode(value) == b"abc"
+
+
+def test_who_waited_in_a_loop_that_was_closed_is_not_woken() -> None:
+    waiters = Waiters()
+
+    async def enter() -> None:
+        waiters.enter()
+
+    asyncio.run(enter())
+    waiters.wake()
+    assert len(waiters) == 0
 
 
 async def test_what_was_aborted_during_an_outage_does_not_run_on() -> None:
@@ -172,6 +187,7 @@ async def test_a_flood_of_made_up_keys_takes_few_calls_and_keeps_no_genuine_valu
     # A new key of the same service, and the own one, are read.
     assert await codec.decode(await from_another_process(b"abc")) == b"abc"
     assert await codec.decode(codec.encode(b"own")) == b"own"
+    assert not any(each.done() for each in flood)
     for each in [*flood, joined]:
         each.cancel()
     await asyncio.wait([*flood, joined])
@@ -179,6 +195,7 @@ async def test_a_flood_of_made_up_keys_takes_few_calls_and_keeps_no_genuine_valu
     # And all places are free again.
     provider.hold = None
     assert await reason_of(reading(codec, made_up(9999))) is EncryptionReason.UNKNOWN_DATA_KEY
+    assert known_keys_of(codec)._strange.open == 0
 
 
 async def test_made_up_keys_push_no_genuine_one_out_of_the_cache() -> None:
@@ -209,7 +226,10 @@ async def test_the_caches_are_bounded_and_keep_what_was_used_last(monkeypatch: p
     for number in range(20):
         await reason_of(reading(codec, made_up(number)))
     known = known_keys_of(codec)
-    assert (len(known._ciphers), len(known._unknown), len(known._starts) <= 2) == (2, 5, True)
+    assert (len(known._ciphers), len(known._unknown)) == (2, 5)
+    for start in (b"a", b"b", b"a", b"c"):
+        known.add(start * 40, AESGCM(bytes(32)))
+    assert list(known._starts) == [b"a" * 32, b"c" * 32]
 
 
 async def test_a_provider_whose_task_exits_ends_nobody_elses_calls() -> None:
@@ -224,3 +244,7 @@ async def test_a_provider_whose_task_exits_ends_nobody_elses_calls() -> None:
     await JournalEncryption.create(Exiting(), wait_limit=0.2)
     codec = await JournalEncryption.create(Keys())
     assert await codec.decode(await from_another_process(b"value")) == b"value"
+    # Nor do the calls hold up the end of the process.
+    threads = [thread for thread in threading.enumerate() if thread.name == "restate-identity-keys"]
+    assert threads
+    assert all(thread.daemon for thread in threads)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, writing_key
+from restate_identity.encryption import (
+    DataKey,
+    EncryptionError,
+    EncryptionReason,
+    JournalEncryption,
+    background,
+    writing_key,
+)
 from restate_identity.encryption.frames import read_frame
-from tests.encryption.providers import Keys, not_ready, until
+from tests.encryption.providers import Keys, forever, from_another_process, not_ready, until
 from tests.support.clock import Clock
 
 
@@ -20,6 +29,10 @@ def refusal(codec: JournalEncryption) -> EncryptionError:
     with pytest.raises(EncryptionError) as caught:
         codec.encode(b"value")
     return caught.value
+
+
+def has_failed(codec: JournalEncryption) -> bool:
+    return codec._writing._retry_at > codec._writing._clock()
 
 
 async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so(
@@ -47,10 +60,11 @@ async def test_a_provider_that_is_down_keeps_nobody_from_starting_and_from_worki
     provider, clock = Keys(), Clock()
     provider.failure = OSError()
     codec = await JournalEncryption.create(provider, wait_limit=0.05)
+    assert len(codec._writing._waiters) == 0
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
     codec = not_ready(provider, clock)
     assert refusal(codec).reason is EncryptionReason.NO_DATA_KEY
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     provider.failure = None
     clock.now += writing_key.BACKOFF_LIMIT * 2
     refusal(codec)
@@ -63,11 +77,56 @@ async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
     provider.failure = OSError()
     codec = not_ready(provider, Clock())
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1 and not codec._writing._is_renewing)
+    await until(lambda: has_failed(codec) and not codec._writing._is_renewing)
     for _ in range(100):
         refusal(codec)
     assert not codec._writing._is_renewing
     assert provider.made == 1
+
+
+async def test_while_it_is_asked_it_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, asked = Keys(), []
+
+    async def generate_data_key() -> None:
+        asked.append(1)
+        await forever(b"")
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    codec = not_ready(provider, Clock())
+    for _ in range(10):
+        refusal(codec)
+    # What was to begin before this has begun.
+    await asyncio.wrap_future(background.in_background(partial(asyncio.sleep, 0)))
+    assert len(asked) == 1
+
+
+async def test_the_pauses_become_longer_up_to_a_limit_and_a_success_makes_them_short_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, clock, chance = Keys(), Clock(), 0.5
+    codec = await JournalEncryption.create(provider, values_per_key=1, monotonic=clock)
+    monkeypatch.setattr("random.random", lambda: chance)
+
+    async def next_pause() -> float:
+        made = provider.made
+        clock.now += 60
+        for _ in range(2):
+            codec.encode(b"value")
+        await until(lambda: provider.made > made and not codec._writing._is_renewing)
+        return round(codec._writing._retry_at - clock.now, 3)
+
+    provider.failure = OSError()
+    assert [await next_pause() for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    for chance, pause in ((0.0, 2.5), (1.0, 7.5)):  # noqa: B007
+        assert await next_pause() == pause
+    provider.failure, chance = None, 0.5
+    await next_pause()
+    provider.failure = OSError()
+    assert await next_pause() == 0.1
+
+
+def test_one_data_key_encrypts_no_more_values_than_nist_allows() -> None:
+    assert writing_key.MOST_VALUES + 2048 * writing_key.MOST_VALUES_OF_A_FORK == 1 << 32
 
 
 async def test_a_key_is_replaced_before_its_number_of_values_and_the_old_values_are_read() -> None:
@@ -87,7 +146,7 @@ async def test_a_key_is_replaced_before_its_time() -> None:
     first = key_of(codec)
     clock.now += 89
     assert key_of(codec) == first
-    clock.now += 2
+    clock.now += 1
     assert key_of(codec) == first
     await until(lambda: codec._writing._present.encrypted != first)  # type: ignore[union-attr]  # there is one
 
@@ -152,7 +211,7 @@ async def test_threads_together_keep_the_limit_of_a_key(monkeypatch: pytest.Monk
         (DataKey(bytes(31), b"x"), "no data key of 32 bytes"),
         (DataKey(bytes(32), b""), "1 to 65535 bytes"),
         (DataKey(bytes(32), b"\x02\x00" + bytes(256)), "older revision"),
-        (DataKey(bytes(32), bytes(2000)), "no more than 1000 would be read"),
+        (DataKey(bytes(32), bytes(1001)), "no more than 1000 would be read"),
         (DataKey(bytes(32), "a text"), "no bytes"),  # type: ignore[arg-type]
         (DataKey(bytes(32), 5), "no bytes"),  # type: ignore[arg-type]
         (None, "no DataKey"),
@@ -169,7 +228,7 @@ async def test_what_a_provider_makes_is_checked(
     monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
     codec = not_ready(provider)
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     assert problem in refusal(codec).hint
 
 
@@ -196,7 +255,7 @@ async def test_a_provider_that_cancels_itself_is_asked_again_after_a_pause(caplo
     provider.failure = asyncio.CancelledError()
     codec = not_ready(provider)
     refusal(codec)
-    await until(lambda: codec._writing._failures == 1)
+    await until(lambda: has_failed(codec))
     made = provider.made
     for _ in range(100):
         refusal(codec)
@@ -204,18 +263,36 @@ async def test_a_provider_that_cancels_itself_is_asked_again_after_a_pause(caplo
     assert "no new data key" in caplog.text
 
 
-async def test_while_no_thread_can_be_started_the_present_key_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec = await JournalEncryption.create(Keys(), values_per_key=1)
-
-    def no_descriptors(_coroutine: object) -> None:
-        _coroutine.close()  # type: ignore[attr-defined]
-        raise OSError(24, "Too many open files")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(writing_key, "in_background", no_descriptors)
-        value = codec.encode(b"value")
-        assert await codec.decode(value) == b"value"
-    await asyncio.sleep(writing_key.BACKOFF_FIRST * 1.5)
+@pytest.mark.parametrize(
+    ("needed", "error"),
+    [("asyncio.new_event_loop", OSError(24, "Too many open files")), ("threading.Thread.start", RuntimeError())],
+)
+async def test_while_no_thread_can_be_started_the_present_key_goes_on(
+    needed: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    codec = await JournalEncryption.create(Keys(), values_per_key=1, monotonic=clock)
+    other = await from_another_process(b"abc")
     before = codec._writing._present
+    with monkeypatch.context() as patched:
+        patched.setattr(background, "_background", background._Background())
+        loop = asyncio.new_event_loop()
+        patched.setattr("asyncio.new_event_loop", lambda: loop)
+        patched.setattr(needed, raising(error))
+        for _ in range(2):
+            assert await codec.decode(codec.encode(b"value")) == b"value"
+        assert "no new data key: provider_unavailable: no thread can be started" in caplog.text
+        with pytest.raises(EncryptionError, match="provider_unavailable: no thread can be started"):
+            await codec.decode(other)
+    assert loop.is_closed() or needed == "asyncio.new_event_loop"
+    loop.close()
+    clock.now += writing_key.BACKOFF_LIMIT * 2
     codec.encode(b"value")
     await until(lambda: codec._writing._present is not before)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise error
+
+    return call

@@ -1,10 +1,11 @@
-"""The command `restate-identity`, each time as a separate process."""
+"""The command `restate-identity`: in this process, or in one of its own where that makes a difference."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
+import re
 import shlex
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from restate_identity import IdentityVerifier, PublicKey
 from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
+from tests.support.command import run_as_text as run
 from tests.support.forge import compact_json
 from tests.support.processes import ran
 
@@ -48,12 +50,9 @@ def pem(tmp_path: Path) -> str:
     return file.name
 
 
-def run(*arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
-    sent = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run([*COMMAND, *arguments], input=sent, capture_output=True, timeout=60, check=False)
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
-    )
+def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, which reads the environment anew."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -77,6 +76,7 @@ class TestKeygen:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert done.stdout == f"{RequestSigner.from_pem(file).public_key}\n"
         assert "PRIVATE" not in done.stdout + done.stderr
+        assert "wrote the private key to private.pem" in done.stderr
 
     def test_the_file_can_be_named(self, tmp_path: Path) -> None:
         done = run("keygen", "--out", "other.pem")
@@ -108,12 +108,27 @@ class TestKeygen:
         assert "cannot write private.pem: File too large; nothing was kept" in complaint(done)
         assert list(tmp_path.iterdir()) == []
 
+    def test_the_file_is_whole_when_it_is_sent_to_the_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        written: list[bytes] = []
+        monkeypatch.setattr("os.fsync", lambda _: written.append(Path("private.pem").read_bytes()))
+        run("keygen")
+        assert written == [Path("private.pem").read_bytes()]
+
+    def test_who_interrupts_it_gets_the_status_of_that(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(RequestSigner, "generate", interrupted)
+        done = run("keygen")
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "\n")
+
     def test_for_kubernetes_it_prints_a_secret_for_the_server_and_a_config_map_for_the_services(
         self, tmp_path: Path
     ) -> None:
         done = run("keygen", "--kubernetes", "restate-identity")
         secret, config_map = yaml.safe_load_all(done.stdout)
         assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+        assert not done.stdout.endswith("\n\n")
         assert (secret["apiVersion"], secret["kind"], config_map["kind"]) == ("v1", "Secret", "ConfigMap")
         assert secret["metadata"] == config_map["metadata"] == {"name": "restate-identity"}
         # As Kubernetes mounts it.
@@ -122,10 +137,11 @@ class TestKeygen:
         assert RequestSigner.from_pem(secret["stringData"]["private.pem"].encode()).public_key == key
 
     def test_the_names_of_its_manifests_are_those_that_kubernetes_takes(self) -> None:
-        for name in ("1", "a.b-c"):
+        longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+        for name in ("1", "a.b-c", longest):
             printed = run("keygen", "--kubernetes", name).stdout
             assert [manifest["metadata"]["name"] for manifest in yaml.safe_load_all(printed)] == [name, name]
-        for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, 'a"\nb: c'):
+        for name in ("", "Big", "a_b", "-a", "a..b", "a" * 64, f"{longest}a", 'a"\nb: c'):
             assert "cannot be the name of a Secret" in complaint(run("keygen", "--kubernetes", name))
         assert "choose one" in complaint(run("keygen", "--kubernetes", "a", "--out", "b"))
 
@@ -275,7 +291,7 @@ class TestVerify:
     def test_a_genuine_token_is_accepted(self) -> None:
         done = self.verify(SIGNER.token(PATH, subject="alice"))
         assert done.returncode == 0
-        assert done.stdout.startswith(f"accepted: {PATH}, object alice, for ")
+        assert re.fullmatch(f"accepted: {PATH}, object alice, for (60|[1-5][0-9]) seconds more\n", done.stdout)
 
     def test_it_is_taken_from_the_argument_too_and_one_of_several_keys_is_enough(self) -> None:
         keys = ["--identity-key", str(STRANGER.public_key), "--identity-key", KEY]
@@ -325,6 +341,7 @@ class TestVerify:
         assert "several requests, or a header is repeated" in complaint(self.verify(one * 2))
         scheme = "x-restate-signature-scheme: v1\n"
         assert "there is no x-restate-jwt-v1 among these headers" in complaint(self.verify(scheme))
+        assert "or a header is repeated" in complaint(self.verify(scheme * 2 + one))
 
     def test_a_refusal_has_its_reason_and_its_hint(self) -> None:
         done = self.verify(SIGNER.token(PATH, now=time.time() - 600))
@@ -347,6 +364,7 @@ class TestVerify:
         done = self.verify(token, "--json", *more)
         told = json.loads(done.stdout)
         assert (done.returncode, told["accepted"], told["reason"]) == (1, False, reason)
+        assert set(told) == {"accepted", "reason", "hint"}
         assert token not in done.stdout
 
     def test_machines_read_the_identity(self) -> None:
@@ -363,6 +381,7 @@ class TestVerify:
         assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "copying? Try:" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "Missing option '--path'" in complaint(run("verify", "--identity-key", KEY, "-"))
+        assert "must begin with /" in complaint(run("verify", "--identity-key", KEY, "--path", PATH[1:], LASTING))
 
     def test_without_a_key_those_that_a_service_would_read_are_taken(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -389,7 +408,7 @@ class TestVerify:
 class TestInspect:
     def test_times_are_told_in_words_and_local_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TZ", "Asia/Kolkata")
-        done = run("inspect", "-", stdin=SIGNER.token(PATH, now=1_000_000_000))
+        done = run_alone("inspect", SIGNER.token(PATH, now=1_000_000_000))
         assert "iat        1000000000  2001-09-09 07:16:40+05:30, " in done.stdout
         assert " days ago\n" in done.stdout
         assert "Window       expired by this machine's clock" in done.stdout
@@ -519,7 +538,7 @@ def in_a_terminal(*arguments: str, stderr: bool = False) -> str:
 
 def test_a_narrow_encoding_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
-    assert "sub        \\u2192\n" in run("inspect", SIGNER.token(PATH, subject="→")).stdout
+    assert "sub        \\u2192\n" in run_alone("inspect", SIGNER.token(PATH, subject="→")).stdout
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography"])

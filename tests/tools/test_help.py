@@ -9,13 +9,19 @@ from restate_identity.cli.main import cli
 
 FORMS = {
     "keygen": ["--kubernetes NAME"],
-    "public-key": ["private.pem"],
+    "public-key": ["[OPTIONS] private.pem"],
     "inspect": ["--identity-key publickeyv1_...", "TOKEN|-"],
     "verify": ["--identity-key publickeyv1_...", "TOKEN|-"],
     "sign": ["--key private.pem", "--curl URL"],
     "probe": ["--key private.pem", "--services A,B", "[default: 10.0]", "URL"],
     "edge": ["--prefix /restate", "--listen host:port|unix:/path", "--status-host address", "[default:"],
     "export": ["--prefix /restate", "--identity-key publickeyv1_..."],
+    "encryption keygen": ["--id NAME"],
+    "encryption decrypt": ["--local-keys FILE", "--kms-key ID"],
+    "encryption serve": [
+        *("--listen host:port|unix:/path [default: 127.0.0.1:9002]", "--token-file FILE"),
+        "--allow-origin https://host",
+    ],
     "tunnel": [
         *("--tunnel-name NAME", "--environment-id env_...", "--signing-public-key publickeyv1_..."),
         *("--auth-token-file FILE", "--server host:port|URL", "--servers-srv NAME", "--worker-id NAME"),
@@ -31,5 +37,5 @@ FORMS = {
 
 @pytest.mark.parametrize("command", FORMS)
 def test_the_help_names_the_form_of_each_value(command: str) -> None:
-    shown = f"{' '.join(CliRunner().invoke(cli, [command, '--help']).output.split())} "
+    shown = f"{' '.join(CliRunner().invoke(cli, [*command.split(), '--help']).output.split())} "
     assert [form for form in FORMS[command] if f" {form} " not in shown] == []

@@ -19,6 +19,7 @@ from restate_identity import IdentityVerifier, VerificationError
 from restate_identity.probe import MAX_SERVICES, Finding, ProbeError, Report, cases, probe
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
+from tests.support.command import run_as_text
 from tests.support.probed.endpoints import ENDPOINTS, served
 from tests.support.processes import free_port
 from tests.support.servers import in_a_thread, uvicorn
@@ -72,7 +73,7 @@ def pem(restate_signer: RequestSigner, tmp_path_factory: pytest.TempPathFactory)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    return run_as_text("probe", *arguments)
 
 
 def found(report: Report, finding: Finding) -> set[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.command import run_as_text
 from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
 from tests.tunnel.command import Process, environment, started
@@ -27,8 +28,8 @@ def complete(*leave_out: str) -> list[str]:
     return [word for option, value in NAMES.items() if option not in leave_out for word in (option, value)]
 
 
-def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    return ran(sys.executable, "-m", "restate_identity", "tunnel", *arguments, cwd=cwd, env=environment(**variables))
+def command(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run_as_text("tunnel", *arguments, cwd=cwd, env=environment(**variables))
 
 
 @asynccontextmanager

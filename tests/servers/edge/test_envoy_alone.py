@@ -6,8 +6,6 @@ import asyncio
 import json
 import logging
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +23,7 @@ from restate_identity.edge.envoy import DIFFERENCES, envoy_configuration
 from restate_identity.signing import RequestSigner
 from tests.servers.edge.attacks import Attacker
 from tests.support import ROOT
+from tests.support.command import run_as_text
 from tests.support.edge import Service, running_service
 from tests.support.edge_proxies import INSTALLED, PREFIX
 from tests.support.processes import free_port
@@ -54,8 +53,8 @@ SHOWN_BY = {
 
 
 def exported(what: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", "restate_identity", "export", what, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = run_as_text("export", what, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
@@ -222,7 +221,6 @@ def test_the_key_set_is_one_that_a_library_verifies_with() -> None:
 )
 def test_a_mistake_is_named(arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RESTATE_IDENTITY_KEYS", raising=False)
-    command = [sys.executable, "-m", "restate_identity", "export", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_as_text("export", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search(re.escape(message), done.stderr)

@@ -18,10 +18,11 @@ import pytest
 
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import INTEGRATIONS
+from tests.support.command import run_as_text
 from tests.support.edge_command import edge
 from tests.support.edge_proxies import PREFIX, PROXIES
 from tests.support.eventually import eventually
-from tests.support.processes import free_port, ran
+from tests.support.processes import free_port
 
 SIGNER = RequestSigner.generate()
 PATH = "/invoke/Greeter/greet"
@@ -68,7 +69,7 @@ def question(signer: RequestSigner = SIGNER) -> dict[str, str]:
 
 def complaint(*arguments: str, keys: Mapping[str, str] = KEYS) -> str:
     """Return what the command says when it does not start."""
-    done = ran(sys.executable, "-m", "restate_identity", "edge", *arguments, env={**os.environ, **keys})
+    done = run_as_text("edge", *arguments, env={**os.environ, **keys})
     assert done.returncode == 2
     return done.stderr
 

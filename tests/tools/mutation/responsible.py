@@ -20,11 +20,8 @@ _COMMAND_LINE = "tools/test_command_line.py"
 _HELP = "tools/test_help.py"
 _CLI = (_HELP, "tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
-    f"encryption/test_{name}.py" for name in ("frames", "codec", "waiting", "writing_key", "local_keys")
-)
-_ENCRYPTION += tuple(
     f"encryption/test_{name}.py"
-    for name in ("plaintext", "log", "in_the_sdk", "aws_kms", "codec_server", "daemon_threads")
+    for name in ("fork", "codec", "waiting", "writing_key", "plaintext", "log", "in_the_sdk", "daemon_threads")
 )
 _TUNNEL = (
     "tunnel/test_dispatch.py",
@@ -66,12 +63,23 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "__main__": _CLI,
     "asgi": ("adapters/test_asgi.py", "adapters/test_options.py", "servers/test_refused_bodies.py"),
     "aws_lambda": ("adapters/test_aws_lambda.py", "adapters/test_options.py"),
+    "cli.application": ("tunnel/test_command.py",),
     "cli.clock": ("tools/test_doctor.py",),
+    "cli.codec_server": ("encryption/test_command.py",),
+    "cli.complaints": (_COMMAND_LINE, "tools/test_no_secret_is_printed.py"),
     "cli.doctor": ("tools/test_doctor.py",),
+    "cli.edge": ("servers/integrations/test_edge.py",),
+    "cli.encryption": ("encryption/test_command.py",),
+    "cli.exit_status": (_COMMAND_LINE,),
+    "cli.export": ("servers/edge/test_envoy_alone.py",),
     "cli.inspect": ("tools/test_inspect.py", f"{_COMMAND_LINE}::TestInspect"),
+    "cli.journal_keys": ("encryption/test_command.py::TestValues",),
+    "cli.journal_values": ("encryption/test_command.py::TestValues",),
     "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
+    "cli.main": (_COMMAND_LINE,),
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
+    "cli.options": (f"{_COMMAND_LINE}::TestVerify", f"{_COMMAND_LINE}::TestSign", "tunnel/test_command.py"),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
     "cli.probe": ("tools/test_probe.py",),
@@ -82,6 +90,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
     ),
     "cli.report": ("tools/test_report.py",),
     "cli.sign": (f"{_COMMAND_LINE}::TestSign",),
+    "cli.tunnel": ("tunnel/test_command.py",),
+    "cli.tunnel_client": ("tunnel/client/test_command.py",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
     "django": ("adapters/test_django.py", "servers/test_django_check.py"),
     "edge.__init__": ("adapters/test_edge.py",),
@@ -93,6 +103,21 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "edge.judged_path": ("adapters/test_edge.py",),
     "edge.jwks": ("servers/edge/test_envoy_alone.py",),
     "edge.listening": ("servers/integrations/test_edge.py",),
+    "encryption.aws_kms": ("encryption/test_aws_kms.py",),
+    "encryption.codec_server": ("encryption/test_codec_server.py",),
+    "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
+    "encryption.errors": ("encryption/test_frames.py", "encryption/test_codec.py", "tools/test_public_api.py"),
+    "encryption.frames": ("encryption/test_frames.py", "encryption/test_codec.py"),
+    "encryption.journal": (
+        *("encryption/test_codec.py", "tools/test_public_api.py"),
+        *("encryption/test_in_the_sdk.py", "encryption/test_plaintext.py"),
+    ),
+    "encryption.known_keys": ("encryption/test_waiting.py", "encryption/test_codec.py"),
+    "encryption.local_key_file": ("encryption/test_local_keys.py",),
+    "encryption.local_keys": ("encryption/test_local_keys.py", "tools/test_public_api.py"),
+    "encryption.log": ("encryption/test_log.py", "encryption/test_plaintext.py", "encryption/test_writing_key.py"),
+    "encryption.plaintext": ("encryption/test_plaintext.py",),
+    "encryption.writing_key": ("encryption/test_writing_key.py", "encryption/test_codec.py"),
     "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py"),
     "fastapi": ("adapters/test_fastapi.py", "adapters/test_options.py"),
     "guard": (
@@ -184,6 +209,4 @@ def responsible_for(module: str) -> tuple[str, ...]:
         return _PROXIES
     if module.startswith("tunnel.client"):
         return _CLIENT
-    if module in ("cli.encryption", "cli.codec_server", "cli.journal_keys", "cli.journal_values"):
-        return ("encryption/test_command.py", *_CLI)
     return _CLI if module.startswith("cli") else _TUNNEL

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.command import run_as_text
 from tests.support.processes import free_port, ran
 from tests.tunnel.client.clients import opened, sent
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
@@ -38,8 +39,7 @@ COMPLETE = {
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "restate_identity", "tunnel-client", *arguments)
-    return ran(*command, cwd=ROOT, env=environment(**variables))
+    return run_as_text("tunnel-client", *arguments, env=environment(**variables))
 
 
 class Client(Process):
