@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +19,9 @@ import pytest
 
 from restate_identity.cli.journal_keys import provider_with
 from restate_identity.cli.main import run as run_command
-from restate_identity.encryption import JournalEncryption, LocalKeys
+from restate_identity.encryption import EncryptionError, EncryptionReason, JournalEncryption
 from restate_identity.encryption.frames import read_frame
 from restate_identity.encryption.local_key_file import read_local_keys
-from tests.encryption.providers import forever
 from tests.support.command import run_in_here
 from tests.support.processes import accepts_connections, free_port, running
 
@@ -234,10 +232,16 @@ class TestValues:
     def test_without_a_data_key_nothing_is_encrypted_and_one_line_says_why(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(JournalEncryption, "create", partial(JournalEncryption.create, wait_limit=0.01))
-        monkeypatch.setattr(LocalKeys, "generate_data_key", forever)
-        assert "no_data_key" in complaint(run("encrypt", "--local-keys", KEYS))
-        assert caplog.text == ""
+        logger = logging.getLogger("restate_identity")
+
+        def without_key(_codec: JournalEncryption, _value: bytes) -> bytes:
+            logger.error("cannot encrypt a value")
+            raise EncryptionError(EncryptionReason.NO_DATA_KEY, "there is no data key yet")
+
+        monkeypatch.setattr(JournalEncryption, "encode", without_key)
+        assert "no_data_key: there is no" in complaint(run("encrypt", "--local-keys", KEYS))
+        logger.error("after it")
+        assert caplog.messages == ["after it"]
 
     def test_a_value_on_the_command_line_is_not_repeated(self) -> None:
         sealed = base64.b64encode(self.encrypted()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +18,7 @@ from restate_identity.encryption import (
     writing_key,
 )
 from restate_identity.encryption.frames import read_frame
-from tests.encryption.providers import Keys, forever, from_another_process, not_ready, until
+from tests.encryption.providers import Keys, from_another_process, not_ready, until
 from tests.support.clock import Clock
 
 
@@ -85,11 +86,13 @@ async def test_while_it_fails_it_is_not_asked_for_every_value() -> None:
 
 
 async def test_while_it_is_asked_it_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    provider, asked = Keys(), []
+    provider, asked, released = Keys(), [], threading.Event()
+    make = provider.generate_data_key
 
-    async def generate_data_key() -> None:
+    async def generate_data_key() -> DataKey:
         asked.append(1)
-        await forever(b"")
+        await asyncio.to_thread(released.wait)
+        return await make()
 
     monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
     codec = not_ready(provider, Clock())
@@ -97,6 +100,8 @@ async def test_while_it_is_asked_it_is_not_asked_again(monkeypatch: pytest.Monke
         refusal(codec)
     # What was to begin before this has begun.
     await asyncio.wrap_future(background.in_background(partial(asyncio.sleep, 0)))
+    released.set()
+    await until(lambda: codec._writing.is_ready)
     assert len(asked) == 1
 
 

@@ -465,11 +465,18 @@ def test_the_help_of_each_command_has_an_example(command: list[str]) -> None:
 def test_without_a_command_it_says_what_there_is() -> None:
     done = run()
     assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: ")
     assert "keygen" in done.stderr
 
 
 def test_a_command_that_does_not_exist_is_refused_in_one_line() -> None:
     assert "Try: restate-identity --help" in complaint(run("nope"))
+    assert "No such option" in complaint(run("keygen", "--nope"))
+
+
+def test_around_a_secret_among_the_arguments_the_others_are_repeated() -> None:
+    told = complaint(run("public-key", "-", "before", "key_1KaWp2nSSvSuMbL5sxn4Jk", "behind"))
+    assert "(before (not repeated, as it may be a secret) behind)" in told
 
 
 @pytest.mark.parametrize(
