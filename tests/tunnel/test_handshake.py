@@ -45,7 +45,6 @@ def test_a_tunnel_with_another_name_than_ours_is_fatal(name: bytes) -> None:
     "trailers",
     [
         [],
-        [(b"tunnel-status", b"too-many-tunnels")],
         [(b"tunnel-status", b"ok")],
         [(b"tunnel-status", b"unauthorized"), *OK.items()],
         *([*OK.items(), (name, value)] for name, value in OK.items() if name.startswith(b"tunnel-")),
@@ -56,6 +55,12 @@ def test_any_other_outcome_is_tried_again(trailers: list[tuple[bytes, bytes]]) -
     refusal = outcome(trailers, "greeter", TOKEN)
     assert isinstance(refusal, Refusal)
     assert not refusal.fatal
+
+
+def test_one_tunnel_too_many_is_tried_again_and_says_so() -> None:
+    refusal = outcome([(b"tunnel-status", b"too-many-tunnels")], "greeter", TOKEN)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.fatal, "too many tunnels" in refusal.reason) == (False, True)
 
 
 @pytest.mark.parametrize("status", [b"", b"OK", b"maintenance", b"too-many-tunnels-of-yours", b"unauthorised"])
