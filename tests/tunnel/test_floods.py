@@ -350,6 +350,16 @@ def test_the_size_of_a_frame_and_of_a_header_block_are_limited() -> None:
         gauge.frame(FrameHead(FrameType.DATA, 0, 1, 65_537))
 
 
+async def test_what_came_in_another_second_is_not_added() -> None:
+    async with serving() as (_, line):
+        await line.until(lambda: line.settings_known)
+        for _ in range(2):
+            line.raw(b"".join(SettingsFrame(0).serialize() for _ in range(90)))
+            assert (await line.request(ECHO)).status == 200
+            await asyncio.sleep(1.05)
+        assert not line.lost
+
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
