@@ -20,7 +20,7 @@ MAX_SIZE = 256 << 20
 PREFIX = b"RTv1\0"
 _BASE64 = base64.b64encode(PREFIX[:3])
 _LIST = b"[82,84,118,49,"
-_NUMBERS = re.compile(rb"\d{1,3}(,\d{1,3})*")
+_NUMBERS = re.compile(rb"[\d,]+")
 _SPACE = b" \t\n\r\v\f"
 # A size in protobuf: only its last byte has no high bit, and the tag before it ends in such a byte, too.
 _SIZED = re.compile(rb"([\x80-\xff]{0,4}[\x00-\x7f])" + PREFIX)
