@@ -252,9 +252,10 @@ async def test_otherwise_a_cancelled_create_is_cancelled() -> None:
 )
 async def test_an_option_out_of_its_range_is_an_error_that_names_it(wrong: dict[str, object]) -> None:
     name = next(iter(wrong))
-    with pytest.raises(ValueError, match=name) as caught:
+    with pytest.raises(ValueError, match=f"^{name} is a number, at least ") as caught:
         await JournalEncryption.create(Keys(), **wrong)  # type: ignore[arg-type]
-    assert ("at most" in str(caught.value)) is (name in ("values_per_key", "max_encrypted_key_size"))
+    limits = {"values_per_key": " and at most 50000000", "max_encrypted_key_size": " and at most 65535"}
+    assert f"{limits.get(name, '')}, not {wrong[name]!r}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from restate_identity.encryption import EncryptionError, JournalEncryption
 from restate_identity.encryption.log import BURST, INTERVAL
-from tests.encryption.providers import Keys, changed, from_another_process, made_up
+from tests.encryption.providers import Keys, changed, from_another_process, made_up, not_ready
 from tests.support.clock import Clock
 
 
@@ -38,4 +38,7 @@ async def test_a_line_says_what_was_tried_and_why_it_failed(caplog: pytest.LogCa
     with pytest.raises(EncryptionError):
         await codec.decode(value)
     assert "cannot decrypt a value: provider_unavailable: the key provider failed: PermissionError" in caplog.text
+    with pytest.raises(EncryptionError):
+        not_ready(provider).encode(b"abc")
+    assert "cannot encrypt a value: no_data_key: " in caplog.text
     assert "my-secret" not in caplog.text

@@ -11,7 +11,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from restate_identity.encryption import DataKey, EncryptionError, EncryptionReason, JournalEncryption, known_keys
 from restate_identity.encryption.frames import read_frame
 from restate_identity.encryption.waiters import Waiters
-from tests.encryption.providers import START, Keys, forever, from_another_process, known_keys_of, made_up, until
+from tests.encryption.providers import (
+    START,
+    Keys,
+    forever,
+    from_another_process,
+    known_keys_of,
+    made_up,
+    not_ready,
+    until,
+)
 from tests.support.clock import Clock
 
 
@@ -159,6 +168,18 @@ async def test_a_provider_that_blocks_its_thread_holds_up_no_loop_but_its_own(mo
         assert await codec.decode(codec.encode(b"own")) == b"own"
     finally:
         released.set()
+
+
+async def test_outside_of_a_handler_a_value_is_read_without_a_data_key_to_write_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider, value = Keys(), await from_another_process(b"abc")
+
+    async def generate_data_key() -> None:
+        raise OSError
+
+    monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    assert await not_ready(provider).decode(value) == b"abc"
 
 
 async def test_a_key_that_is_too_large_is_never_asked_for() -> None:
