@@ -17,8 +17,7 @@ from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
 
-# Of an async test. Many mutants make one hang.
-LIMIT = 45.0 if "MEASURE_ALL_TESTS" in os.environ else 120.0
+LIMIT = 120.0
 # The folders whose tests specify the modules, and call them in their own process.
 MEASURED = ("core", "adapters", "tunnel")
 
