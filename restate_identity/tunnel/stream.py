@@ -116,7 +116,6 @@ class ForwardedStream:
 
     def answer(self, status: int, *headers: tuple[bytes, bytes]) -> None:
         """Send a response without a body, and discard the request's body."""
-        self._discard()
         self._answered = True
         self._output.headers(self.stream_id, [(b":status", b"%d" % status), *headers], end=True)
         self._finish()

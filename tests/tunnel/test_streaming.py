@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from h2.errors import ErrorCodes
@@ -108,6 +110,54 @@ async def test_streams_that_nobody_reads_are_bounded_by_the_window_of_the_connec
         await line.until(lambda: line.h2.outbound_flow_control_window > CONNECTION_WINDOW // 4)
         app.permit(1000)
         assert (await line.request(ECHO, body=b"x" * MEBIBYTE)).status == 200
+
+
+@pytest.mark.parametrize("how", ["answers", "fails", "fails in the middle"])
+async def test_bodies_that_the_application_leaves_unread_take_no_room_from_later_ones(how: str) -> None:
+    arrived = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await arrived.wait()
+        if how != "fails":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        if how != "answers":
+            raise RuntimeError(how)
+        await send({"type": "http.response.body"})
+
+    windows = replace(QUICK, stream_window=64 * 1024, connection_window=256 * 1024)
+    async with serving(app, timings=windows) as (_, line):
+        await line.until(lambda: line.settings_known)
+        for _ in range(8):
+            arrived.clear()
+            exchange = line.open(ECHO)
+            await asyncio.wait_for(exchange.send(b"x" * 64 * 1024), 20)
+            assert (await line.request("/_/health", method="GET")).status == 200
+            arrived.set()
+            with suppress(StreamResetError):
+                await exchange.whole()
+
+
+async def test_an_application_that_waits_for_more_is_told_when_its_answer_is_complete() -> None:
+    told: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+        told.append(await waiting)
+
+    async with serving(app) as (here, line):
+        line.open(ECHO)
+        await until(lambda: told == [{"type": "http.disconnect"}] and here.connection.in_flight == 0)
+
+
+@pytest.mark.parametrize("path", ["/_/health", "/nonsense"])
+async def test_a_caller_who_is_answered_without_the_application_is_told_to_send_no_more(path: str) -> None:
+    async with serving() as (_, line):
+        exchange = line.open(path, method="POST")
+        await exchange.response()
+        await line.until(lambda: exchange.reset_code == ErrorCodes.NO_ERROR)
 
 
 async def test_single_bytes_that_wait_for_the_application_reach_it_in_one_piece() -> None:
