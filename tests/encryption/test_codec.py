@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -255,7 +256,7 @@ async def test_an_option_out_of_its_range_is_an_error_that_names_it(wrong: dict[
     with pytest.raises(ValueError, match=f"^{name} is a number, at least ") as caught:
         await JournalEncryption.create(Keys(), **wrong)  # type: ignore[arg-type]
     limits = {"values_per_key": " and at most 50000000", "max_encrypted_key_size": " and at most 65535"}
-    assert f"{limits.get(name, '')}, not {wrong[name]!r}" in str(caught.value)
+    assert re.findall(r"at least [\d.]+(.*), not ", str(caught.value)) == [limits.get(name, "")]
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ class TestValues:
         for size in (40, 41):
             for name, file in (("standard input", "-"), ("value", "value"), ("#value", "#value")):
                 Path(name).write_bytes(bytes(size))
-                done = run("encrypt", "--local-keys", KEYS, file, stdin=bytes(size))
+                done = run("encrypt", "--local-keys", KEYS, file, stdin=bytes(size) if file == "-" else b"")
                 assert done.status == 0 or f"{name} has more than 40 bytes" in complaint(done)
                 assert (done.status == 0) is (size == 40)
 

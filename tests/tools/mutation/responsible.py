@@ -109,7 +109,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "encryption.errors": ("encryption/test_frames.py", "encryption/test_codec.py", "tools/test_public_api.py"),
     "encryption.frames": ("encryption/test_frames.py", "encryption/test_codec.py"),
     "encryption.journal": (
-        *("encryption/test_codec.py", "tools/test_public_api.py"),
+        *("encryption/test_codec.py", "tools/test_public_api.py", "encryption/test_waiting.py"),
         *("encryption/test_in_the_sdk.py", "encryption/test_plaintext.py", "encryption/test_log.py"),
     ),
     "encryption.known_keys": ("encryption/test_waiting.py", "encryption/test_codec.py"),
