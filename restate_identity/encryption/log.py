@@ -27,7 +27,7 @@ class EncryptionLog:
         self._clock = clock
         self._lock = Lock()
         now = clock()
-        kinds = [*EncryptionReason, "renewal", "plaintext"]
+        kinds = [*EncryptionReason, "renewal", "recovery", "plaintext"]
         self._allowances = {str(kind): Allowance(BURST, INTERVAL, now) for kind in kinds}
 
     def failed(self, what: str, error: EncryptionError) -> None:
@@ -39,6 +39,10 @@ class EncryptionLog:
         effect = "values are encrypted with the present one" if has_key else "no value can be encrypted until then"
         told = f"no new data key: {error}; trying again after {seconds:.1f} s, {effect}"
         self._line(logging.ERROR, "renewal", told, reason=str(error.reason))
+
+    def renewed_again(self) -> None:
+        """Log that the provider made a data key after it had failed."""
+        self._line(logging.INFO, "recovery", "there is a new data key: the key provider answers again", reason="")
 
     def accepted_plaintext(self, until: str) -> None:
         """Log that a value that is not encrypted was let through."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -61,6 +60,6 @@ def _unix_time(until: datetime | float) -> float:
         return until.timestamp()
     if isinstance(until, bool) or not isinstance(until, (int, float)):
         raise TypeError(f"accept_plaintext_until is an aware datetime or Unix seconds, not a {type(until).__name__}")
-    if not 0 <= until < math.inf:
+    if not 0 <= until < 1e15:
         raise ValueError("accept_plaintext_until is a time in Unix seconds: it must end")
     return float(until)

@@ -188,8 +188,11 @@ class WritingKeys:
         else:
             self._known.add(key.encrypted, key.cipher)
             with self._lock:
+                has_failed = self._pause > BACKOFF_FIRST
                 self._present = key
                 self._pause = BACKOFF_FIRST
+            if has_failed:
+                self._log.renewed_again()
         finally:
             self._is_renewing = False
             self._waiters.wake()

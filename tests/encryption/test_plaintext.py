@@ -94,6 +94,7 @@ async def test_a_time_that_is_over_keeps_no_service_from_starting(
         (NOW.timestamp() * 1000, ValueError, "not milliseconds"),
         (float("inf"), ValueError, "it must end"),
         (float("nan"), ValueError, "it must end"),
+        (10**400, ValueError, "it must end"),
         (-1, ValueError, "a time in Unix seconds"),
         (True, TypeError, "not a bool"),
         ("2026-11-26", TypeError, "not a str"),

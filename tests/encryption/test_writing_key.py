@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -48,9 +49,13 @@ async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so
         return await make()
 
     monkeypatch.setattr(provider, "generate_data_key", generate_data_key)
+    caplog.set_level(logging.INFO)
+    await JournalEncryption.create(Keys())
+    assert not caplog.records
     codec = await JournalEncryption.create(provider)
     assert await codec.decode(codec.encode(b"value")) == b"value"
-    lines = [record.getMessage() for record in caplog.records]
+    *lines, last = [record.getMessage() for record in caplog.records]
+    assert last == "there is a new data key: the key provider answers again"
     assert len(lines) == 3
     assert all("no new data key: provider_unavailable: the key provider failed: OSError" in line for line in lines)
     assert all("no value can be encrypted until then" in line for line in lines)
