@@ -136,9 +136,10 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(
         assert demo.stdout is not None
         assert any(line.startswith(moment) for line in demo.stdout)
         seen = processes_with(temporary)
-        # Or else what is left behind could not be seen: the demo, the service, and later the server.
-        assert len(seen) >= (3 if moment == "Registering" else 2)
-        assert list(temporary.iterdir()) != []
+        if moment == "Registering":
+            # The demo, the service and the server run now: what is left behind can be seen.
+            assert len(seen) >= 3
+            assert list(temporary.iterdir()) != []
         demo.send_signal(number)
         printed = demo.stdout.read()
         assert demo.wait(60) == 128 + number
