@@ -21,6 +21,7 @@ from tests.support import ROOT
 from tests.support.command import run_as_text
 from tests.support.processes import free_port, ran
 from tests.tunnel.client.clients import opened, sent
+from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.client.remote import AUTHORITY, CloudApi, served
 from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.command import Process, environment, started
@@ -149,18 +150,18 @@ async def test_a_signal_drains_the_tunnel_and_the_local_ports(tmp_path: Path) ->
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    async with Cloud() as cloud, client(tmp_path, RESTATE_TUNNEL_SERVERS=str(cloud.target)) as here:
-        await here.until_healthy(200)
-        # A request that never ends: its body does not.
-        _, writer = await asyncio.open_connection("127.0.0.1", int(here.ingress_url.rpartition(":")[2]))
-        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n")
-        await writer.drain()
-        line = await cloud.line(0)
+    async with (
+        Cloud() as cloud,
+        Http2Target() as target,
+        client(tmp_path, "--target", target.origin, RESTATE_TUNNEL_SERVERS=str(cloud.target)) as here,
+    ):
+        line = await (await cloud.line(0)).accepted()
+        opened(line, target.origin)
+        await target.request()
         here.process.send_signal(signal.SIGINT)
         await line.until(lambda: bool(line.goaways))
         here.process.send_signal(signal.SIGINT)
         assert await here.process.wait() == 0
-        writer.close()
         assert "ended by a second signal" in here.printed()
 
 
