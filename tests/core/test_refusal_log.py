@@ -10,6 +10,7 @@ import time
 import pytest
 
 from restate_identity import Reason, VerificationError
+from restate_identity._allowance import Allowance
 from restate_identity._refusal_log import RefusalLog
 from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
@@ -238,3 +239,11 @@ def test_a_handler_that_writes_json_finds_reason_and_key_on_the_record(caplog: p
 
     (record,) = caplog.records
     assert (vars(record)["restate_reason"], vars(record)["restate_kid"]) == ("wrong_audience", KEY)
+
+
+def test_an_allowance_is_full_again_after_a_quiet_time() -> None:
+    allowance = Allowance(2, 10.0, 0.0)
+    assert allowance.is_full(0.0)
+    assert (allowance.take(0.0), allowance.take(0.0), allowance.take(0.0)) == ((0, 0.0), (0, 0.0), None)
+    assert not allowance.is_full(19.0)
+    assert allowance.is_full(20.0)
