@@ -20,7 +20,6 @@ MAX_SIZE = 256 << 20
 PREFIX = b"RTv1\0"
 _BASE64 = base64.b64encode(PREFIX[:3])
 _LIST = b"[82,84,118,49,"
-_NUMBERS = re.compile(rb"[\d,]+")
 _SPACE = b" \t\n\r\v\f"
 # A size in protobuf: only its last byte has no high bit, and the tag before it ends in such a byte, too.
 _SIZED = re.compile(rb"([\x80-\xff]{0,4}[\x00-\x7f])" + PREFIX)
@@ -78,10 +77,11 @@ def _value_of(text: bytes) -> bytes | None:
     _, found, rest = text.partition(_LIST)
     if not found:
         return None
-    numbers, end, more = rest.partition(b"]")
-    if not end or _LIST in more or not _NUMBERS.fullmatch(numbers):
+    listed, end, more = rest.partition(b"]")
+    numbers = listed.split(b",")
+    if not end or _LIST in more or not all(number.isdigit() and len(number) < 4 for number in numbers):
         raise ValueError
-    return PREFIX[:4] + bytes(map(int, numbers.split(b",")))
+    return PREFIX[:4] + bytes(map(int, numbers))
 
 
 def _in_an_entry(entry: bytes) -> bytes | None:
