@@ -70,10 +70,10 @@ class TunnelOptions:
     signing_public_keys: tuple[PublicKey, ...]
     auth_token: AuthToken
     worker_id: str
-    servers: tuple[Target, ...] = ()
-    servers_srv: str | None = None
-    tls: bool = True
-    variables: Variables = Variables()  # noqa: RUF009 (frozen)
+    servers: tuple[Target, ...]
+    servers_srv: str | None
+    tls: bool
+    variables: Variables
 
 
 def tunnel_options(

@@ -44,6 +44,7 @@ def test_what_the_operator_sets_is_a_complete_configuration() -> None:
     assert (found.tunnel_name, found.environment_id, found.signing_public_keys) == ("greeter-v1", "env_201", (KEY,))
     assert (found.servers, found.servers_srv) == ((), "tunnel.eu.restate.cloud")
     assert found.worker_id == "greeter-v1-abc"
+    assert options({**OPERATOR, "RESTATE_TUNNEL_WORKER_ID": "named"}).worker_id == "named"
 
 
 def test_an_argument_goes_before_the_environment() -> None:
@@ -81,13 +82,13 @@ def test_what_is_missing_is_named_as_an_argument_and_as_a_variable(variable: str
         environ[variable] = " "
     with pytest.raises(ValueError, match=variable) as error:
         options(environ)
-    assert option in str(error.value) or empty
+    assert empty or re.search(rf"\b{option}\b", str(error.value))
     assert options().tunnel_name  # with it, nothing is amiss
 
 
 @pytest.mark.parametrize("key", ["", "publickeyv1_", "publickeyv1_1111", "secret", ","])
 def test_there_is_no_tunnel_without_a_sound_signing_key(key: str) -> None:
-    with pytest.raises(ValueError, match="signing_public_key"):
+    with pytest.raises(ValueError, match=r"^signing_public_key\b"):
         options(signing_public_key=key)
 
 
@@ -110,8 +111,13 @@ def test_an_unsound_key_of_the_environment_is_named_by_its_variable() -> None:
     ],
 )
 def test_what_is_not_of_its_form_is_refused_before_anything_is_dialled(option: str, value: str) -> None:
-    with pytest.raises(ValueError, match=option):
+    with pytest.raises(ValueError, match=rf"^{option} .*\b{option}\b"):
         options(OPERATOR, **{option: value})
+
+
+def test_an_environment_has_a_form_that_the_error_tells() -> None:
+    with pytest.raises(ValueError, match=r"^environment_id must be env_\.\.\., not '201' "):
+        options(environment_id="201")
 
 
 @pytest.mark.parametrize("name", ["tunnel.example.com", "_restate._tcp.example.com", "a.example."])
@@ -144,8 +150,9 @@ def test_explicit_servers_need_no_region() -> None:
     ],
 )
 def test_contradictions_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
+    with pytest.raises(ValueError, match=rf"\b{next(iter(given))}\b") as error:
         options(**given)
+    assert all(re.search(rf"\b{option}\b", str(error.value)) for option in given)
 
 
 def test_cleartext_is_for_an_srv_record_of_ones_own() -> None:
@@ -160,7 +167,7 @@ def test_cleartext_is_for_an_srv_record_of_ones_own() -> None:
 
 @pytest.mark.parametrize("given", [{"servers": "a:1"}, {"tunnel_name": 1}, {"auth_token": b"a"}])
 def test_what_is_of_another_type_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=next(iter(given))):
+    with pytest.raises(TypeError, match=rf"^{next(iter(given))} is "):
         options(**given)
 
 
@@ -287,6 +294,7 @@ def test_when_both_variables_of_the_token_are_set_the_log_says_which_one_is_used
     options({**OPERATOR, "RESTATE_INPROC_AUTH_TOKEN_FILE": "/no/such/file"})
     assert "RESTATE_AUTH_TOKEN and RESTATE_INPROC_AUTH_TOKEN_FILE are both set" in caplog.text
     assert SECRET not in caplog.text
+    assert caplog.records[0].name == "restate_identity.tunnel"
 
 
 @pytest.mark.parametrize("region", ["tunnel.eu.restate.cloud", "eu.restate.cloud"])

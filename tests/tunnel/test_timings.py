@@ -41,6 +41,8 @@ def test_only_some_durations_may_be_zero(name: str) -> None:
 def test_a_number_is_in_its_range(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be between 1 and 2147483647, not {value}"):
         replace(TunnelTimings(), **{name: value})
+    assert getattr(replace(TunnelTimings(), **{name: 2**31 - 1}), name) == 2**31 - 1
+    assert name == "connection_window" or replace(TunnelTimings(), **{name: 1})
 
 
 @pytest.mark.parametrize("field", fields(TunnelTimings), ids=lambda field: field.name)
