@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 from hpack import NeverIndexedHeaderTuple
+from hyperframe.frame import HeadersFrame
 
 from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.handshake import Acceptance, Credentials, Refusal, outcome
@@ -127,6 +128,7 @@ async def test_a_connection_introduces_itself_and_learns_its_urls() -> None:
         }
         assert here.acceptances[0] == Acceptance("greeter", PROXY_URL, TUNNEL_URL)
         assert here.connection.state is ConnectionState.SERVING
+        await line.until(lambda: line.exchanges[1].complete)
         response = await line.request(ECHO, body=b"hello")
         assert (response.status, response.body, response.headers["x-path"]) == (200, b"hello", "/echo")
 
@@ -147,11 +149,22 @@ async def test_a_connection_that_is_unauthorised_ends_for_good_and_says_what_to_
     assert TOKEN not in ending.reason
 
 
-@pytest.mark.parametrize("how", ["end", "reset"])
-async def test_a_handshake_that_ends_without_trailers_is_tried_again(how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("end", "did not say whether"), ("reset", "reset the handshake"), ("go_on", "its trailers do not end")],
+)
+async def test_a_handshake_that_ends_without_trailers_is_tried_again(how: str, reason: str) -> None:
     async with Cloud(None) as cloud, dialled(cloud.target) as here:
-        getattr(await (await cloud.line(0)).opened_handshake(), how)()
-        assert (await here.ending()).kind is EndingKind.RETRY
+        line = await cloud.line(0)
+        exchange = await line.opened_handshake()
+        if how == "go_on":
+            block = line.h2.encoder.encode(line.outcome())
+            line.raw(HeadersFrame(exchange.stream_id, block, flags=["END_HEADERS"]))
+        else:
+            getattr(exchange, how)()
+        ending = await here.ending()
+        assert ending.kind is EndingKind.RETRY
+        assert reason in ending.reason
 
 
 async def test_a_body_before_the_trailers_is_skipped() -> None:
@@ -244,12 +257,20 @@ async def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFix
 async def test_a_stream_before_the_handshake_gets_the_sentinel_and_the_handshake_still_succeeds() -> None:
     async with Cloud(None) as cloud, dialled(cloud.target) as here:
         line = await cloud.line(0)
-        for path in (ECHO, "/_/health", "/_/drain-tunnel"):
-            response = await line.request(path, body=b"too early")
-            assert (response.status, response.headers["x-restate-tunnel-draining"]) == (503, "true")
+        for path in (ECHO, "/_/health", "/_/drain-tunnel", "/_/start-tunnel", "/_/start-tunnels?"):
+            for method in ("GET", "POST", "DELETE"):
+                if (method, path) != ("GET", "/_/start-tunnel"):
+                    response = await line.request(path, method=method, body=b"too early")
+                    assert (response.status, response.headers["x-restate-tunnel-draining"]) == (503, "true")
         await line.handshake()
         await until(lambda: here.served == 1)
         assert (await line.request(ECHO, body=b"in time")).body == b"in time"
+
+
+async def test_the_handshake_stream_may_have_a_query() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target):
+        exchange = (await cloud.line(0)).open("/_/start-tunnel?a=b", method="GET")
+        assert (await exchange.response())["authorization"] == f"Bearer {TOKEN}"
 
 
 async def test_streams_that_come_before_the_trailers_wait_for_them_and_are_served() -> None:
