@@ -45,7 +45,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
     "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
-    "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py"),
+    "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py", "tools/test_pyodide.py"),
     "_edwards25519": ("core/test_edwards25519.py",),
     "_node_crypto": ("tools/test_pyodide.py",),
     "_libsodium": ("core/test_ed25519.py", "core/test_keys.py", "tools/test_accelerator.py"),
