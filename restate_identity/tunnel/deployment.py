@@ -28,5 +28,5 @@ def deployment_url(proxy_url: str, segments: str = SEGMENTS) -> str:
         port, url = None, urlsplit("")
     if not is_header_safe(proxy_url) or url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc:
         raise ValueError("the tunnel server sent a proxy URL that is not an HTTP URL, or that contains a user")
-    netloc = url.netloc.rstrip(":") if port is not None else f"{url.netloc.rstrip(':')}:{_DEFAULT_PORT}"
+    netloc = url.netloc if port is not None else f"{url.netloc.rstrip(':')}:{_DEFAULT_PORT}"
     return f"{url.scheme}://{netloc}{url.path.rstrip('/')}{segments}"

@@ -11,7 +11,7 @@ class ForwardedPath(NamedTuple):
     path: bytes
     """Begins with a slash; still percent-encoded."""
     query: bytes
-    destination: tuple[bytes, bytes, bytes] = (b"http", b"in-process", b"9080")
+    destination: tuple[bytes, bytes, bytes]
     """Scheme, host and port. Only the stand-alone client (`restate_identity.tunnel.client`) uses them."""
 
 

@@ -198,16 +198,21 @@ class TestTheError:
             ("", None, "the x-restate-signature-scheme header is empty: "),
             ("v1", None, "there is no x-restate-jwt-v1 header: "),
             ("v1", "", "the x-restate-jwt-v1 header is empty: "),
+            ("v2", "", "the signature scheme is 'v2'; "),
+            ("v" * 16, "", f"the signature scheme is '{'v' * 16}'; "),
+            ("v" * 17, "", "the signature scheme has 17 characters; "),
         ],
     )
-    def test_a_header_that_is_missing_is_told_from_an_empty_one(
+    def test_a_header_that_is_missing_is_told_from_an_empty_one_and_an_unknown_one(
         self, scheme: str | None, token_: str | None, told: str
     ) -> None:
         with pytest.raises(VerificationError) as refusal:
             verifier().verify_signature(PATH, scheme, token_)
         assert refusal.value.hint.startswith(told)
 
-    @pytest.mark.parametrize(("path", "is_told"), [("/a/", True), ("/a", False), ("/", False), (b"/a/", False)])
+    @pytest.mark.parametrize(
+        ("path", "is_told"), [("/a/", True), ("//", True), ("/a", False), ("/", False), (b"/a/", False)]
+    )
     def test_of_an_unsigned_request_for_a_path_with_a_slash_at_the_end_it_says_that_exempt_paths_are_exact(
         self, path: Any, is_told: bool
     ) -> None:

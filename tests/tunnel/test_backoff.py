@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from restate_identity.tunnel.backoff import Backoff
-from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.timings import TunnelTimings
 
 
@@ -51,22 +50,3 @@ def test_the_replacement_of_a_good_connection_waits_for_nothing(served_for: floa
 def test_drains_of_young_connections_count_as_failures() -> None:
     waits = backoff()
     assert [waits.after_drain(1.0) for _ in range(3)] == [0.01, 0.02, 0.04]
-
-
-@pytest.mark.parametrize(
-    ("proxy_url", "url"),
-    [
-        ("https://tunnel.eu.restate.cloud:9080/201/a", "https://tunnel.eu.restate.cloud:9080/201/a"),
-        ("https://tunnel.eu.restate.cloud/201/a/", "https://tunnel.eu.restate.cloud:9080/201/a"),
-        ("http://[::1]/201/a", "http://[::1]:9080/201/a"),
-        ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x"),
-    ],
-)
-def test_the_deployment_is_in_process_behind_the_proxy(proxy_url: str, url: str) -> None:
-    assert deployment_url(proxy_url) == f"{url}/http/in-process/9080/"
-
-
-@pytest.mark.parametrize("proxy_url", ["", "tunnel", "ftp://a/b", "https://a:b/c", "https://[a/b", "javascript:x"])
-def test_what_is_no_url_is_not_shown_as_one(proxy_url: str) -> None:
-    with pytest.raises(ValueError, match="proxy URL"):
-        deployment_url(proxy_url)

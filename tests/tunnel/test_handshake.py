@@ -10,7 +10,6 @@ import pytest
 from hpack import NeverIndexedHeaderTuple
 from hyperframe.frame import HeadersFrame
 
-from restate_identity.tunnel.deployment import deployment_url
 from restate_identity.tunnel.handshake import Acceptance, Credentials, Refusal, outcome
 from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.state import ConnectionState, Ending, EndingKind
@@ -329,12 +328,6 @@ async def test_the_handshake_happens_once() -> None:
         response = await line.request("/_/start-tunnel", method="GET")
         assert response.status == 400
         assert "authorization" not in response.headers
-
-
-@pytest.mark.parametrize("odd", ["\x1b[2J", "\x85forged", "\xff", " b"])
-def test_a_url_with_characters_that_no_url_has_is_in_no_log(odd: str) -> None:
-    with pytest.raises(ValueError, match=r"^the tunnel server sent a proxy URL that is not an HTTP URL"):
-        deployment_url(f"https://tunnel.test:9080/a{odd}")
 
 
 async def test_the_text_of_an_unexpected_error_may_have_the_token_in_it_and_is_not_told(

@@ -144,7 +144,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
         f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining")
     ),
     "tunnel.deadline": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
-    "tunnel.deployment": ("tunnel/test_backoff.py", "tunnel/test_handshake.py"),
+    "tunnel.deployment": ("tunnel/test_deployment.py",),
     "tunnel.dial": ("tunnel/test_tls.py", "tunnel/test_names.py"),
     "tunnel.client.__init__": ("tools/test_package.py",),
     "tunnel.client.allow_list": ("tunnel/client/test_allow_list.py", "tunnel/client/test_restriction.py"),
@@ -185,6 +185,9 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.serve": ("tunnel/test_signals.py", "tunnel/test_command.py"),
     "tunnel.settings": ("tunnel/test_options.py",),
     "tunnel.signals": ("tunnel/test_signals.py",),
+    "tunnel.hpack_log": ("tunnel/test_hpack_log.py",),
+    "tunnel.fields": ("tunnel/test_dispatch.py",),
+    "tunnel.ulids": ("tunnel/test_ulids.py",),
     "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.stream": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "streaming")),
     "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_lane.py", "tunnel/test_leftovers.py"),
