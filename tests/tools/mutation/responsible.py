@@ -177,7 +177,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.lifespan": ("tunnel/test_lifespan.py",),
     "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
-    "tunnel.outage": ("tunnel/test_lane.py", "tunnel/client/test_proxies.py"),
+    "tunnel.outage": ("tunnel/test_outage.py",),
     "tunnel.output": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods")),
     "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
     "tunnel.requests": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "draining")),
