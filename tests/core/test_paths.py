@@ -9,7 +9,7 @@ import pytest
 
 from restate_identity import Reason, VerificationError, signed_path
 from restate_identity.guard import RequestGuard
-from restate_identity.paths import is_call
+from restate_identity.paths import is_call, is_rewritten
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 
@@ -178,3 +178,27 @@ def test_a_path_that_no_server_calls_is_refused_even_if_it_is_signed(path: str) 
 )
 def test_a_path_that_ends_as_restates_calls_do_is_one_whatever_the_names_and_the_case(path: str, is_one: bool) -> None:
     assert is_call(path) is is_one
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "differ"),
+    [
+        ("/health", None, False),
+        ("/health", b"/health?verbose", False),
+        ("/health", b"/h%65alth", False),
+        ("/health", b"/mounted/health", False),
+        ("/mounted/health", b"/health", False),
+        ("/health", b"/admin", True),
+        ("/health", b"/health/admin", True),
+        ("/mounted/invoke/Greeter/greet", b"/invoke/Greeter/greet", False),
+        ("/mounted/invoke/Greeter/greet", b"/other/invoke/Greeter/greet", False),
+        ("/invoke/Greeter/greet", b"/invoke/Greeter/reset", True),
+        ("/health", b"/invoke/Greeter/health", True),
+        ("/invoke/Greeter/health", b"/health", True),
+        ("/discover", b"/mounted/discover", False),
+    ],
+)
+def test_a_path_and_what_the_request_line_asks_for_differ_by_a_prefix_at_most(
+    path: str, raw_path: bytes | None, differ: bool
+) -> None:
+    assert is_rewritten(path, raw_path) is differ

@@ -45,6 +45,8 @@ def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
     for scheme in ("Bearer", "bearer"):
         with pytest.raises(VerificationError, match="'Bearer' stands before it"):
             verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
+    with pytest.raises(VerificationError, match="^(?!.*Bearer)"):
+        verifier().verify_signature(PATH, "v1", "another.e30.AA")
 
 
 def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
