@@ -45,7 +45,7 @@ def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
     for scheme in ("Bearer", "bearer"):
         with pytest.raises(VerificationError, match="'Bearer' stands before it"):
             verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
-    with pytest.raises(VerificationError, match="^(?!.*Bearer)"):
+    with pytest.raises(VerificationError, match=r"^(?!.*Bearer)"):
         verifier().verify_signature(PATH, "v1", "another.e30.AA")
 
 
