@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -215,12 +217,18 @@ async def test_a_connection_that_is_closed_before_or_during_the_handshake_is_tri
         assert (ending.kind, here.served, ending.served_for) == (EndingKind.RETRY, 0, 0.0)
 
 
-@pytest.mark.parametrize("how", ["close", "kill"])
-async def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "reason"), [("close", "the server closed the connection"), ("kill", "Connection reset")]
+)
+async def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(how: str, reason: str) -> None:
     async with serving() as (here, line):
+        if how == "kill":
+            at_once = struct.pack("ii", 1, 0)
+            line.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         getattr(line, how)()
         ending = await here.ending()
         assert ending.kind is EndingKind.RETRY
+        assert reason in ending.reason
         assert ending.served_for > 0
 
 

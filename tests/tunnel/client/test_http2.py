@@ -39,6 +39,7 @@ async def test_a_request_reaches_the_target_unchanged_but_for_the_authority_and_
         assert served.headers[":method"] == "PUT"
         assert served.headers[":authority"] == f"127.0.0.1:{target.port}"
         assert client.counters.requests == {200: 1}
+        assert target.ends[0].h2.remote_settings.enable_push == 0
 
 
 @pytest.mark.parametrize("tail", ["", "?a=b", "/"])
