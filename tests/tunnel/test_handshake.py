@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hpack import NeverIndexedHeaderTuple
@@ -113,6 +113,13 @@ async def ending_after(trailers: list[tuple[str, str]], timings: TunnelTimings =
         assert here.served == 0
         assert here.connection.state is ConnectionState.CLOSED
         return ending
+
+
+async def test_the_socket_of_a_refused_connection_is_closed_without_waiting_for_the_farewell() -> None:
+    async with Cloud(None) as cloud, dialled(cloud.target, timings=replace(QUICK, farewell=600)):
+        line = await cloud.line(0)
+        (await line.opened_handshake()).trailers([("tunnel-status", "unknown")])
+        await line.ended()
 
 
 async def test_a_connection_introduces_itself_and_learns_its_urls() -> None:

@@ -27,7 +27,7 @@ async def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_rea
     async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel) as here:
         ending = await here.ending()
         assert ending.kind is EndingKind.RETRY
-        assert "did not select HTTP/2 (ALPN 'h2'" in ending.reason
+        assert "did not select HTTP/2 (ALPN 'h2', it chose 'nothing')" in ending.reason
         assert all(line.hello == {} for line in cloud.lines)
 
 
