@@ -262,6 +262,24 @@ async def test_a_server_that_no_longer_reads_does_not_hold_up_the_stop(drains: b
         assert (await here.ending()).kind is EndingKind.STOPPED
 
 
+async def test_the_socket_of_a_server_that_no_longer_reads_is_closed_with_what_it_has_not_read() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(64 * 2**20)})
+
+    async with serving(app, timings=BRIEF, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}) as (here, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.freeze()
+        line.open(ECHO, end=True)
+        await until(lambda: here.connection.in_flight == 1)
+        here.connection.stop()
+        await here.ending()
+        connection = weakref.ref(here.connection)
+        del here.connection
+        # The event loop would keep it alive for as long as its socket is open.
+        await until(lambda: gc.collect() >= 0 and connection() is None)
+
+
 async def test_what_the_server_has_not_read_yet_is_in_flight_too() -> None:
     sent = 0
 

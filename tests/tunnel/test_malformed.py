@@ -163,11 +163,14 @@ async def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str]
             assert app.messages[-1] == {"type": "http.disconnect"}
 
 
-async def test_a_request_whose_trailers_are_not_its_end_is_reset() -> None:
+@pytest.mark.parametrize("is_newest", [True, False])
+async def test_a_request_whose_trailers_are_not_its_end_is_reset(is_newest: bool) -> None:
     async with beside_a_neighbour() as (_, line, app):
         exchange = line.open(OTHER)
         await exchange.send(b"abc")
         await until(lambda: app.body == b"abc")
+        if not is_newest:
+            assert (await line.request("/_/health")).status == 200
         line.raw(HeadersFrame(exchange.stream_id, line.h2.encoder.encode([("a", "b")]), flags=["END_HEADERS"]))
         line.raw(DataFrame(exchange.stream_id, b"def"))
         await is_reset(exchange)

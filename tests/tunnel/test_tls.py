@@ -55,7 +55,9 @@ async def test_a_server_that_speaks_something_else_ends_the_connection_only() ->
 
 
 async def test_a_port_where_nobody_listens_is_tried_again() -> None:
-    async with dialled(Target("127.0.0.1", free_port(), False, "")) as here:
+    # It waits for no socket that there never was.
+    timings = TunnelTimings(farewell=600)
+    async with dialled(Target("127.0.0.1", free_port(), False, ""), timings=timings) as here:
         assert (await here.ending()).kind is EndingKind.RETRY
 
 
