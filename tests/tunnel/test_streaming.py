@@ -493,3 +493,56 @@ async def test_what_a_server_never_reads_does_not_pile_up() -> None:
         line.freeze()
         let_go.set()
         assert (await here.ending()).reason.startswith("the server does not read what it asks for")
+
+
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+BODY: Message = {"type": "http.response.body"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "complaint", "status"),
+    [
+        ([BODY], "the response has not been started", 500),
+        ([START, START], "the response has already been started", 200),
+        ([START, BODY, BODY], "the response is already complete", 200),
+        *(
+            ([{"type": kind}], f"unexpected message type {kind!r}", 500)
+            for kind in ("", "http.response.debug", "http.response.trailers", "websocket.send")
+        ),
+    ],
+)
+async def test_an_application_that_breaks_asgi_is_told_how(
+    messages: list[Message], complaint: str, status: int
+) -> None:
+    told: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        try:
+            for message in messages:
+                await send(message)
+        except RuntimeError as error:
+            told.append(str(error))
+            raise
+
+    async with serving(app) as (_, line):
+        assert (await line.open(ECHO, end=True).response())[":status"] == str(status)
+        await until(lambda: told == [complaint])
+
+
+async def test_of_all_requests_only_those_that_were_not_answered_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/complete":
+            await send(START)
+            await send(BODY)
+        while scope["path"] == "/lost" and (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with serving(app) as (here, line):
+        assert (await line.request(f"{PREFIX}/complete")).status == 200
+        lost = line.open(f"{PREFIX}/lost")
+        await until(lambda: here.connection.in_flight == 1)
+        lost.reset()
+        await until(lambda: here.connection.in_flight == 0)
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        assert (await line.request(f"{PREFIX}/silent")).status == 500
+        assert "the application returned without completing its response to '/silent'" in caplog.text
