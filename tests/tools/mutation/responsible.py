@@ -128,7 +128,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "keyring": ("core/test_keyring.py",),
     "keys": _CORE,
     "paths": _CORE,
-    "probe": ("tools/test_probe.py", "tools/test_http_server.py"),
+    "probe": ("tools/test_probe.py", "tools/test_http_server.py", "tools/test_public_api.py"),
     "pytest_plugin": ("adapters/test_testing.py", "tools/test_pytest_plugin.py"),
     "restate_sdk": ("adapters/test_restate_sdk.py", "adapters/test_options.py"),
     "signing": ("core/test_signing.py", "adapters/test_testing.py"),
