@@ -94,8 +94,10 @@ def test_a_path_that_is_no_text_is_refused(path: Any) -> None:
     assert "cannot be read as text, which" in refusal(path).hint
 
 
-def test_a_request_without_a_path_is_called_none() -> None:
-    assert refusal(None).hint == "there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
+@pytest.mark.parametrize("audience", [PATH, "/other"])
+def test_a_request_without_a_path_is_refused_whatever_the_token_is_for(audience: str) -> None:
+    hint = "there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
+    assert refusal(None, audience=audience).hint == hint
 
 
 @pytest.mark.parametrize(
