@@ -131,7 +131,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "probe": ("tools/test_probe.py", "tools/test_http_server.py", "tools/test_public_api.py"),
     "pytest_plugin": ("adapters/test_testing.py", "tools/test_pytest_plugin.py"),
     "restate_sdk": ("adapters/test_restate_sdk.py", "adapters/test_options.py"),
-    "signing": ("core/test_signing.py", "adapters/test_testing.py"),
+    "signing": ("core/test_signing.py", "adapters/test_testing.py", "tools/test_package.py"),
     "telemetry": ("core/test_telemetry.py",),
     "tokens": _CORE,
     "verifier": _CORE,
@@ -202,7 +202,7 @@ def responsible_for(module: str) -> tuple[str, ...]:
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
-        return (*_FIRST[module], _HELP) if module.startswith("cli.") else _FIRST[module]
+        return (_HELP, *_FIRST[module]) if module.startswith("cli.") else _FIRST[module]
     if module.startswith("encryption"):
         return _ENCRYPTION
     if module.startswith("tunnel.client.proxies"):
