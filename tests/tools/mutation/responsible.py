@@ -44,7 +44,7 @@ _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.p
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
-    "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
+    "_descriptors": ("adapters/test_edge_listening.py",),
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py", "tools/test_pyodide.py"),
     "_edwards25519": ("core/test_edwards25519.py",),
     "_node_crypto": ("tools/test_pyodide.py",),
@@ -102,7 +102,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "edge.envoy": ("servers/edge/test_envoy_alone.py",),
     "edge.judged_path": ("adapters/test_edge.py",),
     "edge.jwks": ("servers/edge/test_envoy_alone.py",),
-    "edge.listening": ("servers/integrations/test_edge.py",),
+    "edge.listening": ("adapters/test_edge_listening.py", "tools/test_package.py"),
     "encryption.aws_kms": ("encryption/test_aws_kms.py",),
     "encryption.codec_server": ("encryption/test_codec_server.py",),
     "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
