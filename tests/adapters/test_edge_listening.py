@@ -44,7 +44,9 @@ def test_only_this_machine_reaches_loopback_and_a_unix_socket(address: str, is_r
     assert is_reachable_from_outside(address) is is_reachable
 
 
-@pytest.mark.parametrize("address", ["", "9001", ":9001", "a:", "a:0", "a:65536", "a:-1", "a:1x", "a:\uff11", "a: 1"])
+@pytest.mark.parametrize(
+    "address", ["", "9001", ":9001", "a:", "a:0", "a:65536", "a:70000", "a:-1", "a:1x", "a:\uff11", "a: 1"]
+)
 def test_what_is_no_address_is_an_error(address: str) -> None:
     with pytest.raises(ValueError, match=r"^it is host:port, such as "), listener(address):
         pass
@@ -122,6 +124,7 @@ def _as_before() -> Iterator[None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     uvicorns = logging.getLogger("uvicorn.error")
     level = uvicorns.level
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 512), limits[1]))
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -146,7 +149,10 @@ def test_it_serves_until_a_signal_and_then_finishes_what_is_in_flight(
         came.set()
         while not released.is_set():  # noqa: ASYNC110 (it is another thread that changes it)
             await asyncio.sleep(0.01)
-        seen["loop"] = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        loop = asyncio.get_running_loop()
+        seen["loop"] = type(loop).__module__.partition(".")[0]
+        seen["errors"] = loop.get_exception_handler()
+        seen["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": scope["path"].encode()})
 
@@ -163,6 +169,9 @@ def test_it_serves_until_a_signal_and_then_finishes_what_is_in_flight(
 
         eventually(lambda: healthy(200))
         seen["metrics"] = answer(metrics, "/metrics")
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as stranger:
+            stranger.sendall(b"\0\r\n\r\n")
+            assert stranger.recv(65536).startswith(b"HTTP/1.1 400 ")
         seen["elsewhere"] = answer(health, "/metrics")
         held = threading.Thread(target=lambda: seen.update(held=answer(port, "/held")))
         held.start()
@@ -201,6 +210,9 @@ def test_it_serves_until_a_signal_and_then_finishes_what_is_in_flight(
     assert seen["metrics"].headers["content-type"].startswith("text/plain")
     assert seen["elsewhere"].status_code == 404
     assert f"answering on ('127.0.0.1', {port})" in caplog.text
+    assert "Invalid HTTP request" not in caplog.text
+    assert isinstance(seen["errors"], LossOfConnections)
+    assert len(set(seen["descriptors"])) == 1
     for closed in (health, metrics):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", closed))
@@ -229,5 +241,6 @@ def test_a_lack_of_descriptors_is_one_line_in_ten_seconds(number: int, caplog: p
         for other in (OSError(errno.EACCES, "denied"), ValueError("wrong"), None):
             lost(loop, {"message": "something else", "exception": other})
         assert caplog.text.count("something else") == 3
+        assert {record.name for record in caplog.records} == {"restate_identity", "asyncio"}
     finally:
         loop.close()
