@@ -348,6 +348,6 @@ def _finding(case: Case, status: int | None) -> Finding | None:
     if status in REFUSALS:
         return case.finding if case.accepted else None
     # A request that is let in gets a 404, because the handler does not exist.
-    if status is None or status == 400 or not (200 <= status < 300 or 400 <= status < 500):
+    if status is None or not (200 <= status < 300 or 400 < status < 500):
         return Finding.UNCLEAR
     return None if case.accepted else case.finding

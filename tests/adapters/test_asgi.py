@@ -227,6 +227,37 @@ def test_a_refused_request_over_http_1_is_answered_without_the_app_and_its_body_
     assert app.calls == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (signature()[:1], "missing_token"),
+        (signature()[1:], "missing_scheme"),
+        ([(b"a" * 16, signature()[1][1]), signature()[0]], "missing_token"),
+        ([(b"z" * 16, signature()[1][1]), signature()[0]], "missing_token"),
+        ([(b"a" * 26, b"v1"), signature()[1]], "missing_scheme"),
+        ([(b"z" * 26, b"v1"), signature()[1]], "missing_scheme"),
+    ],
+)
+def test_no_other_header_is_taken_for_one_of_the_two(
+    headers: Fields, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [len(name) for name, _ in signature()] == [26, 16]
+    assert asyncio.run(served(guarded(Recorder()), request(headers=headers))) == REFUSAL
+    assert f": {reason}: " in caplog.text
+
+
+def test_headers_that_can_be_read_only_once_reach_the_app_too() -> None:
+    app = Recorder()
+    headers = [*signature(), (b"x-more", b"1")]
+    assert asyncio.run(served(guarded(app), request(headers=iter(headers)))) == []
+    assert app.calls[0][0]["headers"] == headers
+
+
+def test_a_request_that_was_sent_for_another_path_than_the_app_sees_is_refused() -> None:
+    assert asyncio.run(served(guarded(Recorder()), signed_request(raw_path=PATH.encode()))) == []
+    assert asyncio.run(served(guarded(Recorder()), signed_request(raw_path=b"/invoke/Greeter/other"))) == REFUSAL
+
+
 # --- what becomes of the body of a refused request over HTTP/2
 
 

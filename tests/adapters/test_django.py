@@ -214,8 +214,8 @@ def test_an_error_of_the_view_passes_and_leaves_no_identity_behind(kind: str) ->
     assert current_identity() is None
 
 
-def wsgi_request(path_info: str, script_name: str = "") -> HttpRequest:
-    headers = SIGNER.headers(PATH)
+def wsgi_request(path_info: str, script_name: str = "", signed: str = PATH) -> HttpRequest:
+    headers = SIGNER.headers(signed)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": script_name,
@@ -249,14 +249,28 @@ def test_the_path_is_the_one_that_django_routes_on(script_name: str, path_info: 
     assert response.status_code == status
 
 
+def test_the_mount_point_does_not_complete_the_signed_path() -> None:
+    middleware = RequestIdentityMiddleware(lambda _: HttpResponse())
+    for script_name, path_info, status in (("", "/invoke/zoo/open", 200), ("/invoke", "/zoo/open", 401)):
+        response = middleware(wsgi_request(path_info, script_name, signed="/invoke/zoo/open"))
+        assert isinstance(response, HttpResponse)
+        assert response.status_code == status
+
+
 def test_the_middleware_is_a_coroutine_function_exactly_if_what_it_calls_is_one() -> None:
     async def get_response(request: HttpRequest) -> HttpResponseBase: ...  # type: ignore[empty-body]
 
     assert iscoroutinefunction(RequestIdentityMiddleware(get_response))
     assert not iscoroutinefunction(RequestIdentityMiddleware(lambda _: HttpResponse()))
+    # What is not capable of both, Django runs in another thread.
+    assert RequestIdentityMiddleware.sync_capable
+    assert RequestIdentityMiddleware.async_capable
 
 
-def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
+@pytest.mark.parametrize(
+    ("raw_path", "status"), [(None, 200), (f"/prefix{PATH}".encode(), 200), (b"/prefix/invoke/Greeter/other", 401)]
+)
+def test_under_asgi_the_root_path_is_part_of_the_path(raw_path: bytes | None, status: int) -> None:
     async def get_response(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(request.path_info)
 
@@ -265,6 +279,7 @@ def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
         "method": "POST",
         "path": f"/prefix{PATH}",
         "root_path": "/prefix",
+        "raw_path": raw_path,
         "headers": [(name.encode(), value.encode()) for name, value in SIGNER.headers(PATH).items()],
     }
 
@@ -275,7 +290,7 @@ def test_under_asgi_the_root_path_is_part_of_the_path() -> None:
 
     response = asyncio.run(serve())
     assert isinstance(response, HttpResponse)
-    assert (response.status_code, response.content) == (200, PATH.encode())
+    assert (response.status_code, PATH.encode() in response.content) == (status, status == 200)
 
 
 # Misconfiguration

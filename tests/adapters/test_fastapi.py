@@ -185,6 +185,14 @@ def test_openapi_describes_it_as_an_api_key(client: TestClient) -> None:
     assert "security" not in schema["paths"]["/beside"]["get"]
 
 
+def test_a_request_that_was_sent_for_another_path_is_refused(app: FastAPI) -> None:
+    async def rewritten(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "raw_path": b"/invoke/Greeter/other"}, receive, send)
+
+    assert TestClient(app).post(PATH, headers=SIGNER.headers(PATH)).status_code == 200
+    assert TestClient(rewritten).post(PATH, headers=SIGNER.headers(PATH)).status_code == 401
+
+
 def test_a_router_or_an_application_can_depend_on_it(seen: Seen) -> None:
     router = APIRouter(prefix="/prefix", dependencies=[Depends(signed)])
 

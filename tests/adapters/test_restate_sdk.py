@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from hypothesis import example, given
 from hypothesis import strategies as st
 from restate.entry_codec import JournalValueCodec
-from restate.server import parse_path
+from restate.server import LifeSpanNotImplemented, parse_path
 
 from restate_identity import current_identity
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS
@@ -191,6 +191,10 @@ def test_over_http_2_a_refusal_for_another_object_goes_out_at_once_and_ends_with
     async def receive() -> Any:
         if len(body) < 2:
             await (refused.wait() if body else asyncio.Event().wait())
+            for _ in range(100):
+                await asyncio.sleep(0)
+            # Until here the SDK may have sent more, but nothing of it ends the answer.
+            assert len(sent) == 2
         return body.pop()
 
     async def send(message: Any) -> None:
@@ -202,6 +206,12 @@ def test_over_http_2_a_refusal_for_another_object_goes_out_at_once_and_ends_with
     asyncio.run(asyncio.wait_for(app([counter], identity_keys=[KEY])(scope, receive, send), 60))
     assert sent[2:] == [{"type": "http.response.body"}]
     assert calls == []
+
+
+def test_a_lifespan_is_left_to_the_sdk() -> None:
+    for served in (restate.app([counter]), app([counter], identity_keys=[KEY])):
+        with pytest.raises(LifeSpanNotImplemented):
+            asyncio.run(served({"type": "lifespan"}, None, None))
 
 
 def test_what_is_no_call_of_a_handler_is_answered_as_by_the_sdk() -> None:

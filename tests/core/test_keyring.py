@@ -20,7 +20,7 @@ import pytest
 
 from restate_identity import IdentityVerifier, InvalidKeyError, Reason, VerificationError
 from restate_identity.guard import RequestGuard
-from restate_identity.keyring import MAX_FILE_SIZE, VARIABLES, KeyFile, verifier_from_environment
+from restate_identity.keyring import VARIABLES, KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from tests.support.clock import Clock
 from tests.support.odd_files import as_nobody, no_descriptors, nobody_s_folder
@@ -88,7 +88,7 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
     assert texts(verifier_from_environment()) == [str(OLD.public_key)]
 
 
-@pytest.mark.parametrize("name", [SIGNING_KEY, INPROC_KEY])
+@pytest.mark.parametrize("name", ["RESTATE_SIGNING_PUBLIC_KEY", "RESTATE_INPROC_SIGNING_PUBLIC_KEY"])
 def test_the_variables_of_restates_own_tools_are_read(name: str) -> None:
     assert texts(verifier_from_environment({name: str(OLD.public_key)})) == [str(OLD.public_key)]
 
@@ -251,7 +251,7 @@ UNUSABLE: list[tuple[str | bytes, str]] = [
     (f"{OLD.public_key} {NEW.public_key}\n", "line 1: "),
     (OLD.to_pem(), "line 1: this is a PEM, not an identity key"),
     (b"publickeyv1_\xff\xfe", "not UTF-8"),
-    (lines(OLD) + "#" * MAX_FILE_SIZE, "more than 64 KiB"),
+    (lines(OLD) + "#" * 64 * 1024, "more than 64 KiB"),
     (YAML.replace("RestateCloudEnvironment", "RestateCluster"), "no manifest of the kind RestateCloudEnvironment"),
     (OTHER_KIND, r"its kinds: Secret\)"),
     ("---\n", r"its kinds: none\)"),
@@ -476,7 +476,7 @@ def test_a_file_is_not_looked_at_before_it_is_time_even_if_asked(path: Path, mon
 
 def test_a_change_that_a_coarse_clock_hides_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # However long it took to get here from the writing of the file.
-    monkeypatch.setattr("restate_identity.keyring.COARSEST_CLOCK", float("inf"))
+    monkeypatch.setattr("restate_identity.keyring.COARSEST_CLOCK", 3600.0)
     clock = Clock()
     verifier = KeyFile(path, clock=clock).verifier()
     same = path.stat()

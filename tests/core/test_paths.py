@@ -79,6 +79,7 @@ NEVER = "no Restate server calls a path that ends like this"
         ("/INVOKE/Greeter/greet", None, NEVER),
         ("/invoke//greet", None, NEVER),
         ("/alive/", None, NEVER),
+        ("/discoverX/", None, NEVER),
         ("/alive?x", None, NEVER),
     ],
 )
@@ -94,8 +95,10 @@ def test_a_path_that_is_no_text_is_refused(path: Any) -> None:
     assert "cannot be read as text, which" in refusal(path).hint
 
 
-def test_a_request_without_a_path_is_called_none() -> None:
-    assert refusal(None).hint == "there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
+@pytest.mark.parametrize("audience", [PATH, "/other"])
+def test_a_request_without_a_path_is_refused_whatever_the_token_is_for(audience: str) -> None:
+    hint = "there is no path that can be read: this is no HTTP request, or its path is not UTF-8"
+    assert refusal(None, audience=audience).hint == hint
 
 
 @pytest.mark.parametrize(
@@ -126,11 +129,14 @@ def test_a_path_of_16_kib_is_judged_and_a_longer_one_is_not() -> None:
     longest = "/" + "x" * (16 * 1024 - 1 - len(PATH)) + PATH
     genuine = RequestGuard(identity_keys=[SIGNER.public_key])
     assert genuine.admit(longest, "v1", SIGNER.token(PATH), longest.encode()) is not None
+    escaped = longest.replace("/xxx", "/%78", 1)
+    assert genuine.admit(longest.replace("/xxx", "/x", 1), "v1", SIGNER.token(PATH), escaped.encode()) is not None
     assert "more than 16384" in refusal("/x" + longest).hint
 
 
 def test_a_request_line_with_another_path_than_the_application_is_refused() -> None:
-    assert "something in front of the guard rewrote the path" in refusal(PATH, b"/invoke/Greeter/other").hint
+    for raw_path in (b"/invoke/Greeter/other", b"/invoke/Greeter/another"):
+        assert "something in front of the guard rewrote the path" in refusal(PATH, raw_path).hint
     genuine = RequestGuard(identity_keys=[SIGNER.public_key])
     for raw_path in (b"/mounted" + PATH.encode(), b"/invoke/Gr%65eter/greet?x"):
         assert genuine.admit(PATH, "v1", SIGNER.token(PATH), raw_path) is not None

@@ -45,8 +45,9 @@ def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
     for scheme in ("Bearer", "bearer"):
         with pytest.raises(VerificationError, match="'Bearer' stands before it"):
             verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
-    with pytest.raises(VerificationError, match=r"^(?!.*Bearer)"):
-        verifier().verify_signature(PATH, "v1", "another.e30.AA")
+    for scheme in ("Basic", "Carrier"):
+        with pytest.raises(VerificationError, match="not three parts of canonical base64url"):
+            verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
 
 
 def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
@@ -200,12 +201,9 @@ class TestTheError:
             ("", None, "the x-restate-signature-scheme header is empty: "),
             ("v1", None, "there is no x-restate-jwt-v1 header: "),
             ("v1", "", "the x-restate-jwt-v1 header is empty: "),
-            ("v2", "", "the signature scheme is 'v2'; "),
-            ("v" * 16, "", f"the signature scheme is '{'v' * 16}'; "),
-            ("v" * 17, "", "the signature scheme has 17 characters; "),
         ],
     )
-    def test_a_header_that_is_missing_is_told_from_an_empty_one_and_an_unknown_one(
+    def test_a_header_that_is_missing_is_told_from_an_empty_one(
         self, scheme: str | None, token_: str | None, told: str
     ) -> None:
         with pytest.raises(VerificationError) as refusal:
@@ -221,7 +219,7 @@ class TestTheError:
         with pytest.raises(VerificationError) as refusal:
             verifier().verify_signature(path, None, None)
         told = ". Exempt paths are exact, and this one ends with '/'" if is_told else ""
-        assert refusal.value.hint.endswith(f" or a proxy dropped the header{told}")
+        assert refusal.value.hint.endswith(f"or a proxy dropped the header{told}")
 
     @pytest.mark.parametrize(("count", "others"), [(2, ""), (3, ""), (4, " and 1 more"), (200, " and 197 more")])
     def test_of_many_configured_keys_three_are_named(self, count: int, others: str) -> None:
@@ -288,7 +286,13 @@ class TestTheError:
             verifier().verify_signature(PATH, "v1, v1", token())
 
     @pytest.mark.parametrize(
-        ("scheme", "told"), [("s" * 16, f"is '{'s' * 16}'"), ("s" * 17, "has 17 characters"), (token(), "characters")]
+        ("scheme", "told"),
+        [
+            ("v2", "is 'v2'"),
+            ("s" * 16, f"is '{'s' * 16}'"),
+            ("s" * 17, "has 17 characters"),
+            (token(), "characters"),
+        ],
     )
     def test_a_scheme_of_more_than_16_characters_may_be_the_token_and_is_not_repeated(
         self, scheme: str, told: str
@@ -297,7 +301,7 @@ class TestTheError:
             verifier().verify_signature(PATH, scheme, token())
         assert refusal.value.hint.startswith("the signature scheme ")
         assert f"{told}; this version knows 'v1' only" in refusal.value.hint
-        assert (scheme[:8] in refusal.value.hint) == (len(scheme) == 16)
+        assert (scheme[:8] in refusal.value.hint) == (len(scheme) <= 16)
 
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -86,6 +86,7 @@ def test_two_generated_keys_differ() -> None:
 def test_a_window_that_no_server_signs_is_refused(leeway: Any) -> None:
     with pytest.raises(ValueError, match="leeway is a whole number of seconds, at least 1"):
         RequestSigner.generate().token(PATH, leeway=leeway)
+    assert RequestSigner.generate().token(PATH, leeway=1)
 
 
 def test_a_subject_that_is_no_text_in_utf8_is_refused() -> None:
@@ -146,6 +147,14 @@ class TestPem:
         with pytest.raises(InvalidKeyError, match="pass it as bytes") as error:
             RequestSigner.from_pem(RequestSigner.generate().to_pem().decode())
         assert "MC4C" not in str(error.value)
+
+    def test_a_file_may_have_64_kib(self, tmp_path: Path) -> None:
+        file, pem = tmp_path / "private.pem", RequestSigner.generate().to_pem()
+        file.write_bytes(pem.ljust(64 * 1024, b"\n"))
+        assert RequestSigner.from_pem(file).to_pem() == pem
+        file.write_bytes(pem.ljust(64 * 1024 + 1, b"\n"))
+        with pytest.raises(OSError, match="more than 64 KiB"):
+            RequestSigner.from_pem(file)
 
     def test_a_file_that_is_not_there_is_an_os_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

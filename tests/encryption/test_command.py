@@ -218,6 +218,7 @@ class TestValues:
             (b"5254763100"[:8], "no encrypted value"),
             (b"[82,84,118,49,0],[82,84,118,49,0]", "not exactly one that is whole"),
             (b"[82,84,118,49,0,256]", "not exactly one that is whole"),
+            (b"[82,84,118,49,+0]", "not exactly one that is whole"),
             (b"[82,84,118,49,0,", "not exactly one that is whole"),
             (b"[82,84,118,49,0", "not exactly one that is whole"),
             (b"RTv1\0\0\1kk", "truncated"),

@@ -116,8 +116,10 @@ async def test_an_outage_is_forgotten_at_once_and_an_unknown_key_after_some_time
     provider, clock = Keys(), Clock()
     codec = await JournalEncryption.create(provider, monotonic=clock)
     value = await from_another_process(b"abc")
-    provider.failure = ConnectionError()
-    assert await reason_of(reading(codec, value)) is EncryptionReason.PROVIDER_UNAVAILABLE
+    unusable = EncryptionError(EncryptionReason.UNUSABLE_KEYS, "the file is not there")
+    for failure, reason in ((ConnectionError(), EncryptionReason.PROVIDER_UNAVAILABLE), (unusable, unusable.reason)):
+        provider.failure = failure
+        assert await reason_of(reading(codec, value)) is reason
     provider.failure = None
     assert await codec.decode(value) == b"abc"
 

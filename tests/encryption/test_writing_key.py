@@ -56,6 +56,8 @@ async def test_a_provider_that_fails_at_first_is_asked_again_and_the_log_says_so
     assert await codec.decode(codec.encode(b"value")) == b"value"
     *lines, last = [record.getMessage() for record in caplog.records]
     assert last == "there is a new data key: the key provider answers again"
+    reasons = [vars(record)["restate_encryption_reason"] for record in caplog.records]
+    assert reasons == ["provider_unavailable"] * 3 + [""]
     assert len(lines) == 3
     assert all("no new data key: provider_unavailable: the key provider failed: OSError" in line for line in lines)
     assert all("no value can be encrypted until then" in line for line in lines)

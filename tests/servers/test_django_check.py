@@ -33,6 +33,7 @@ def manage_check(tmp_path: Path, key: str, extra: str = "") -> subprocess.Comple
         (KEY, "MIDDLEWARE = []", "restate_identity.W001"),
         (KEY, "MIDDLEWARE.insert(0, 'django.middleware.common.CommonMiddleware')", "restate_identity.W002"),
         (KEY, "MIDDLEWARE.append('django.middleware.common.CommonMiddleware')", None),
+        (KEY, "MIDDLEWARE[:] = ['a.First', *MIDDLEWARE, 'z.Last']", None),
         (KEY, "RESTATE_IDENTITY_KEYS_FILE = '/etc/restate/keys'", "restate_identity.W003"),
         (KEY, "RESTATE_IDENTITY_EXEMPT_PATH = ['/alive']", "RESTATE_IDENTITY_EXEMPT_PATH is no setting"),
     ],
@@ -43,4 +44,4 @@ def test_the_system_checks_report_a_mistake(tmp_path: Path, key: str, extra: str
         assert outcome.returncode == 0, outcome.stderr
     else:
         assert outcome.returncode != 0
-        assert found in outcome.stderr
+        assert (f"({found}) " if found.startswith("restate_identity.") else found) in outcome.stderr

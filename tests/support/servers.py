@@ -129,7 +129,8 @@ def in_a_thread(server: HTTPServer) -> Iterator[str]:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            host, port = server.server_address[:2]
+            yield f"http://{host!s}:{port}"
         finally:
             server.shutdown()
             thread.join()

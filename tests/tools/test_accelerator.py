@@ -122,7 +122,9 @@ def test_without_the_accelerator_the_package_says_libsodium() -> None:
 
 
 def test_an_accelerator_with_this_interface_that_answers_right_is_used(tmp_path: Path) -> None:
-    assert run(["-c", SAY], with_module(tmp_path, STAND_IN)).stdout == "restate-identity-accelerator stand-in\n"
+    code = f"{SAY}; from restate_identity._ed25519 import accelerator_file; print(accelerator_file)"
+    expected = f"restate-identity-accelerator stand-in\n{tmp_path / 'restate_identity_accelerator.py'}\n"
+    assert run(["-c", code], with_module(tmp_path, STAND_IN)).stdout == expected
 
 
 # Each answers right but for signatures that only a laxer implementation accepts. OpenSSL accepts a neutral R.
@@ -180,7 +182,8 @@ PANIC = STAND_IN.replace(
         pytest.param("raise ImportError('undefined symbol')", "undefined symbol", id="cannot be loaded"),
         pytest.param("raise SystemError('bad magic')", "bad magic", id="fails while it is loaded"),
         pytest.param("def f(:", "invalid syntax", id="is no Python"),
-        pytest.param("import missing_part", "missing_part", id="lacks a part of itself"),
+        pytest.param("import missing_part", "a part of", id="lacks a part of itself"),
+        pytest.param("import the_missing_part", "a part of", id="lacks another part of itself"),
     ],
 )
 def test_an_accelerator_that_does_not_fit_is_an_import_error(tmp_path: Path, text: str, complaint: str) -> None:

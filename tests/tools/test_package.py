@@ -37,6 +37,7 @@ def test_the_adapters_load_nothing_but_the_runtime_dependencies(adapter: str) ->
         ("tunnel", "h2", "the tunnel needs h2 and dnspython: pip install 'restate-identity[tunnel]'"),
         ("tunnel.client", "h11", "the tunnel client needs h11: pip install 'restate-identity[tunnel-client]'"),
         ("probe", "httpx", "the probe needs httpx and the signer: pip install 'restate-identity[cli]'"),
+        ("edge.listening", "uvicorn", "uvicorn is missing: pip install 'restate-identity[edge]'"),
         ("django", "django", "the Django middleware needs Django: pip install 'restate-identity[django]'"),
         ("fastapi", "fastapi", "the FastAPI dependency needs FastAPI: pip install 'restate-identity[fastapi]'"),
     ],

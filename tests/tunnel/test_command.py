@@ -165,6 +165,7 @@ def test_an_application_that_is_not_there_is_said(app: str, complaint: str) -> N
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' (bad.py, line 1)"),
         ("x = 1\n1 / 0", "ZeroDivisionError: division by zero (bad.py, line 2)"),
+        ("import worse", "ZeroDivisionError: division by zero (worse.py, line 2)"),
         ("x = (", "SyntaxError: '(' was never closed (bad.py, line 1)"),
         ("raise SystemExit", "SystemExit (bad.py, line 1)"),
         ("raise ValueError('two\\nlines')", "ValueError: two lines (bad.py, line 1)"),
@@ -178,17 +179,28 @@ def test_an_application_that_cannot_be_imported_is_said_in_one_line(
     tmp_path: Path, source: str, complaint: str
 ) -> None:
     (tmp_path / "bad.py").write_text(source)
+    (tmp_path / "worse.py").write_text("x = 1\n1 / 0")
     done = command(*complete(), "--server", "http://127.0.0.1:1", "bad:app", cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert f"cannot import bad: {complaint}" in done.stderr.replace(f"{tmp_path}{os.sep}", "")
 
 
+def test_an_application_that_python_cannot_even_read_is_said_without_a_line(tmp_path: Path) -> None:
+    (tmp_path / "compiled.pyc").write_bytes(b"no bytecode at all")
+    arguments = [*complete(), "--server", "http://127.0.0.1:1", "compiled:app"]
+    done = command(*arguments, cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN)
+    assert done.stderr.endswith("cannot import compiled: ImportError: bad magic number in 'compiled': b'no b'\n")
+
+
 def test_the_installed_command_finds_an_application_in_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text("app = 'no application'\n")
+    # The working directory comes before the modules of Python.
+    (tmp_path / "this.py").write_text("class Made:\n    app = 'no application'\n")
     script = Path(sys.executable).with_name("restate-identity")
     arguments = ["tunnel", *complete(), "--server", "http://127.0.0.1:1"]
     for app, complaint in (
         ("served:app", "served has no ASGI application 'app'"),
+        ("this:Made.app", "this has no ASGI application 'Made.app'"),
         ("missing:app", "there is no module"),
     ):
         done = ran(script, *arguments, app, cwd=tmp_path, env=environment(RESTATE_AUTH_TOKEN=TOKEN))
@@ -249,9 +261,9 @@ def test_nothing_else_imports_the_tunnel() -> None:
 
 
 def test_a_function_that_makes_the_application_ends_the_command(tmp_path: Path) -> None:
-    (tmp_path / "made.py").write_text("def factory():\n    raise AssertionError\n")
+    (tmp_path / "made.py").write_text("class Made:\n    def factory():\n        raise AssertionError\n")
     done = command(
-        *complete(), "--server", "http://127.0.0.1:1", "made:factory", cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN
+        *complete(), "--server", "http://127.0.0.1:1", "made:Made.factory", cwd=tmp_path, RESTATE_AUTH_TOKEN=TOKEN
     )
     assert done.returncode == 2
     assert "app does not take (scope, receive, send)" in done.stderr

@@ -67,6 +67,11 @@ async def test_it_answers_health_and_pages_and_nothing_else() -> None:
 
 async def test_64_connections_are_held_at_a_time_and_the_oldest_makes_room_for_another() -> None:
     async with health(patience=600) as port:
+        patient, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(65):
+            assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n")
+        assert not patient.at_eof()  # because the others have ended
+        writer.close()
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
         assert await asked(port, b"GET /health HTTP/1.1\r\n\r\n")
         oldest, _ = silent[0]

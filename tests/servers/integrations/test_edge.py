@@ -91,6 +91,7 @@ def test_it_says_yes_and_no_until_sigterm_and_then_ends_with_status_0(tmp_path: 
         assert process.wait(20) == 0
         assert "missing_scheme" in log.read_text()
         assert "warning" not in log.read_text()
+        assert "INFO restate_identity answering on " in log.read_text()
 
 
 def test_behind_envoy_it_sees_a_fragment_in_the_request_line(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_unix_socket_on_which_an_edge_listens_is_not_taken_over(tmp_path: Path
     path = tmp_path / "edge.sock"
     with edge(tmp_path, "--behind", "nginx", listen=f"unix:{path}", keys=KEYS):
         second = complaint("--behind", "nginx", "--listen", f"unix:{path}")
-        assert "Address already in use" in second
+        assert ("Address already in use" in second, "can be reached" in second) == (True, False)
         assert path.exists()
 
 
@@ -169,14 +170,26 @@ def test_a_key_file_that_needs_an_extra_names_it_in_one_line(tmp_path: Path, mon
     assert "pip install 'restate-identity[kubernetes]'" in told
 
 
-def test_a_metrics_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_is_named_with_its_option() -> None:
+    listen = ("--behind", "nginx", "--listen", f"127.0.0.1:{free_port()}")
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        told = complaint("--behind", "nginx", "--metrics-port", port)
-    assert f"or on --metrics-port {port}" in told
-    assert "ddress already in use" in told
+        told = complaint(*listen, "--health-port", port)
+        assert f"{listen[-1]}, or on --health-port {port} of 127.0.0.1: " in told
+        assert "ddress already in use" in told
+        # A process can have the metrics once only.
+        told = complaint(*listen, "--health-port", port, "--metrics-port", port)
+        assert f", or on --health-port {port} of 127.0.0.1, or on --metrics-port {port} of 127.0.0.1: " in told
+
+
+def test_a_part_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, told in (("restate_identity.edge.listening", "edge.listening"), ("prometheus_client", "pip install")):
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, module, None)
+            message = complaint("--behind", "nginx", "--metrics-port", "9", "--listen", "nowhere")
+            assert (told in message, message.count("\n")) == (True, 1)
 
 
 def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path: Path) -> None:
@@ -195,7 +208,8 @@ def test_it_listens_for_others_when_told_to_and_warns_that_they_can_ask(tmp_path
         (["--behind", "nginx", "--prefix", "/a/"], "the prefix '/a/' is not plain"),
         (["--behind", "nginx", "--listen", "9001"], "--listen 9001: it is host:port"),
         (["--behind", "nginx", "--listen", "127.0.0.1:0"], "it is host:port"),
-        (["--behind", "nginx", "--listen", "192.0.2.1:9001"], "cannot listen on 192.0.2.1:9001"),
+        (["--behind", "nginx", "--listen", "192.0.2.1:9001"], "cannot listen on 192.0.2.1:9001: Cannot assign"),
+        (["--behind", "nginx", "--listen", "192.0.2.1:9001"], "192.0.2.1:9001 can be reached from other machines"),
     ],
 )
 def test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2(arguments: list[str], message: str) -> None:

@@ -44,7 +44,7 @@ _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.p
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
-    "_descriptors": ("servers/integrations/test_edge.py", "tunnel/client/test_command.py"),
+    "_descriptors": ("adapters/test_edge_listening.py",),
     "_ed25519": ("core/test_ed25519.py", "tools/test_accelerator.py", "tools/test_pyodide.py"),
     "_edwards25519": ("core/test_edwards25519.py",),
     "_node_crypto": ("tools/test_pyodide.py",),
@@ -93,7 +93,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.tunnel": ("tunnel/test_command.py",),
     "cli.tunnel_client": ("tunnel/client/test_command.py",),
     "cli.verify": (f"{_COMMAND_LINE}::TestVerify",),
-    "django": ("adapters/test_django.py", "servers/test_django_check.py"),
+    "django": ("adapters/test_django.py", "servers/test_django_check.py", "tools/test_package.py"),
     "edge.__init__": ("adapters/test_edge.py",),
     "edge.aliases": ("adapters/test_edge.py",),
     "edge.application": ("adapters/test_edge.py", "adapters/test_options.py"),
@@ -102,7 +102,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "edge.envoy": ("servers/edge/test_envoy_alone.py",),
     "edge.judged_path": ("adapters/test_edge.py",),
     "edge.jwks": ("servers/edge/test_envoy_alone.py",),
-    "edge.listening": ("servers/integrations/test_edge.py",),
+    "edge.listening": ("adapters/test_edge_listening.py", "tools/test_package.py"),
     "encryption.aws_kms": ("encryption/test_aws_kms.py",),
     "encryption.codec_server": ("encryption/test_codec_server.py",),
     "encryption.daemon_threads": ("encryption/test_daemon_threads.py", "encryption/test_aws_kms.py"),
@@ -118,20 +118,20 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "encryption.log": ("encryption/test_log.py", "encryption/test_plaintext.py", "encryption/test_writing_key.py"),
     "encryption.plaintext": ("encryption/test_plaintext.py",),
     "encryption.writing_key": ("encryption/test_writing_key.py", "encryption/test_codec.py"),
-    "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py"),
-    "fastapi": ("adapters/test_fastapi.py", "adapters/test_options.py"),
+    "errors": ("core/test_reasons.py", "core/test_verifier.py", "core/test_refusal_log.py", "tools/test_public_api.py"),
+    "fastapi": ("adapters/test_fastapi.py", "adapters/test_options.py", "tools/test_package.py"),
     "guard": (
         *("core/test_guard.py", "adapters/test_asgi.py", "adapters/test_wsgi.py", "adapters/test_edge.py"),
         "core/test_telemetry.py",
     ),
     "identity": (*_CORE, "core/test_guard.py"),
-    "keyring": ("core/test_keyring.py",),
+    "keyring": ("core/test_keyring.py", "tools/test_public_api.py"),
     "keys": _CORE,
-    "paths": _CORE,
-    "probe": ("tools/test_probe.py", "tools/test_http_server.py"),
+    "paths": (*_CORE, "core/test_guard.py"),
+    "probe": ("tools/test_probe.py", "tools/test_http_server.py", "tools/test_public_api.py"),
     "pytest_plugin": ("adapters/test_testing.py", "tools/test_pytest_plugin.py"),
     "restate_sdk": ("adapters/test_restate_sdk.py", "adapters/test_options.py"),
-    "signing": ("core/test_signing.py", "adapters/test_testing.py"),
+    "signing": ("core/test_signing.py", "adapters/test_testing.py", "tools/test_package.py"),
     "telemetry": ("core/test_telemetry.py",),
     "tokens": _CORE,
     "verifier": _CORE,
@@ -206,7 +206,7 @@ def responsible_for(module: str) -> tuple[str, ...]:
     if module not in modules():
         raise LookupError(f"no module {module}")
     if module in _FIRST:
-        return (*_FIRST[module], _HELP) if module.startswith("cli.") else _FIRST[module]
+        return (_HELP, *_FIRST[module]) if module.startswith("cli.") else _FIRST[module]
     if module.startswith("encryption"):
         return _ENCRYPTION
     if module.startswith("tunnel.client.proxies"):

@@ -187,6 +187,8 @@ class _Reporter:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if self._only is None or item.nodeid in self._only]
+        # Those first that take the least time, with what they share: most mutants do not outlive them.
+        items.sort(key=lambda item: _USUAL.get(item.nodeid, 0.0))
         for item in items:
             if item.nodeid in _USUAL:
                 item.add_marker(pytest.mark.timeout(5 + 4 * _USUAL[item.nodeid]))

@@ -174,6 +174,7 @@ class Http2Target:
         *,
         settings: Mapping[h2.settings.SettingCodes, int] | None = None,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
         silent: bool = False,
         on_request: Callable[[Served], object] = lambda _: None,
         on_complete: Callable[[Served], object] = lambda _: None,
@@ -189,10 +190,11 @@ class Http2Target:
         self.served: list[Served] = []
         self.by_stream: dict[tuple[TargetEnd, int], Served] = {}
         self._tls = tls
+        self._host = host
 
     async def __aenter__(self) -> Http2Target:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: TargetEnd(self), "127.0.0.1", 0, ssl=self._tls)
+        self._server = await loop.create_server(lambda: TargetEnd(self), self._host, 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -208,7 +210,7 @@ class Http2Target:
 
     @property
     def origin(self) -> str:
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://{self._host}:{self.port}"
 
     async def request(self, index: int = 0) -> Served:
         """Wait for the request with this number; the first one is 0."""
