@@ -141,6 +141,7 @@ async def test_if_the_cloud_cannot_be_reached_the_answer_is_502(tmp_path: Path, 
     async with proxied(tmp_path, origin=nowhere) as remote, exchanging(remote, version, "/") as exchange:
         await exchange.send(b"", end=True)
         assert (await exchange.head()).status == 502
+        assert await exchange.read() == (b"", True)
         assert remote.proxy.counters.requests == {502: 1}
 
 
@@ -209,6 +210,7 @@ async def test_a_response_that_breaks_off_is_a_reset_for_a_caller_of_http_1_0(tm
         ("GET / HTTP/1.1", 200, [("content-length", "4")], False),
         ("GET / HTTP/1.0", 200, [], False),
         ("HEAD / HTTP/1.1", 200, [], False),
+        ("GET / HTTP/1.1", 204, [], False),
         ("GET / HTTP/1.1", 304, [], False),
     ],
 )
@@ -271,12 +273,41 @@ async def test_a_caller_that_waits_for_100_continue_gets_it(tmp_path: Path) -> N
 
 async def test_chunks_and_trailers_are_passed_on(tmp_path: Path) -> None:
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    async with proxied(tmp_path) as remote:
+    target = Http2Target(on_complete=lambda served: served.answer(b"answered"))
+    async with target, target_proxied(target, tmp_path) as remote:
         answer = await remote.raw(head + b"2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nx-sum: 1\r\nauthorization: evil\r\n\r\n")
-        assert b"HTTP/1.1 201" in answer
-        assert remote.api.bodies == [b"abcde"]
-        assert remote.api.header("transfer-encoding") == []
-        assert remote.api.header("authorization") == [f"Bearer {TOKEN}"]
+        assert answer.startswith(b"HTTP/1.1 200")
+    (served,) = target.served
+    assert (bytes(served.body), served.trailers) == (b"abcde", {"x-sum": "1"})
+    assert "transfer-encoding" not in served.headers
+    assert [value for name, value in served.fields if name == "authorization"] == [f"Bearer {TOKEN}"]
+
+
+async def test_a_response_that_http_1_1_cannot_carry_is_a_reset(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Http2Target(on_complete=lambda served: served.respond(200, [("x", "a\x0csecret")], end=True))
+    async with target, target_proxied(target, tmp_path) as remote:
+        with pytest.raises(ConnectionResetError):
+            await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    told = "tunnel client: a response cannot be sent over HTTP/1.1: Illegal header value"
+    assert caplog.record_tuples == [("restate_identity.tunnel.client", logging.WARNING, told)]
+
+
+class _BrokenToken(AuthToken):
+    def read(self) -> str:
+        raise RuntimeError("a mistake of ours")
+
+
+async def test_a_mistake_of_the_proxy_ends_only_the_connection_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with proxied(tmp_path, token=_BrokenToken(TOKEN)) as remote:
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError):
+                await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    assert {record.getMessage() for record in caplog.records} == {"tunnel client: a remote proxy failed"}
 
 
 async def test_the_token_file_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

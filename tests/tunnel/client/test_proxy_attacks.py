@@ -151,6 +151,7 @@ SMUGGLED = {
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "another version": (b"GET / HTTP/3.0\r\nhost: localhost", 505),
     "a rebound name": (b"GET / HTTP/1.1\r\nhost: evil.test", 421),
+    "a rebound name for HEAD": (b"HEAD / HTTP/1.1\r\nhost: evil.test", 421),
     "a foreign page": (b"POST / HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.test\r\ncontent-length: 0", 403),
     "a large head": (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"1" * 70_000, 431),
 }
@@ -166,6 +167,7 @@ async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> N
             answer = await remote.raw(head + SECOND)
             assert answer.startswith(b"HTTP/1.1 %d " % status), (name, answer)
             assert answer.count(b"HTTP/1.1") == 1, (name, answer)
+            assert answer.endswith(b"\r\n\r\n") or not head.startswith(b"HEAD"), (name, answer)
         assert remote.api.seen == []
 
 
@@ -192,6 +194,26 @@ async def test_the_same_over_http_2(tmp_path: Path, fields: dict[str, str], stat
     async with proxied(tmp_path) as remote:
         assert await over_http2(remote, {":method": "GET", ":scheme": "http", ":path": "/", **fields}) == status
         assert len(remote.api.seen) == (status == "201")
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answered: bool) -> None:
+    path = b"echo" if is_answered else b"held"
+    async with proxied(tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"POST /%s HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n" % path)
+        writer.write(b"2\r\nab\r\n")
+        await remote.until(lambda: bool(remote.api.seen))
+        if is_answered:
+            await reader.readuntil(b"ab\r\n")
+        writer.write(b"no chunk\r\n" + SECOND)
+        answer = b""
+        with suppress(ConnectionResetError):
+            answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert answer == (b"" if is_answered else b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await remote.until(lambda: remote.api.gone == 1)
+        assert len(remote.api.seen) == 1
 
 
 async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:

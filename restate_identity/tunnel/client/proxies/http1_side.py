@@ -194,7 +194,7 @@ class Http1Side(asyncio.Protocol):
             call.task.cancel()
         if self._transport is None:
             return
-        if (call is not None and call.answered) or self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.abort()
             return
         headers = [(b"content-length", b"0"), (b"connection", b"close")]
