@@ -1,4 +1,4 @@
-"""What a web page, a smuggler and a slow caller may try with the remote proxies."""
+"""What a smuggler and a slow caller may try with the remote proxies."""
 
 from __future__ import annotations
 
@@ -16,115 +16,12 @@ import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.proxies.callers import Callers
+from restate_identity.tunnel.client.proxies import http1_side
 from restate_identity.tunnel.client.proxies.patience import Patience
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
 
 HASTY = Patience(head=0.1, stall=0.2, idle=0.2, check_every=0.02)
-CALLERS = Callers(["tunnel", "*.svc.cluster.local"], ["http://localhost:3000", "https://app.example:443"])
-
-
-def refused(host: str | None, **headers: str) -> int | None:
-    """Return the status with which a request is refused; None if it passes."""
-    fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    if host is not None:
-        fields.append((b"host", host.encode()))
-    refusal = CALLERS.refusal(fields)
-    return None if refusal is None else refusal.status
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "localhost",
-        "localhost:8080",
-        "LocalHost:8080",
-        "localhost.",
-        "127.0.0.1:8080",
-        "[::1]:8080",
-        "10.0.0.7",
-        "tunnel:8080",
-        "a.svc.cluster.local",
-        "a.b.svc.cluster.local:1",
-    ],
-)
-def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(host: str) -> None:
-    assert refused(host) is None
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "evil.test",
-        "evil.test:8080",
-        "localhost.evil.test",
-        "evil.localhost",
-        "127.0.0.1.evil.test",
-        "svc.cluster.local",
-        "evilsvc.cluster.local",
-        "tunnel.evil.test",
-        "localhost:8080@evil.test",
-        "localhost:evil",
-        "127.1",
-        "2130706433",
-        "0x7f.1",
-        "[::1]evil:80",
-        "[localhost]",
-        "[fe80::1%25eth0]",
-        "::1",
-        "",
-    ],
-)
-def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
-    assert refused(host) == 421
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, None),
-        ({"origin": "http://localhost:8080"}, None),  # a page of the admin API itself
-        ({"origin": "http://localhost:3000"}, None),
-        ({"origin": "https://app.example"}, None),
-        ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, None),
-        ({"sec_fetch_site": "none"}, None),
-        ({"sec_fetch_site": "same-origin"}, None),
-        ({"origin": "https://evil.test"}, 403),
-        ({"origin": "null"}, 403),
-        ({"origin": ""}, 403),
-        ({"origin": "http://localhost:3001"}, 403),
-        ({"origin": "http://localhost"}, 403),
-        ({"origin": "http://127.0.0.1:8080"}, 403),
-        ({"origin": "http://localhost:3000.evil.test"}, 403),
-        ({"sec_fetch_site": "cross-site"}, 403),
-        ({"sec_fetch_site": "same-site"}, 403),
-        ({"sec_fetch_site": "unheard-of"}, 403),
-    ],
-)
-def test_a_page_of_another_origin_is_kept_out(headers: Mapping[str, str], status: int | None) -> None:
-    assert refused("localhost:8080", **headers) == status
-
-
-def test_a_request_names_one_host() -> None:
-    assert refused(None) == 400
-    fields = [(b"host", b"localhost"), (b"host", b"localhost")]
-    refusal = CALLERS.refusal(fields)
-    assert refusal is not None
-    assert refusal.status == 400
-
-
-@pytest.mark.parametrize("host", ["http://a", "a:80", "*", "*.", "a/b", "", "A.test"])
-def test_a_host_that_is_none_is_an_error(host: str) -> None:
-    with pytest.raises(ValueError, match="a host of the proxies is a name such as"):
-        Callers([host])
-
-
-@pytest.mark.parametrize("origin", ["localhost:3000", "http://", "http://a/b", "*", "null", "http://*.a", "ftp://a"])
-def test_an_origin_that_is_none_is_an_error(origin: str) -> None:
-    with pytest.raises(ValueError, match="an origin is a scheme, a host and a port"):
-        Callers([], [origin])
-
 
 # The requests, and the status that they get; nothing of them reaches the cloud.
 SMUGGLED = {
@@ -238,22 +135,25 @@ async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "limits"),
     [
-        b"",
-        b"GET / HTTP/1.1\r\nhost: local",
-        b"PRI * HTTP/2.0\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhalf",
+        (b"", ["head"]),
+        (b"GET / HTTP/1.1\r\nhost: local", ["head"]),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET /half", ["head"]),
+        (b"PRI * HTTP/2.0\r\n", ["head"]),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ["idle", "stall"]),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", ["idle"]),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhalf", ["stall"]),
     ],
-    ids=["nothing", "half a head", "half a preface", "a preface", "an idle connection", "half a body"],
+    ids=["nothing", "half a head", "half a second head", "half a preface", "a preface", "an idle one", "half a body"],
 )
-async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes) -> None:
-    async with proxied(tmp_path, patience=HASTY) as remote:
+async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes, limits: list[str]) -> None:
+    patience = replace(Patience(check_every=0.02), **dict.fromkeys(limits, 0.1))
+    async with proxied(tmp_path, patience=patience) as remote:
         with suppress(ConnectionResetError):
             await remote.raw(data)  # it ends, because the proxy ends the connection
         await remote.until(lambda: not remote.listener.connections)
+        assert remote.proxy.refused["slow"] == (0 if "idle" in limits else 1)
 
 
 @pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
@@ -349,6 +249,24 @@ async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_
             writer.write(bytes(1000))
             await asyncio.sleep(0.5)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        writer.transport.abort()
+
+
+async def test_a_caller_that_uploads_on_after_the_response_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1_side, "_LINGER_AT_MOST", 0.1)
+    monkeypatch.setattr(http1_side, "_LINGER", 0.05)
+    async with (
+        Http2Target(on_request=lambda served: served.answer(status=413)) as target,
+        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port)) as remote,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        while remote.listener.connections:
+            writer.write(b"more")
+            await asyncio.sleep(0.01)
         writer.transport.abort()
 
 

@@ -29,8 +29,8 @@ def request_of(event: h11.Request) -> Request:
     chunked = b"transfer-encoding" in names
     if chunked and (b"content-length" in names or event.http_version != b"1.1"):
         raise h11.RemoteProtocolError("a transfer-encoding that may be read in two ways")
-    lengths = [value for name, value in headers if name == b"content-length"]
-    length = int(lengths[0]) if lengths else None
+    # h11 has checked that it is one number.
+    length = next((int(value) for name, value in headers if name == b"content-length"), None)
     return Request(
         method=event.method.decode("ascii"),
         target=bytes(event.target),

@@ -110,6 +110,9 @@ class Http1Side(asyncio.Protocol):
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
             self._idle_since = self._loop.time()
+            if self._h11.trailing_data[0]:
+                # The next head has begun to come before this response was complete.
+                self._head_since = self._idle_since
             self.read_on()
             self._advance()
         elif self._h11.their_state in _COMPLETE:
