@@ -11,13 +11,13 @@ from restate_identity.tunnel.client.proxies.callers import Callers
 CALLERS = Callers(["tunnel", "*.svc.cluster.local"], ["http://localhost:3000", "https://app.example:443"])
 
 
-def refused(host: str | None, **headers: str) -> int | None:
-    """Return the status with which a request is refused; None if it passes."""
+def refused(host: str | None, **headers: str) -> tuple[int, str] | None:
+    """Return the status with which a request is refused, and the reason in the metrics; None if it passes."""
     fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     if host is not None:
         fields.append((b"host", host.encode()))
     refusal = CALLERS.refusal(fields)
-    return None if refusal is None else refusal.status
+    return None if refusal is None else (refusal.status, refusal.reason)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,9 @@ def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(h
         "tunnel.evil.test",
         "localhost:8080@evil.test",
         "localhost:evil",
+        "localhost:",
+        "localhost:123456",
+        "localhost:\u0661",
         "127.1",
         "2130706433",
         "0x7f.1",
@@ -63,13 +66,13 @@ def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(h
     ],
 )
 def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
-    assert refused(host) == 421
+    assert refused(host) == (421, "host")
 
 
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({}, None),
+        ({"accept": "*/*", "sec_fetch_mode": "cors", "user_agent": "curl"}, None),
         ({"origin": "http://localhost:8080"}, None),  # a page of the admin API itself
         ({"origin": "http://localhost:3000"}, None),
         ({"origin": "https://app.example"}, None),
@@ -89,11 +92,11 @@ def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
     ],
 )
 def test_a_page_of_another_origin_is_kept_out(headers: Mapping[str, str], status: int | None) -> None:
-    assert refused("localhost:8080", **headers) == status
+    assert refused("localhost:8080", **headers) == (status and (status, "origin"))
 
 
 def test_a_request_names_one_host() -> None:
-    assert refused(None) == 400
+    assert refused(None) == (400, "malformed")
     fields = [(b"host", b"localhost"), (b"host", b"localhost")]
     refusal = CALLERS.refusal(fields)
     assert refusal is not None

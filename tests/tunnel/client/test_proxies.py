@@ -96,6 +96,17 @@ async def test_a_caller_that_gives_up_is_given_up_at_the_cloud(tmp_path: Path, v
         await remote.until(lambda: remote.api.gone == 1)
 
 
+async def test_a_caller_that_has_closed_its_end_is_gone(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await remote.until(lambda: bool(remote.api.bodies))
+        writer.write_eof()
+        await remote.until(lambda: remote.api.gone == 1 and not remote.listener.connections)
+        assert await reader.read() == b""
+        writer.close()
+
+
 @VERSIONS
 async def test_a_body_that_a_caller_gives_up_never_looks_complete_to_the_cloud(
     tmp_path: Path, version: Version
@@ -377,6 +388,20 @@ async def test_a_response_that_was_begun_before_the_proxy_stops_ends_its_connect
         assert b"word" in await asyncio.wait_for(reader.read(), 10)
         await asyncio.wait_for(stopping, 10)
         writer.close()
+
+
+async def test_the_last_response_of_a_connection_says_so(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        answer = asyncio.ensure_future(remote.raw(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+        await remote.until(lambda: bool(remote.api.bodies))
+        stopping = asyncio.ensure_future(remote.proxies.drain(30))
+        await remote.until(lambda: remote.listener.is_draining)
+        remote.api.release.set()
+        head, _, body = (await answer).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 201")
+        assert b"\r\nconnection: close" in head.lower()
+        assert body.endswith(b"answered\r\n0\r\n\r\n")
+        await stopping
 
 
 @VERSIONS
