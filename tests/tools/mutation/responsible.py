@@ -41,6 +41,7 @@ _CLIENT = tuple(
     for name in ("http2", "http1", "restriction", "connections", "flow", "life", "status")
 )
 _PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
+_PAGE = ("tunnel/client/test_documentation.py",)
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
@@ -158,8 +159,13 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.metrics": ("tunnel/client/test_command.py",),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
     "tunnel.client.pool": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.limits": _PAGE,
+    "tunnel.client.passage": (*_PAGE, *_CLIENT),
+    "tunnel.client.proxies.bearer": (*_PAGE, "tunnel/client/test_bearer.py"),
+    "tunnel.client.proxies.patience": (*_PAGE, "tunnel/client/test_patience.py"),
+    "tunnel.client.request_body": (*_PAGE, *_CLIENT),
     "tunnel.client.proxies.callers": ("tunnel/client/test_callers.py",),
-    "tunnel.client.proxies.cloud_request": ("tunnel/client/test_cloud_request.py",),
+    "tunnel.client.proxies.cloud_request": (*_PAGE, "tunnel/client/test_cloud_request.py"),
     "tunnel.client.proxies.http1_request": ("tunnel/client/test_cloud_request.py", *_PROXIES),
     "tunnel.client.response_head": ("tunnel/client/test_response_head.py", "tunnel/client/test_http2.py"),
     "tunnel.client.run": ("tunnel/client/test_life.py",),

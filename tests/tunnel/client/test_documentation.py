@@ -7,7 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import click
+import hypercorn.config
 import pytest
+import uvicorn
 
 from restate_identity.cli.main import cli
 from restate_identity.tunnel.client.allow_list import AllowList
@@ -18,7 +20,7 @@ from restate_identity.tunnel.client.origins import address_of, origin
 from restate_identity.tunnel.client.passage import _ATTEMPTS as ATTEMPTS
 from restate_identity.tunnel.client.proxies.bearer import EVERY
 from restate_identity.tunnel.client.proxies.cloud_request import NOT_PASSED
-from restate_identity.tunnel.client.proxies.patience import Patience
+from restate_identity.tunnel.client.proxies.patience import PIECE, Patience
 from restate_identity.tunnel.client.request_body import KEPT
 from restate_identity.tunnel.client.settings import GRACE
 from restate_identity.tunnel.client.variables import NAMES, SETTINGS
@@ -91,7 +93,7 @@ def test_the_targets_of_the_table_allow_what_it_says() -> None:
 def test_the_numbers_are_those_of_the_code() -> None:
     patience = Patience()
     assert (patience.connections, patience.requests, MAX_HEADER_LIST_SIZE) == (1024, 4096, 64 * 1024)
-    assert (patience.head, patience.stall, patience.idle) == (15, 120, 300)
+    assert (patience.head, patience.stall, patience.idle, PIECE) == (15, 120, 300, 16 * 1024)
     for text in (
         "1,024 connections",
         "4,096 requests",
@@ -116,7 +118,11 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
     limits = Limits()
-    assert (limits.connections, limits.streams, ATTEMPTS, KEPT) == (16, 8, 3, 64 * 1024)
+    assert (limits.connections, limits.streams, limits.connections_http1) == (16, 8, 1024)
+    assert (ATTEMPTS, KEPT, limits.connect) == (3, 64 * 1024, CONNECT)
+    # A connection is left before such a server closes it.
+    assert limits.requests == hypercorn.config.Config().keep_alive_max_requests
+    assert limits.idle < min(hypercorn.config.Config().keep_alive_timeout, uvicorn.Config(cli).timeout_keep_alive)
     for text in ("up to 16 HTTP/2", "each has 8 requests", "three times in all", "at most 64 KiB"):
         assert text in section("What is dialled")
 

@@ -14,9 +14,7 @@ import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.proxies.bearer import Bearer
 from restate_identity.tunnel.token import AuthToken
-from tests.support.clock import Clock
 from tests.support.processes import free_port
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
@@ -319,31 +317,6 @@ async def test_a_mistake_of_the_proxy_ends_only_the_connection_and_is_logged(
                 await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert [record.exc_info is not None for record in caplog.records] == [True, True]
     assert {record.getMessage() for record in caplog.records} == {"tunnel client: a remote proxy failed"}
-
-
-async def test_the_token_file_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "token"
-    file.write_text("first\n")
-    clock = Clock(0.0)
-    bearer = Bearer(AuthToken(file=file), clock=clock)
-    assert bearer.value() == b"Bearer first"
-    file.write_text("second\n")
-    assert bearer.value() == b"Bearer first"
-    clock.now = 5.0
-    assert bearer.value() == b"Bearer second"
-    file.unlink()
-    caplog.set_level(logging.INFO)
-    for clock.now in (10.0, 15.0, 69.9, 75.0):
-        assert bearer.value() == b"Bearer second"
-    file.write_text("third\n")
-    for clock.now in (80.0, 85.0):
-        assert bearer.value() == b"Bearer third"
-    told = [record.getMessage() for record in caplog.records]
-    assert ["the last one is used" in line for line in told] == [True, True, False]
-    assert told[-1] == "tunnel client: the auth token can be read again"
-    file.unlink()
-    with pytest.raises(OSError, match="No such file"):
-        Bearer(AuthToken(file=file)).value()
 
 
 async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path) -> None:
