@@ -60,6 +60,8 @@ def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(h
         "0x7f.1",
         "[::1]evil:80",
         "[localhost]",
+        "[::1",
+        "[::1]:",
         "[fe80::1%25eth0]",
         "::1",
         "",
@@ -74,6 +76,7 @@ def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
     [
         ({"accept": "*/*", "sec_fetch_mode": "cors", "user_agent": "curl"}, None),
         ({"origin": "http://localhost:8080"}, None),  # a page of the admin API itself
+        ({"origin": "https://localhost:8080"}, None),  # behind something that ends TLS
         ({"origin": "http://localhost:3000"}, None),
         ({"origin": "https://app.example"}, None),
         ({"origin": "http://localhost:3000", "sec_fetch_site": "same-site"}, None),

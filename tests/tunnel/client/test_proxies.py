@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.client.proxies.callers import Callers
+from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
+from restate_identity.tunnel.client.serve_address import ServeAddress
 from restate_identity.tunnel.token import AuthToken
 from tests.support.processes import free_port
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -319,11 +323,40 @@ async def test_a_mistake_of_the_proxy_ends_only_the_connection_and_is_logged(
     assert {record.getMessage() for record in caplog.records} == {"tunnel client: a remote proxy failed"}
 
 
-async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path) -> None:
+async def test_the_log_says_what_a_port_gives_access_to(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "restate_identity.tunnel.client")
+
+    def port(name: str, address: ServeAddress) -> Port:
+        return Port(name=name, address=address, origin=Origin("https", f"{name}.test", 443))
+
+    ports = (port("ingress", ServeAddress("127.0.0.1", 0)), port("admin", ServeAddress("0.0.0.0", 0)))
+    proxies = RemoteProxies(ports, AuthToken(TOKEN), Callers())
+    await proxies.start()
+    taken = ServeAddress("127.0.0.1", proxies.listeners[0].port)
+    other = RemoteProxies((port("ingress", taken),), AuthToken(TOKEN), Callers())
+    with pytest.raises(OSError, match=f"cannot listen on {taken} for the ingress proxy: ") as failure:
+        await other.start()
+    assert failure.value.errno == errno.EADDRINUSE
+    await other.drain(0)
+    await proxies.drain(0)
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [line for line in lines if line[0] == "INFO"] == [
+        ("INFO", "tunnel client: 127.0.0.1:0 passes requests on to https://ingress.test:443"),
+        ("INFO", "tunnel client: 0.0.0.0:0 passes requests on to https://admin.test:443"),
+    ]
+    (warning,) = [text for level, text in lines if level == "WARNING"]
+    assert warning.startswith("tunnel client: the admin proxy listens on 0.0.0.0:0, beyond this machine. WHOEVER")
+    assert TOKEN not in caplog.text
+
+
+async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(tmp_path, token=AuthToken(file=tmp_path / "missing")) as remote:
         answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 502")
         assert remote.api.seen == []
+        assert remote.proxy.counters.requests == {502: 1}
+        (line,) = caplog.messages
+        assert "failed: the auth token cannot be read: " in line
 
 
 @VERSIONS

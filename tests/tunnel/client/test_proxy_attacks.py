@@ -13,6 +13,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from h2.errors import ErrorCodes
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
@@ -161,8 +162,10 @@ async def test_a_caller_that_sends_no_more_of_a_body_is_given_up(tmp_path: Path,
     patience = replace(HASTY, idle=600)
     async with proxied(tmp_path, patience=patience) as remote, exchanging(remote, version, "/") as exchange:
         await exchange.send(b"half")
-        with pytest.raises(ExchangeError):
+        with pytest.raises(ExchangeError) as given_up:
             await exchange.head()
+        if version is Version.HTTP2:
+            assert given_up.value.code == ErrorCodes.CANCEL
         await remote.until(lambda: remote.api.gone == 1)
         assert remote.proxy.refused["slow"] == 1
 
@@ -211,19 +214,26 @@ async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
     async with proxied(tmp_path, patience=few) as remote, exchanging(remote, Version.HTTP1, "/held") as exchange:
         await exchange.send(b"", end=True)
         await remote.until(lambda: bool(remote.api.bodies))
-        answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 503")
+        request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
+        assert remote.proxy.refused == {"busy": 1}
+        remote.api.release.set()
+        assert (await exchange.head()).status == 201
+        await remote.until(lambda: not remote.listener._calls)
+        assert (await remote.raw(request)).startswith(b"HTTP/1.1 201")
 
 
-async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path, *, drains: bool) -> None:
     def answer(served: Served) -> None:
         served.respond()
         for number in range(12):
             served.send(bytes(16_000), end=number == 11)
 
+    patience = replace(HASTY, idle=600) if drains else HASTY
     async with (
         Http2Target(on_request=answer) as target,
-        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), patience=HASTY) as remote,
+        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), patience=patience) as remote,
     ):
         # The kernel takes little of the response, and the proxy's buffer all of the rest.
         remote.listener._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
@@ -231,7 +241,10 @@ async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect(("127.0.0.1", remote.port))
             caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            await remote.until(lambda: remote.listener.connections == 1)
+            await remote.until(lambda: bool(remote.proxy.counters.requests))
+            await remote.until(lambda: not remote.listener._calls)
+            if drains:
+                await asyncio.wait_for(remote.proxies.drain(600), 30)
             await remote.until(lambda: not remote.listener.connections)
 
 
