@@ -8,7 +8,7 @@ from hpack import NeverIndexedHeaderTuple
 
 from restate_identity.tunnel.client.exchange import Field
 from restate_identity.tunnel.client.proxies.cloud_request import cloud_request
-from restate_identity.tunnel.client.proxies.http1_request import request_of, trailers_of
+from restate_identity.tunnel.client.proxies.http1_request import request_of
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 from restate_identity.tunnel.request import Request
 
@@ -110,20 +110,3 @@ def test_a_head_may_have_64_kib() -> None:
     with pytest.raises(h11.RemoteProtocolError, match="too many headers") as refused:
         request(*fields, target=b"/2")
     assert refused.value.error_status_hint == 431
-
-
-def test_a_trailer_says_nothing_about_whom_a_request_is_for_and_with_whose_rights_it_is_made() -> None:
-    names = (
-        *(
-            b"authorization",
-            b"connection",
-            b"content-length",
-            b"cookie",
-            b"host",
-            b"keep-alive",
-            b"proxy-authorization",
-        ),
-        *(b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"x-forwarded-host"),
-    )
-    fields = [(name, b"chunked" if name == b"transfer-encoding" else b"1") for name in (*names, b"x-sum")]
-    assert trailers_of(h11.EndOfMessage(headers=fields)) == [(b"x-sum", b"1")]

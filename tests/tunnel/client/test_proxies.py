@@ -284,6 +284,24 @@ async def test_a_caller_that_waits_for_100_continue_gets_it(tmp_path: Path) -> N
         assert (remote.api.bodies, remote.api.header("expect")) == ([b"body"], [])
 
 
+@VERSIONS
+async def test_a_trailer_says_nothing_about_whom_a_request_is_for_and_with_whose_rights_it_is_made(
+    tmp_path: Path, version: Version
+) -> None:
+    names = [b"authorization", b"cookie", b"expect", b"http2-settings", b"proxy-authorization", b"x-forwarded-host"]
+    # Ours sends no such trailer over HTTP/1.1.
+    names += [b"content-length", b"host", b"te", b"trailer"] if version is Version.HTTP2 else [b"keep-alive"]
+    async with (
+        Http2Target() as target,
+        target_proxied(target, tmp_path) as remote,
+        exchanging(remote, version, "/") as exchange,
+    ):
+        await exchange.send(b"body", end=True, trailers=[(b"x-sum", b"1"), *((name, b"1") for name in names)])
+        served = await target.request()
+        await remote.until(lambda: served.complete)
+    assert (bytes(served.body), served.trailers) == (b"body", {"x-sum": "1"})
+
+
 async def test_chunks_and_trailers_are_passed_on(tmp_path: Path) -> None:
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     target = Http2Target(on_complete=lambda served: served.answer(b"answered"))

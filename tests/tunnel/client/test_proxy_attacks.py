@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -149,7 +150,8 @@ async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
     ids=["nothing", "half a head", "half a second head", "half a preface", "a preface", "an idle one", "half a body"],
 )
 async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes, limits: list[str]) -> None:
-    patience = replace(Patience(check_every=0.02), **dict.fromkeys(limits, 0.1))
+    short: dict[str, Any] = dict.fromkeys(limits, 0.1)
+    patience = Patience(check_every=0.02, **short)
     async with proxied(tmp_path, patience=patience) as remote:
         with suppress(ConnectionResetError):
             await remote.raw(data)  # it ends, because the proxy ends the connection
