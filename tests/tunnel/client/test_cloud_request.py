@@ -53,7 +53,8 @@ def test_what_is_for_the_proxy_is_not_for_the_cloud(field: Field) -> None:
 
 def test_what_the_connection_names_ends_there_whatever_its_case() -> None:
     named = (b"connection", b"close ,\tX-One,x-two")
-    assert passed_on((b"x-one", b"1"), (b"x-two", b"2"), named, (b"x-three", b"3")) == [(b"x-three", b"3")]
+    others = [(b"x-three", b"3"), (b"a", b"x-three"), (b"x", b"x-three")]
+    assert passed_on((b"x-one", b"1"), (b"x-two", b"2"), named, *others) == others
 
 
 def test_trailers_are_allowed_to_come() -> None:
@@ -72,6 +73,7 @@ def test_blanks_around_a_value_end_there() -> None:
         ("GET", b"/!~?a=b#", True),
         ("OPTIONS", b"*", True),
         ("GET", b"*", False),
+        ("POST", b"*", False),
         ("OPTIONS", b"**", False),
         ("GET", b"http://evil.test/", False),
         ("GET", b"a/", False),
@@ -99,7 +101,7 @@ def test_only_a_path_in_ascii_is_asked_for(method: str, target: bytes, *, passes
 )
 def test_a_request_has_a_body_if_it_says_so(field: Field, length: int | None, *, ended: bool) -> None:
     received = request(field, method="POST")
-    assert (received.method, received.length, received.ended) == ("POST", length, ended)
+    assert (received.method, received.length, received.ended, received.malformed) == ("POST", length, ended, False)
 
 
 def test_a_head_may_have_64_kib() -> None:

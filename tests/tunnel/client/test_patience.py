@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from restate_identity.asgi import Message
-from restate_identity.tunnel.client.proxies.patience import PIECE, PatientCall
+from restate_identity.tunnel.client.proxies.patience import PIECE, Patience, PatientCall
 
 BODY = "http.response.body"
 
@@ -89,3 +89,8 @@ async def test_a_call_is_given_up_once() -> None:
     assert call.is_given_up
     assert tidied.is_set()
     assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+def test_nobody_changes_the_limits_that_all_ports_have_by_default() -> None:
+    with pytest.raises(AttributeError):
+        Patience().head = 0  # type: ignore[misc]
