@@ -75,6 +75,7 @@ def test_blanks_around_a_value_end_there() -> None:
         ("GET", b"*", False),
         ("POST", b"*", False),
         ("OPTIONS", b"**", False),
+        ("OPTIONS", b"!", False),
         ("GET", b"http://evil.test/", False),
         ("GET", b"a/", False),
         ("GET", b"/\xff", False),

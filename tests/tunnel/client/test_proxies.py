@@ -219,7 +219,8 @@ async def test_a_response_that_breaks_off_is_a_reset_for_a_caller_of_http_1_0(tm
 @pytest.mark.parametrize(
     ("request_", "status", "headers", "has_trailers"),
     [
-        ("GET / HTTP/1.1", 200, [], True),
+        ("GET / HTTP/1.1", 200, [("age", "1"), ("x", "1")], True),
+        ("POST / HTTP/1.1", 200, [], True),
         ("GET / HTTP/1.1", 200, [("content-length", "4")], False),
         ("GET / HTTP/1.0", 200, [], False),
         ("HEAD / HTTP/1.1", 200, [], False),
@@ -235,9 +236,11 @@ async def test_trailers_are_passed_back_where_http_1_1_has_a_place_for_them(
     headers: list[tuple[str, str]],
     has_trailers: bool,
 ) -> None:
+    has_body = not request_.startswith("HEAD") and status == 200
+
     def answer(served: Served) -> None:
         served.respond(status, headers)
-        if request_.startswith("GET") and status == 200:
+        if has_body:
             served.send(b"body")
         served.trail([("x-sum", "1")])
 
@@ -246,7 +249,7 @@ async def test_trailers_are_passed_back_where_http_1_1_has_a_place_for_them(
             await remote.raw(f"{request_}\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         ).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d" % status)
-        expected = b"body" if request_.startswith("GET") and status == 200 else b""
+        expected = b"body" if has_body else b""
         assert body.endswith(b"\r\n0\r\nx-sum: 1\r\n\r\n" if has_trailers else expected)
         assert (b"x-sum" in body) == has_trailers
         assert not caplog.messages
@@ -440,7 +443,9 @@ async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Ve
 
 
 @VERSIONS
-async def test_a_response_that_breaks_off_does_not_look_complete(tmp_path: Path, version: Version) -> None:
+async def test_a_response_that_breaks_off_does_not_look_complete(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: Version
+) -> None:
     async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
         async with exchanging(remote, version, "/") as exchange:
             served = await target.request()
@@ -451,6 +456,7 @@ async def test_a_response_that_breaks_off_does_not_look_complete(tmp_path: Path,
             with pytest.raises(ExchangeError):
                 await exchange.read()
         assert remote.proxy.counters.resets == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @VERSIONS
