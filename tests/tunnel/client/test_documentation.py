@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -136,6 +138,15 @@ def test_the_metrics_are_those_of_the_table_and_so_are_the_reasons() -> None:
     assert set(re.findall(r"restate_(?:cloud_tunnel|identity_tunnel_client)\w+", samples)) == names
     (row,) = re.findall(r"remote_proxy_refused_total` .*: (.*) \|", table)
     assert tuple(re.findall(r"`(\w+)`", row)) == REASONS
+
+
+def test_the_loggers_are_those_that_it_names() -> None:
+    folder = ROOT / "restate_identity" / "tunnel"
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in folder.rglob("[a-z]*.py")}
+    modules = [importlib.import_module(name) for name in names]
+    loggers = {getattr(module, "logger", logging.root).name for module in modules} - {"root"}
+    assert loggers == {"restate_identity.tunnel", "restate_identity.tunnel.client"}
+    assert "`restate_identity.tunnel` and `restate_identity.tunnel.client`" in section("Operating it")
 
 
 def test_the_picture_is_one() -> None:
