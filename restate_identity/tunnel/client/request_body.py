@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Set
 
 from restate_identity.asgi import Receive
 from restate_identity.tunnel.client.exchange import Exchange, Field
@@ -17,10 +18,12 @@ class RequestBody:
 
     Args:
         receive: The parts, as ASGI has them.
+        left_out: The names of trailers that are not passed on.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, *, left_out: Set[bytes] = frozenset()) -> None:
         self._receive = receive
+        self._left_out = left_out
         self._kept: list[bytes] = []
         self._size = 0
         self._trailers: list[Field] = []
@@ -53,7 +56,8 @@ class RequestBody:
             await asyncio.Event().wait()
         part: bytes = message.get("body", b"")
         self._ended = not message.get("more_body", False)
-        self._trailers = [(name, value.strip(BLANKS)) for name, value in message.get("trailers") or ()]
+        trailers: Iterable[Field] = message.get("trailers", ())
+        self._trailers = [(name, value.strip(BLANKS)) for name, value in trailers if name not in self._left_out]
         self._size += len(part)
         if self.is_kept:
             if self._size <= KEPT:

@@ -36,11 +36,12 @@ _TUNNEL = (
     "tunnel/test_losses.py",
     "tunnel/test_tls.py",
 )
+_PAGE = ("tunnel/client/test_documentation.py",)
 _CLIENT = tuple(
     f"tunnel/client/test_{name}.py"
-    for name in ("http2", "http1", "restriction", "connections", "flow", "life", "status")
+    for name in ("documentation", "http2", "http1", "restriction", "connections", "flow", "life", "status")
 )
-_PROXIES = ("tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
+_PROXIES = (*_PAGE, "tunnel/client/test_proxies.py", "tunnel/client/test_proxy_attacks.py")
 _FIRST: dict[str, tuple[str, ...]] = {
     "_allowance": ("core/test_refusal_log.py", "tunnel/client/test_failure_log.py"),
     "_base64url": _CORE,
@@ -151,19 +152,31 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.cloud_uris": ("tunnel/client/test_configuration.py",),
     "tunnel.client.connector": ("tunnel/client/test_connections.py", *_CLIENT),
     "tunnel.client.configuration": ("tunnel/client/test_configuration.py", "tunnel/client/test_command.py"),
-    "tunnel.client.failure_log": ("tunnel/client/test_failure_log.py",),
+    "tunnel.client.failure_log": (*_PAGE, "tunnel/client/test_failure_log.py"),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
-    "tunnel.client.group": ("tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
+    "tunnel.client.group": (*_PAGE, "tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
     "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
     "tunnel.client.metrics": ("tunnel/client/test_command.py",),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
     "tunnel.client.pool": ("tunnel/client/test_connections.py", *_CLIENT),
+    "tunnel.client.limits": _PAGE,
+    "tunnel.client.proxies.bearer": (*_PAGE, "tunnel/client/test_bearer.py"),
+    "tunnel.client.proxies.patience": (*_PAGE, "tunnel/client/test_patience.py"),
+    "tunnel.client.proxies.callers": ("tunnel/client/test_callers.py",),
+    "tunnel.client.proxies.cloud_request": (
+        "tunnel/client/test_cloud_request.py",
+        *_PAGE,
+        "tunnel/client/test_proxies.py",
+    ),
+    "tunnel.client.proxies.http1_request": ("tunnel/client/test_cloud_request.py", *_PROXIES),
     "tunnel.client.response_head": ("tunnel/client/test_response_head.py", "tunnel/client/test_http2.py"),
-    "tunnel.client.run": ("tunnel/client/test_life.py",),
-    "tunnel.client.serve": ("tunnel/client/test_command.py",),
+    "tunnel.client.run": (*_PAGE, "tunnel/client/test_life.py"),
+    "tunnel.client.serve": (*_PAGE, "tunnel/client/test_command.py"),
+    "tunnel.client.settings": _PAGE,
     "tunnel.client.serve_address": ("tunnel/client/test_configuration.py",),
     "tunnel.client.special_addresses": ("tunnel/client/test_allow_list.py",),
     "tunnel.client.status": ("tunnel/client/test_status.py",),
+    "tunnel.client.tcp": ("tunnel/client/test_tcp.py",),
     "tunnel.client.variables": ("tunnel/client/test_configuration.py",),
     "tunnel.floods": ("tunnel/test_floods.py",),
     "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,6 +37,8 @@ _USUAL: dict[str, float] = {}
 # Which tests reach a line of a file, by the tests that ran. The name "" stands for the import of the file.
 _REACHED: dict[tuple[str, ...], dict[str, dict[int, set[str]]]] = {}
 _MEASURED = HERE / "measured.json"
+# How many seconds a trial may still take after a test has failed.
+_FAREWELL = 5.0
 
 
 def main() -> None:
@@ -118,10 +121,14 @@ def _judged(
         _run(tests, _Reporter(write, only, is_measured=is_measured))
     os.close(write)
     deadline = time.monotonic() + timeout
-    status = None
+    status, failed = None, b""
     while status is None and time.monotonic() < deadline:
         process, ended = os.waitpid(trial, os.WNOHANG)
         status = ended if process else None
+        if not failed and select.select([read], [], [], 0)[0]:
+            failed = os.read(read, 512)
+            # A test has noticed the mutant. What it started may never end because of that.
+            deadline = min(deadline, time.monotonic() + _FAREWELL)
         if status is None:
             time.sleep(0.02)
     # Servers that the tests started may have outlived them.
@@ -131,12 +138,10 @@ def _judged(
         pass
     if status is None:
         os.waitpid(trial, 0)
-    with os.fdopen(read, "rb") as pipe:
-        os.set_blocking(pipe.fileno(), False)
-        failed = (pipe.read() or b"").decode()
-    if status is None:
-        return "hung", failed
-    return ("survived" if status == 0 else "killed"), failed
+    os.close(read)
+    if failed or status:
+        return "killed", failed.decode()
+    return ("hung" if status is None else "survived"), ""
 
 
 def _run(tests: Iterable[str], reporter: _Reporter) -> None:

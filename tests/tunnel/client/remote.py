@@ -93,6 +93,9 @@ class CloudApi:
         more = True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                self.gone += 1
+                return
             more = message.get("more_body", False)
             await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import click
+import hypercorn.config
 import pytest
+import uvicorn
 
 from restate_identity.cli.main import cli
 from restate_identity.tunnel.client.allow_list import AllowList
@@ -18,7 +22,7 @@ from restate_identity.tunnel.client.origins import address_of, origin
 from restate_identity.tunnel.client.passage import _ATTEMPTS as ATTEMPTS
 from restate_identity.tunnel.client.proxies.bearer import EVERY
 from restate_identity.tunnel.client.proxies.cloud_request import NOT_PASSED
-from restate_identity.tunnel.client.proxies.patience import Patience
+from restate_identity.tunnel.client.proxies.patience import PIECE, Patience
 from restate_identity.tunnel.client.request_body import KEPT
 from restate_identity.tunnel.client.settings import GRACE
 from restate_identity.tunnel.client.variables import NAMES, SETTINGS
@@ -91,7 +95,7 @@ def test_the_targets_of_the_table_allow_what_it_says() -> None:
 def test_the_numbers_are_those_of_the_code() -> None:
     patience = Patience()
     assert (patience.connections, patience.requests, MAX_HEADER_LIST_SIZE) == (1024, 4096, 64 * 1024)
-    assert (patience.head, patience.stall, patience.idle) == (15, 120, 300)
+    assert (patience.head, patience.stall, patience.idle, PIECE) == (15, 120, 300, 16 * 1024)
     for text in (
         "1,024 connections",
         "4,096 requests",
@@ -116,7 +120,11 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
     limits = Limits()
-    assert (limits.connections, limits.streams, ATTEMPTS, KEPT) == (16, 8, 3, 64 * 1024)
+    assert (limits.connections, limits.streams, limits.connections_http1) == (16, 8, 1024)
+    assert (ATTEMPTS, KEPT, limits.connect) == (3, 64 * 1024, CONNECT)
+    # A connection is left before such a server closes it.
+    assert limits.requests == hypercorn.config.Config().keep_alive_max_requests
+    assert limits.idle < min(hypercorn.config.Config().keep_alive_timeout, uvicorn.Config(cli).timeout_keep_alive)
     for text in ("up to 16 HTTP/2", "each has 8 requests", "three times in all", "at most 64 KiB"):
         assert text in section("What is dialled")
 
@@ -130,6 +138,15 @@ def test_the_metrics_are_those_of_the_table_and_so_are_the_reasons() -> None:
     assert set(re.findall(r"restate_(?:cloud_tunnel|identity_tunnel_client)\w+", samples)) == names
     (row,) = re.findall(r"remote_proxy_refused_total` .*: (.*) \|", table)
     assert tuple(re.findall(r"`(\w+)`", row)) == REASONS
+
+
+def test_the_loggers_are_those_that_it_names() -> None:
+    folder = ROOT / "restate_identity" / "tunnel"
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in folder.rglob("[a-z]*.py")}
+    modules = [importlib.import_module(name) for name in names]
+    loggers = {getattr(module, "logger", logging.root).name for module in modules} - {"root"}
+    assert loggers == {"restate_identity.tunnel", "restate_identity.tunnel.client"}
+    assert "`restate_identity.tunnel` and `restate_identity.tunnel.client`" in section("Operating it")
 
 
 def test_the_picture_is_one() -> None:

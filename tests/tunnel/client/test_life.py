@@ -13,6 +13,8 @@ import pytest
 
 from restate_identity.tunnel import TunnelError
 from restate_identity.tunnel.client import AllowList, ClientSettings, Limits, TunnelClient, run
+from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead, Version
+from restate_identity.tunnel.client.origins import Origin
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -20,6 +22,8 @@ from tests.tunnel.cloud import Cloud, Line
 from tests.tunnel.dialling import until
 from tests.tunnel.traffic import Traffic
 from tests.tunnel.tunnels import SOON, STEADY, configured
+
+HEAD = RequestHead(b"GET", b"/", b"127.0.0.1", [], ended=True)
 
 
 class Beside:
@@ -87,6 +91,8 @@ async def test_after_the_client_is_closed_no_connection_is_left() -> None:
         async with forwarding(target.origin, limits=Limits(idle=600)) as (client, line):
             assert (await sent(line, target.origin)).status == 200
         assert not client.tunnel.is_serving
+        with pytest.raises(ExchangeError, match=r"^the client has stopped$"):
+            await client.pool.open(Origin("http", "127.0.0.1", target.port), Version.HTTP2, HEAD)
         await until(lambda: target.ends[0].lost)
         assert target.ends[0].goaways == 1
 

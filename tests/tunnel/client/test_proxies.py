@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.proxies.bearer import Bearer
+from restate_identity.tunnel.client.proxies.callers import Callers
+from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
+from restate_identity.tunnel.client.serve_address import ServeAddress
 from restate_identity.tunnel.token import AuthToken
-from tests.support.clock import Clock
 from tests.support.processes import free_port
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
@@ -96,6 +98,17 @@ async def test_a_caller_that_gives_up_is_given_up_at_the_cloud(tmp_path: Path, v
         await remote.until(lambda: remote.api.gone == 1)
 
 
+async def test_a_caller_that_has_closed_its_end_is_gone(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+        writer.write(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await remote.until(lambda: bool(remote.api.bodies))
+        writer.write_eof()
+        await remote.until(lambda: remote.api.gone == 1 and not remote.listener.connections)
+        assert await reader.read() == b""
+        writer.close()
+
+
 @VERSIONS
 async def test_a_body_that_a_caller_gives_up_never_looks_complete_to_the_cloud(
     tmp_path: Path, version: Version
@@ -141,6 +154,7 @@ async def test_if_the_cloud_cannot_be_reached_the_answer_is_502(tmp_path: Path, 
     async with proxied(tmp_path, origin=nowhere) as remote, exchanging(remote, version, "/") as exchange:
         await exchange.send(b"", end=True)
         assert (await exchange.head()).status == 502
+        assert await exchange.read() == (b"", True)
         assert remote.proxy.counters.requests == {502: 1}
 
 
@@ -205,10 +219,12 @@ async def test_a_response_that_breaks_off_is_a_reset_for_a_caller_of_http_1_0(tm
 @pytest.mark.parametrize(
     ("request_", "status", "headers", "has_trailers"),
     [
-        ("GET / HTTP/1.1", 200, [], True),
+        ("GET / HTTP/1.1", 200, [("age", "1"), ("x", "1")], True),
+        ("POST / HTTP/1.1", 200, [], True),
         ("GET / HTTP/1.1", 200, [("content-length", "4")], False),
         ("GET / HTTP/1.0", 200, [], False),
         ("HEAD / HTTP/1.1", 200, [], False),
+        ("GET / HTTP/1.1", 204, [], False),
         ("GET / HTTP/1.1", 304, [], False),
     ],
 )
@@ -220,9 +236,11 @@ async def test_trailers_are_passed_back_where_http_1_1_has_a_place_for_them(
     headers: list[tuple[str, str]],
     has_trailers: bool,
 ) -> None:
+    has_body = not request_.startswith("HEAD") and status == 200
+
     def answer(served: Served) -> None:
         served.respond(status, headers)
-        if request_.startswith("GET") and status == 200:
+        if has_body:
             served.send(b"body")
         served.trail([("x-sum", "1")])
 
@@ -231,7 +249,7 @@ async def test_trailers_are_passed_back_where_http_1_1_has_a_place_for_them(
             await remote.raw(f"{request_}\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         ).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 %d" % status)
-        expected = b"body" if request_.startswith("GET") and status == 200 else b""
+        expected = b"body" if has_body else b""
         assert body.endswith(b"\r\n0\r\nx-sum: 1\r\n\r\n" if has_trailers else expected)
         assert (b"x-sum" in body) == has_trailers
         assert not caplog.messages
@@ -269,46 +287,97 @@ async def test_a_caller_that_waits_for_100_continue_gets_it(tmp_path: Path) -> N
         assert (remote.api.bodies, remote.api.header("expect")) == ([b"body"], [])
 
 
+@VERSIONS
+async def test_a_trailer_says_nothing_about_whom_a_request_is_for_and_with_whose_rights_it_is_made(
+    tmp_path: Path, version: Version
+) -> None:
+    names = [b"authorization", b"cookie", b"expect", b"http2-settings", b"proxy-authorization", b"x-forwarded-host"]
+    # Ours sends no such trailer over HTTP/1.1.
+    names += [b"content-length", b"host", b"te", b"trailer"] if version is Version.HTTP2 else [b"keep-alive"]
+    async with (
+        Http2Target() as target,
+        target_proxied(target, tmp_path) as remote,
+        exchanging(remote, version, "/") as exchange,
+    ):
+        await exchange.send(b"body", end=True, trailers=[(b"x-sum", b"1"), *((name, b"1") for name in names)])
+        served = await target.request()
+        await remote.until(lambda: served.complete)
+    assert (bytes(served.body), served.trailers) == (b"body", {"x-sum": "1"})
+
+
 async def test_chunks_and_trailers_are_passed_on(tmp_path: Path) -> None:
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    async with proxied(tmp_path) as remote:
+    target = Http2Target(on_complete=lambda served: served.answer(b"answered"))
+    async with target, target_proxied(target, tmp_path) as remote:
         answer = await remote.raw(head + b"2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nx-sum: 1\r\nauthorization: evil\r\n\r\n")
-        assert b"HTTP/1.1 201" in answer
-        assert remote.api.bodies == [b"abcde"]
-        assert remote.api.header("transfer-encoding") == []
-        assert remote.api.header("authorization") == [f"Bearer {TOKEN}"]
+        assert answer.startswith(b"HTTP/1.1 200")
+    (served,) = target.served
+    assert (bytes(served.body), served.trailers) == (b"abcde", {"x-sum": "1"})
+    assert "transfer-encoding" not in served.headers
+    assert [value for name, value in served.fields if name == "authorization"] == [f"Bearer {TOKEN}"]
 
 
-async def test_the_token_file_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "token"
-    file.write_text("first\n")
-    clock = Clock(0.0)
-    bearer = Bearer(AuthToken(file=file), clock=clock)
-    assert bearer.value() == b"Bearer first"
-    file.write_text("second\n")
-    assert bearer.value() == b"Bearer first"
-    clock.now = 5.0
-    assert bearer.value() == b"Bearer second"
-    file.unlink()
-    caplog.set_level(logging.INFO)
-    for clock.now in (10.0, 15.0, 69.9, 75.0):
-        assert bearer.value() == b"Bearer second"
-    file.write_text("third\n")
-    for clock.now in (80.0, 85.0):
-        assert bearer.value() == b"Bearer third"
-    told = [record.getMessage() for record in caplog.records]
-    assert ["the last one is used" in line for line in told] == [True, True, False]
-    assert told[-1] == "tunnel client: the auth token can be read again"
-    file.unlink()
-    with pytest.raises(OSError, match="No such file"):
-        Bearer(AuthToken(file=file)).value()
+async def test_a_response_that_http_1_1_cannot_carry_is_a_reset(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Http2Target(on_complete=lambda served: served.respond(200, [("x", "a\x0csecret")], end=True))
+    async with target, target_proxied(target, tmp_path) as remote:
+        with pytest.raises(ConnectionResetError):
+            await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    told = "tunnel client: a response cannot be sent over HTTP/1.1: Illegal header value"
+    assert caplog.record_tuples == [("restate_identity.tunnel.client", logging.WARNING, told)]
 
 
-async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path) -> None:
+class _BrokenToken(AuthToken):
+    def read(self) -> str:
+        raise RuntimeError("a mistake of ours")
+
+
+async def test_a_mistake_of_the_proxy_ends_only_the_connection_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with proxied(tmp_path, token=_BrokenToken(TOKEN)) as remote:
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError):
+                await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    assert {record.getMessage() for record in caplog.records} == {"tunnel client: a remote proxy failed"}
+
+
+async def test_the_log_says_what_a_port_gives_access_to(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "restate_identity.tunnel.client")
+
+    def port(name: str, address: ServeAddress) -> Port:
+        return Port(name=name, address=address, origin=Origin("https", f"{name}.test", 443))
+
+    ports = (port("ingress", ServeAddress("127.0.0.1", 0)), port("admin", ServeAddress("0.0.0.0", 0)))
+    proxies = RemoteProxies(ports, AuthToken(TOKEN), Callers())
+    await proxies.start()
+    taken = ServeAddress("127.0.0.1", proxies.listeners[0].port)
+    other = RemoteProxies((port("ingress", taken),), AuthToken(TOKEN), Callers())
+    with pytest.raises(OSError, match=f"cannot listen on {taken} for the ingress proxy: ") as failure:
+        await other.start()
+    assert failure.value.errno == errno.EADDRINUSE
+    await other.drain(0)
+    await proxies.drain(0)
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [line for line in lines if line[0] == "INFO"] == [
+        ("INFO", "tunnel client: 127.0.0.1:0 passes requests on to https://ingress.test:443"),
+        ("INFO", "tunnel client: 0.0.0.0:0 passes requests on to https://admin.test:443"),
+    ]
+    (warning,) = [text for level, text in lines if level == "WARNING"]
+    assert warning.startswith("tunnel client: the admin proxy listens on 0.0.0.0:0, beyond this machine. WHOEVER")
+    assert TOKEN not in caplog.text
+
+
+async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(tmp_path, token=AuthToken(file=tmp_path / "missing")) as remote:
         answer = await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 502")
         assert remote.api.seen == []
+        assert remote.proxy.counters.requests == {502: 1}
+        (line,) = caplog.messages
+        assert "failed: the auth token cannot be read: " in line
 
 
 @VERSIONS
@@ -348,6 +417,20 @@ async def test_a_response_that_was_begun_before_the_proxy_stops_ends_its_connect
         writer.close()
 
 
+async def test_the_last_response_of_a_connection_says_so(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as remote:
+        answer = asyncio.ensure_future(remote.raw(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n"))
+        await remote.until(lambda: bool(remote.api.bodies))
+        stopping = asyncio.ensure_future(remote.proxies.drain(30))
+        await remote.until(lambda: remote.listener.is_draining)
+        remote.api.release.set()
+        head, _, body = (await answer).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 201")
+        assert b"\r\nconnection: close" in head.lower()
+        assert body.endswith(b"answered\r\n0\r\n\r\n")
+        await stopping
+
+
 @VERSIONS
 async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Version) -> None:
     async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
@@ -360,7 +443,9 @@ async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Ve
 
 
 @VERSIONS
-async def test_a_response_that_breaks_off_does_not_look_complete(tmp_path: Path, version: Version) -> None:
+async def test_a_response_that_breaks_off_does_not_look_complete(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: Version
+) -> None:
     async with Http2Target() as target, target_proxied(target, tmp_path) as remote:
         async with exchanging(remote, version, "/") as exchange:
             served = await target.request()
@@ -371,6 +456,7 @@ async def test_a_response_that_breaks_off_does_not_look_complete(tmp_path: Path,
             with pytest.raises(ExchangeError):
                 await exchange.read()
         assert remote.proxy.counters.resets == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @VERSIONS

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import httpx
+import pytest
 
 from restate_identity.tunnel.client.serve_address import ServeAddress
 from restate_identity.tunnel.client.status import StatusServer
@@ -28,11 +30,23 @@ async def test_the_health_follows_the_connections() -> None:
         while (await http.get(url)).json()["servers"][server] != {"opened": 1, "draining": 1, "attempts": 2}:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-        await client.aclose()
-        answer = await http.get(url)
-        assert (answer.status_code, answer.json()) == (503, {"status": "not serving", "servers": {}})
+        taken = StatusServer(ServeAddress("127.0.0.1", port))
+        with pytest.raises(
+            OSError, match=rf"cannot listen on 127\.0\.0\.1:{port} for the health: error while"
+        ) as failure:
+            await taken.start(client)
+        assert failure.value.errno == errno.EADDRINUSE
+
+        # It says so as long as the tunnel drains.
+        drains = [asyncio.ensure_future(each.drain(0)) for each in (status, taken)]
+        await asyncio.sleep(0)
+        assert (await http.get(url)).status_code == 200
         assert (await http.get(url.replace("health", "metrics"))).status_code == 404
-        await status.drain(0)
+        await client.aclose()
+        await asyncio.gather(*drains)
+        with pytest.raises(httpx.ConnectError):
+            await http.get(url)
+    await StatusServer(ServeAddress("127.0.0.1", port)).drain(0)
 
 
 async def test_without_a_connection_the_health_is_bad() -> None:
@@ -45,4 +59,6 @@ async def test_without_a_connection_the_health_is_bad() -> None:
         (state,) = answer.json()["servers"].values()
         assert state == {"opened": 0, "draining": 0, "attempts": 1}
         await client.aclose()
+        answer = await http.get(f"http://127.0.0.1:{port}/health")
+        assert (answer.status_code, answer.json()) == (503, {"status": "not serving", "servers": {}})
         await status.drain(0)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from restate_identity.tunnel.client.exchange import Field
 from restate_identity.tunnel.client.origins import host_of, origin_in
 
+_is_port = re.compile(r":[0-9]{1,5}").fullmatch
 _FROM_HERE = (b"same-origin", b"none")
 
 
@@ -72,9 +74,10 @@ class Callers:
                 sites.append(value.lower())
         if len(hosts) != 1:
             return _TWO_HOSTS
-        if not self._is_known(_name(hosts[0])):
+        (host,) = hosts
+        if not self._is_known(_name(host)):
             return _HOST
-        own = (b"http://" + hosts[0], b"https://" + hosts[0])
+        own = (b"http://" + host, b"https://" + host)
         foreign = [value for value in origins if value not in own]
         if foreign:
             return None if self._origins.issuperset(value.decode("latin-1") for value in foreign) else _ORIGIN
@@ -93,13 +96,7 @@ def _name(host: bytes) -> str:
         address, bracket, port = text[1:].partition("]")
         return address if bracket and ":" in address and (not port or _is_port(port)) else ""
     name, colon, port = text.partition(":")
-    if colon and not _is_port(f":{port}"):
-        return ""
-    return name.removesuffix(".")
-
-
-def _is_port(text: str) -> bool:
-    return text[0] == ":" and text[1:].isascii() and text[1:].isdecimal() and len(text) <= len(":65535")
+    return name.removesuffix(".") if _is_port(colon + port) or not colon else ""
 
 
 def _is_address(name: str) -> bool:

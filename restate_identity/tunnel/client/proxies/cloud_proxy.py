@@ -13,7 +13,7 @@ from restate_identity.tunnel.client.passage import answer, pass_through
 from restate_identity.tunnel.client.pool import Pool
 from restate_identity.tunnel.client.proxies.bearer import Bearer
 from restate_identity.tunnel.client.proxies.callers import Callers, Refusal
-from restate_identity.tunnel.client.proxies.cloud_request import NOT_PASSED, cloud_request
+from restate_identity.tunnel.client.proxies.cloud_request import NOT_IN_TRAILERS, NOT_PASSED, cloud_request
 from restate_identity.tunnel.client.request_body import RequestBody
 from restate_identity.tunnel.request import Request
 
@@ -61,9 +61,8 @@ class CloudProxy:
         except ValueError as error:
             await self.refuse(Refusal(400, "malformed", f"{error}\n"), send)
             return
-        await pass_through(
-            lambda head: self._pool.open(self._origin, Version.HTTP2, head), head, RequestBody(receive), send, self
-        )
+        body = RequestBody(receive, left_out=NOT_IN_TRAILERS)
+        await pass_through(lambda head: self._pool.open(self._origin, Version.HTTP2, head), head, body, send, self)
 
     async def refuse(self, refusal: Refusal, send: Send) -> None:
         """Answer a request with the reason why it does not pass."""

@@ -15,6 +15,8 @@ NOT_PASSED = frozenset(("CONNECT", "TRACE"))
 # What a proxy must not pass on (RFC 9110, 7.6.1, and 11.7), and what is replaced.
 _REPLACED = frozenset((b"host", b"authorization", b"x-forwarded-host"))
 _DROPPED = OF_THE_CONNECTION | _REPLACED | {b"expect", b"http2-settings", b"proxy-authorization", b"te"}
+# A trailer that is taken for a header must not change whom the request is for, or with whose rights it is made.
+NOT_IN_TRAILERS = _DROPPED | {b"content-length", b"cookie", b"trailer"}
 _TARGET = re.compile(rb"/[!-~]*").fullmatch
 
 

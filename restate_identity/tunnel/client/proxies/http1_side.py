@@ -110,6 +110,9 @@ class Http1Side(asyncio.Protocol):
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
             self._idle_since = self._loop.time()
+            if self._h11.trailing_data[0]:
+                # The next head has begun to come before this response was complete.
+                self._head_since = self._idle_since
             self.read_on()
             self._advance()
         elif self._h11.their_state in _COMPLETE:
@@ -194,7 +197,7 @@ class Http1Side(asyncio.Protocol):
             call.task.cancel()
         if self._transport is None:
             return
-        if (call is not None and call.answered) or self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.abort()
             return
         headers = [(b"content-length", b"0"), (b"connection", b"close")]
