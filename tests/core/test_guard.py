@@ -69,19 +69,12 @@ def test_exempt_paths_are_exact() -> None:
         assert refusal(exempt, path) is Reason.MISSING_SCHEME
 
 
-ODD_PATHS = [
-    "/health/",
-    "//health",
-    "/a/../health",
-    "/secret#/health",
-    "/secret?/health",
-    "/secret;/health",
-    "/%2Fhealth",
-]
-
-
 @pytest.mark.parametrize(
-    "path", [*ODD_PATHS, "/s\\health", "/\u00e9/health", "health", "http://a/health", "/health\n", ""]
+    "path",
+    [
+        *("/health/", "//health", "/a/../health", "/secret#/health", "/secret?/health", "/secret;/health"),
+        *("/%2Fhealth", "/s\\health", "/\u00e9/health", "health", "http://a/health", "/health\n", ""),
+    ],
 )
 def test_a_path_with_more_than_one_meaning_is_not_exempt_whatever_a_function_says(
     path: str, caplog: pytest.LogCaptureFixture
@@ -93,28 +86,6 @@ def test_a_path_with_more_than_one_meaning_is_not_exempt_whatever_a_function_say
     assert "is exempt, but" in lines(caplog)[0]
     assert "ask for the plain path" in lines(caplog)[0]
     assert everything.admit("/x/health", None, None) is None
-
-
-@pytest.mark.parametrize(
-    "raw_path",
-    [
-        *(path for path in ODD_PATHS if "?" not in path),
-        "/secret#",
-        "/s%2Fhealth",
-        "/s%00",
-        "/%2e%2e/health",
-        "http://a/health",
-        "",
-    ],
-)
-def test_nor_is_one_that_was_sent_in_a_form_with_more_than_one_meaning(raw_path: str) -> None:
-    exempt = guard(["/health"])
-
-    with pytest.raises(VerificationError) as refused:
-        exempt.admit("/health", None, None, raw_path.encode())
-    assert refused.value.reason is Reason.WRONG_AUDIENCE
-    for plain in (b"/health", b"/%68ealth", b"/health?a=/../b#c"):
-        assert exempt.admit("/health", None, None, plain) is None
 
 
 @pytest.mark.parametrize(
@@ -434,22 +405,13 @@ def test_with_neither_keys_nor_a_verifier_the_environment_decides(
     assert [str(key) for key in RequestGuard(**options).verifier.keys] == KEYS
 
 
-@pytest.mark.parametrize("keys", [[], (), "", {}, iter(())])
-def test_keys_that_are_empty_are_a_mistake_whatever_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, keys: Any
-) -> None:
-    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEYS[0])
-
-    with pytest.raises((TypeError, ValueError), match=r"empty list|single key"):
-        RequestGuard(identity_keys=keys)
+NO_KEYS: list[Any] = [[], (), {}, iter(())]
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ValueError, "pass identity_keys="),
-        ({"identity_keys": []}, ValueError, "never switched off by an empty list"),
-        ({"identity_keys": iter(())}, ValueError, "never switched off by an empty list"),
+        *(({"identity_keys": keys}, ValueError, "never switched off by an empty list") for keys in NO_KEYS),
         ({"identity_keys": KEYS, "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
         ({"identity_keys": [], "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
         ({"identity_keys": KEYS[0]}, TypeError, "put the single key into one"),
@@ -462,9 +424,11 @@ def test_keys_that_are_empty_are_a_mistake_whatever_the_environment_says(
         ({"identity_keys": KEYS, "observer": PrometheusObserver}, TypeError, "not the class PrometheusObserver"),
     ],
 )
-def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused(
-    options: dict[str, Any], error: type[Exception], message: str
+def test_a_configuration_that_is_incomplete_or_ambiguous_is_refused_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", KEYS[0])
+
     with pytest.raises(error, match=message):
         RequestGuard(**options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.support.forge import (
     claims,
     compact_json,
     header,
+    refusal,
     signed,
     token,
     verifier,
@@ -48,15 +48,6 @@ def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
     for scheme in ("Basic", "Carrier"):
         with pytest.raises(VerificationError, match="not three parts of canonical base64url"):
             verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
-
-
-def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
-    old, young = token(claims=claims(iat=NOW - 31)), token(claims=claims(iat=NOW - 30))
-    subject = verifier(max_token_age=30)
-    with pytest.raises(VerificationError) as refusal:
-        subject.verify_signature(PATH, "v1", old)
-    assert refusal.value.reason is Reason.TOO_OLD
-    assert subject.verify_signature(PATH, "v1", young).issued_at == NOW - 30
 
 
 def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -> None:
@@ -101,28 +92,10 @@ def test_an_error_that_another_process_sends_is_the_same() -> None:
     )
 
 
-def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
-    newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
-    assert reason_of("v1", newer) is None
-
-
 def test_a_time_of_zero_is_a_time_in_whatever_order_the_claims_come() -> None:
     since_1970 = claims(nbf=0, iat=0)
     for members in (since_1970, dict(reversed(since_1970.items()))):
         assert reason_of("v1", token(claims=members)) is None
-
-
-def test_white_space_and_another_order_in_json_change_nothing() -> None:
-    loose = token(
-        json.dumps(dict(reversed(header().items())), indent=1).encode(),
-        json.dumps(dict(reversed(claims().items())), indent=1).encode(),
-    )
-    assert reason_of("v1", loose) is None
-
-
-def test_a_genuine_header_written_with_escapes_names_the_same_key() -> None:
-    escaped = compact_json(header()).replace(b'"kid":"p', b'"kid":"\\u0070')
-    assert reason_of("v1", token(escaped)) is None
 
 
 def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
@@ -142,9 +115,8 @@ def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
     ],
 )
 def test_the_hint_says_what_is_wrong_with_the_claims(payload: Any, problem: str) -> None:
-    with pytest.raises(VerificationError) as refusal:
-        verifier().verify_signature(PATH, "v1", token(claims=payload))
-    assert f"the key is right, but the claims are not Restate's: {problem}" in refusal.value.hint
+    refused = refusal(verifier(), PATH, "v1", token(claims=payload))
+    assert f"the key is right, but the claims are not Restate's: {problem}" in refused.hint
 
 
 ORDER = [
@@ -184,15 +156,12 @@ class TestTheError:
                 assert len(part) < 20 or part[:20] not in text
 
     def test_control_characters_of_the_request_do_not_reach_it(self) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature("/a\n\x1b[31mFAKE", "v1", token())
-        assert "\\n\\x1b[31mFAKE" in refusal.value.hint
+        assert "\\n\\x1b[31mFAKE" in refusal(verifier(), "/a\n\x1b[31mFAKE", "v1", token()).hint
 
     def test_an_unknown_key_names_the_one_used_and_the_ones_configured(self) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
-        assert FOREIGN_KEY in refusal.value.hint
-        assert KEY in refusal.value.hint
+        refused = refusal(verifier(), PATH, "v1", token(header(kid=FOREIGN_KEY), foreign=True))
+        assert FOREIGN_KEY in refused.hint
+        assert KEY in refused.hint
 
     @pytest.mark.parametrize(
         ("scheme", "token_", "told"),
@@ -206,9 +175,7 @@ class TestTheError:
     def test_a_header_that_is_missing_is_told_from_an_empty_one(
         self, scheme: str | None, token_: str | None, told: str
     ) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, scheme, token_)
-        assert refusal.value.hint.startswith(told)
+        assert refusal(verifier(), PATH, scheme, token_).hint.startswith(told)
 
     @pytest.mark.parametrize(
         ("path", "is_told"), [("/a/", True), ("//", True), ("/a", False), ("/", False), (b"/a/", False)]
@@ -216,17 +183,13 @@ class TestTheError:
     def test_of_an_unsigned_request_for_a_path_with_a_slash_at_the_end_it_says_that_exempt_paths_are_exact(
         self, path: Any, is_told: bool
     ) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(path, None, None)
         told = ". Exempt paths are exact, and this one ends with '/'" if is_told else ""
-        assert refusal.value.hint.endswith(f"or a proxy dropped the header{told}")
+        assert refusal(verifier(), path, None, None).hint.endswith(f"or a proxy dropped the header{told}")
 
     @pytest.mark.parametrize(("count", "others"), [(2, ""), (3, ""), (4, " and 1 more"), (200, " and 197 more")])
     def test_of_many_configured_keys_three_are_named(self, count: int, others: str) -> None:
         keys = [str(RequestSigner.generate().public_key) for _ in range(count)]
-        with pytest.raises(VerificationError) as refusal:
-            verifier(*keys).verify_signature(PATH, "v1", token())
-        assert f"({', '.join(keys[:3])}{others})" in refusal.value.hint
+        assert f"({', '.join(keys[:3])}{others})" in refusal(verifier(*keys), PATH, "v1", token()).hint
 
     @pytest.mark.parametrize(
         ("kid", "is_told"),
@@ -245,18 +208,16 @@ class TestTheError:
         ],
     )
     def test_a_key_that_is_not_configured_is_told_if_it_looks_like_one(self, kid: object, is_told: bool) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, "v1", token(header(kid=kid), foreign=True))
-        assert (refusal.value.reason, refusal.value.kid) == (Reason.UNKNOWN_KEY, kid if is_told else None)
+        refused = refusal(verifier(), PATH, "v1", token(header(kid=kid), foreign=True))
+        assert (refused.reason, refused.kid) == (Reason.UNKNOWN_KEY, kid if is_told else None)
 
     @pytest.mark.parametrize(
         ("length", "quotation"),
         [(99, "'" + "k" * 99 + "'"), (100, "'" + "k" * 100 + "'"), (101, "'" + "k" * 100 + "'... (101 characters)")],
     )
     def test_text_of_the_request_is_cut_after_100_characters(self, length: int, quotation: str) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, "v1", token(header(kid="k" * length)))
-        assert f"signed with the key {quotation}, which" in refusal.value.hint
+        refused = refusal(verifier(), PATH, "v1", token(header(kid="k" * length)))
+        assert f"signed with the key {quotation}, which" in refused.hint
 
     @pytest.mark.parametrize(
         ("token_", "told"),
@@ -273,9 +234,7 @@ class TestTheError:
         ],
     )
     def test_it_says_what_is_wrong_and_by_how_much(self, token_: str, told: str) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier(max_token_age=100).verify_signature(PATH, "v1", token_)
-        assert told in refusal.value.hint
+        assert told in refusal(verifier(max_token_age=100), PATH, "v1", token_).hint
 
     def test_a_reason_is_its_own_label(self) -> None:
         assert f"{Reason.UNKNOWN_KEY}" == str(Reason.UNKNOWN_KEY) == Reason.UNKNOWN_KEY.value == "unknown_key"
@@ -297,11 +256,10 @@ class TestTheError:
     def test_a_scheme_of_more_than_16_characters_may_be_the_token_and_is_not_repeated(
         self, scheme: str, told: str
     ) -> None:
-        with pytest.raises(VerificationError) as refusal:
-            verifier().verify_signature(PATH, scheme, token())
-        assert refusal.value.hint.startswith("the signature scheme ")
-        assert f"{told}; this version knows 'v1' only" in refusal.value.hint
-        assert (scheme[:8] in refusal.value.hint) == (len(scheme) <= 16)
+        refused = refusal(verifier(), PATH, scheme, token())
+        assert refused.hint.startswith("the signature scheme ")
+        assert f"{told}; this version knows 'v1' only" in refused.hint
+        assert (scheme[:8] in refused.hint) == (len(scheme) <= 16)
 
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
