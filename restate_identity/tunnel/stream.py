@@ -102,7 +102,6 @@ class ForwardedStream:
     def refuse(self) -> None:
         """Reset the stream with REFUSED_STREAM, so that the server may send the request again (RFC 9113, 8.7)."""
         self._gone = True
-        self._discard()
         self._output.reset(self.stream_id, ErrorCodes.REFUSED_STREAM)
 
     def disconnected(self) -> None:
