@@ -166,6 +166,13 @@ async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> No
         assert [message["type"] for message in app.messages] == ["http.disconnect"] * 4
 
 
+async def test_many_empty_frames_for_a_request_that_has_been_answered_cost_nobody_anything() -> None:
+    async with beside_a_neighbour() as (_, line, _):
+        exchange = line.open("/_/health")
+        assert (await exchange.whole()).status == 200
+        line.raw(b"".join(DataFrame(exchange.stream_id).serialize() for _ in range(MANY)))
+
+
 async def test_a_few_empty_frames_inside_a_body_change_nothing() -> None:
     async with beside_a_neighbour() as (_, line, app):
         exchange = line.open(OTHER)
