@@ -95,16 +95,20 @@ def test_an_identity_that_is_signed_over_the_whole_path_of_the_tunnel_is_refused
     assert len(app.scopes) == 1
 
 
-def test_the_health_of_the_tunnel_is_not_the_applications_business() -> None:
+@pytest.mark.parametrize("path", ["/_/health", "/_/health?a=b"])
+def test_the_health_of_the_tunnel_is_not_the_applications_business(path: str) -> None:
     app = Recording()
-    response = answered(guarded(app), "/_/health", method="GET")
+    response = answered(guarded(app), path, method="GET")
     assert (response.status, app.scopes) == (200, [])
 
 
 @pytest.mark.parametrize("path", ["/discover", INVOKE, "/", "/_/unknown", "/http/in-process/port/discover"])
-def test_a_path_without_the_prefix_is_a_bad_request(path: str) -> None:
+def test_a_path_without_the_prefix_is_a_bad_request_that_the_log_explains(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     app = Recording()
     assert answered(app, path, SIGNER.headers("/discover")).status == 400
+    assert "answers 400: the path does not " in caplog.text
     assert app.scopes == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -150,7 +151,10 @@ async def test_a_request_that_waits_for_the_handshake_is_reset_for_its_length_to
         (("x-a", "a\r\nx-b: b"), False),
     ],
 )
-async def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str], fine: bool) -> None:
+async def test_a_request_with_malformed_trailers_is_reset(
+    field: tuple[str, str], fine: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with beside_a_neighbour() as (_, line, app):
         exchange = line.open(OTHER)
         await exchange.send(b"abc")
@@ -161,6 +165,7 @@ async def test_a_request_with_malformed_trailers_is_reset(field: tuple[str, str]
         else:
             await is_reset(exchange)
             assert app.messages[-1] == {"type": "http.disconnect"}
+            assert "resets a request: its trailers are malformed" in caplog.text
 
 
 @pytest.mark.parametrize("is_newest", [True, False])
