@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from restate_identity import IdentityVerifier, VerificationError
+from restate_identity.cli.main import run as run_command
 from restate_identity.probe import MAX_SERVICES, Finding, ProbeError, Report, cases, probe
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
@@ -33,7 +34,6 @@ from tests.tunnel.cloud import TlsPair, tls_pair
 from tests.vectors.forge import PATH
 from tests.vectors.generate import suite
 
-COMMAND = [sys.executable, "-m", "restate_identity", "probe"]
 PAGE = ROOT / "docs" / "command-line.md"
 # Each case of the probe, and the test vector that it makes for the endpoint's own paths.
 VECTORS = {
@@ -438,13 +438,12 @@ def test_what_else_may_keep_genuine_requests_out_is_said(pem: str, path: str, ca
     assert cause in done.stdout
 
 
-def test_it_is_shown_how_far_it_is_to_whoever_watches() -> None:
+def test_it_is_shown_how_far_it_is_to_whoever_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
-    try:
-        with answering(401) as server:
-            subprocess.run([*COMMAND, server.url], stdout=subprocess.DEVNULL, stderr=theirs, timeout=300, check=False)
-    finally:
-        os.close(theirs)
+    with os.fdopen(theirs, "w") as terminal, answering(401) as server, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", terminal)
+        patched.setattr(sys, "argv", ["restate-identity", "probe", server.url])
+        run_command()
     shown = b""
     # Linux says at the end that the other side is closed.
     with suppress(OSError):
