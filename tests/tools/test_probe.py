@@ -163,7 +163,7 @@ def test_an_endpoint_without_a_verifier_is_open_to_all(urls: Callable[[str], str
 
 def test_without_the_key_less_is_tried_and_that_is_said(urls: Callable[[str], str]) -> None:
     done = run(urls("this library"))
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert "Not sent without --key: forged, expired, " in done.stdout
     assert "12 requests" in done.stdout
     assert run(urls("no verifier")).returncode == 1
