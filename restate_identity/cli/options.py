@@ -72,4 +72,4 @@ def _parsed(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
         return tuple(PublicKey.parse(word) for text in texts for word in text.replace(",", " ").split() or [text])
     except InvalidKeyError as error:
         message = str(error)
-        raise click.BadParameter(message if message.endswith(("?", ".")) else f"{message}.", ctx, param) from None
+        raise click.BadParameter(message if message.endswith("?") else f"{message}.", ctx, param) from None

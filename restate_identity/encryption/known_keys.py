@@ -102,10 +102,10 @@ class KnownKeys:
         if isinstance(flight, AESGCM):
             return flight
         try:
-            in_time = await flight.waiters.wait(future, self._seconds)
+            await flight.waiters.wait(future, self._seconds)
         finally:
             self._left(encrypted, flight, future)
-        if not in_time or flight.outcome is None:
+        if flight.outcome is None:
             raise unavailable(f"the key provider did not answer within {self._seconds:g} s")
         if isinstance(flight.outcome, EncryptionError):
             # Each who waits gets an error of its own: a traceback grows with every raise.

@@ -24,10 +24,9 @@ class Waiters:
             self._futures.add(future)
         return future
 
-    async def wait(self, future: asyncio.Future[None], seconds: float | None) -> bool:
-        """Return whether *future* was completed within *seconds*, or wait for as long as it takes."""
-        done, _ = await asyncio.wait([future], timeout=seconds)
-        return bool(done)
+    async def wait(self, future: asyncio.Future[None], seconds: float | None) -> None:
+        """Wait until *future* is completed, for at most *seconds*."""
+        await asyncio.wait([future], timeout=seconds)
 
     def leave(self, future: asyncio.Future[None]) -> None:
         """Let go of *future*."""

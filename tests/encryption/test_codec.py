@@ -160,13 +160,24 @@ def test_loops_in_several_threads_share_one_call() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_process_reads_and_writes_and_soon_has_a_data_key_of_its_own() -> None:
-    codec = asyncio.run(JournalEncryption.create(Keys()))
+    provider, released = Keys(), threading.Event()
+    codec = asyncio.run(JournalEncryption.create(provider))
     other = asyncio.run(from_another_process(b"of another process"))
     parents = read_frame(codec.encode(b"")).encrypted_key
+
+    async def hold(_: bytes) -> None:
+        await until(released.is_set)
+
+    # The child does not wait for a call that is in flight in its parent.
+    provider.hold = hold
+    waiting = threading.Thread(target=lambda: asyncio.run(codec.decode(other)))
+    waiting.start()
+    asyncio.run(until(lambda: len(provider.asked) == 1))
     here, there = os.pipe()
     child = os.fork()
     if child == 0:
         found: object = None
+        provider.hold = None
         try:
             found = asyncio.run(asyncio.wait_for(_in_a_fork(codec, other, parents), 30))
         except BaseException as error:  # noqa: BLE001 (the parent says it)
@@ -178,6 +189,8 @@ def test_a_forked_process_reads_and_writes_and_soon_has_a_data_key_of_its_own() 
     os.waitpid(child, 0)
     with os.fdopen(here, "rb") as pipe:
         assert pickle.load(pipe) == (b"of another process", True)
+    released.set()
+    waiting.join()
     # The parent goes on with its own, and can still ask for others.
     assert read_frame(codec.encode(b"")).encrypted_key == parents
     assert asyncio.run(codec.decode(other)) == b"of another process"

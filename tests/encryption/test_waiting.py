@@ -85,6 +85,28 @@ async def test_the_call_goes_on_until_the_last_who_waits_is_cancelled() -> None:
     assert await codec.decode(value) == b"abc"
 
 
+async def test_who_comes_while_a_call_is_being_cancelled_does_not_join_it() -> None:
+    provider, ended = Keys(), threading.Event()
+
+    async def slow_to_end(_: bytes) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await until(ended.is_set)
+
+    provider.hold = slow_to_end
+    codec = await JournalEncryption.create(provider, wait_limit=60)
+    value = await from_another_process(b"abc")
+    only = reading(codec, value)
+    await until(lambda: len(provider.asked) == 1)
+    provider.hold = None
+    only.cancel()
+    await asyncio.wait([only])
+    assert await codec.decode(value) == b"abc"
+    assert provider.ended == provider.asked[1:]
+    ended.set()
+
+
 def test_who_waited_in_a_loop_that_was_closed_is_not_woken() -> None:
     waiters = Waiters()
 
@@ -130,6 +152,9 @@ async def test_an_outage_is_forgotten_at_once_and_an_unknown_key_after_some_time
     clock.now += known_keys.UNKNOWN_FOR
     assert await reason_of(reading(codec, made_up(1))) is EncryptionReason.UNKNOWN_DATA_KEY
     assert len(provider.asked) == asked + 2
+    clock.now += known_keys.UNKNOWN_FOR + 1
+    assert await reason_of(reading(codec, made_up(1))) is EncryptionReason.UNKNOWN_DATA_KEY
+    assert len(provider.asked) == asked + 3
 
 
 @pytest.mark.parametrize("raised", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError(), ValueError("secret")])
@@ -143,7 +168,7 @@ async def test_whatever_a_provider_raises_is_an_outage(raised: BaseException) ->
     assert await codec.decode(value) == b"abc"
 
 
-@pytest.mark.parametrize("returned", [b"short", "x" * 32, None, bytes(33)])
+@pytest.mark.parametrize("returned", [b"short", bytes(16), "x" * 32, None, bytes(33)])
 async def test_what_is_no_key_is_an_outage(returned: object, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = Keys()
     codec = await JournalEncryption.create(provider)
@@ -152,7 +177,9 @@ async def test_what_is_no_key_is_an_outage(returned: object, monkeypatch: pytest
         return returned
 
     monkeypatch.setattr(provider, "decrypt_data_key", decrypt_data_key)
-    assert await reason_of(reading(codec, made_up(1))) is EncryptionReason.PROVIDER_UNAVAILABLE
+    with pytest.raises(EncryptionError) as caught:
+        await codec.decode(made_up(1))
+    assert str(caught.value) == "provider_unavailable: the key provider returned no data key of 32 bytes"
 
 
 async def test_a_provider_that_blocks_its_thread_holds_up_no_loop_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,9 +277,16 @@ async def test_the_caches_are_bounded_and_keep_what_was_used_last(monkeypatch: p
         await reason_of(reading(codec, made_up(number)))
     known = known_keys_of(codec)
     assert (len(known._ciphers), len(known._unknown)) == (2, 5)
+    asked = len(provider.asked)
+    for number in (15, 16, 17, 18, 19, 14):
+        await reason_of(reading(codec, made_up(number)))
+    assert len(provider.asked) == asked + 1
     for start in (b"a", b"b", b"a", b"c"):
         known.add(start * 40, AESGCM(bytes(32)))
     assert list(known._starts) == [b"a" * 32, b"c" * 32]
+    assert list(known._ciphers) == [b"a" * 40, b"c" * 40]
+    known.get(b"a" * 40)
+    assert list(known._ciphers) == [b"c" * 40, b"a" * 40]
 
 
 async def test_a_provider_whose_task_exits_ends_nobody_elses_calls() -> None:

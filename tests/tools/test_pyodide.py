@@ -121,7 +121,9 @@ def test_pynacl_is_used_in_pyodide_if_it_is_installed() -> None:
     ("change", "complaint"),
     [
         pytest.param(('"emscripten"', '"linux"'), "nacl", id="on another platform"),
+        pytest.param(('"emscripten"', '"darwin"'), "nacl", id="on yet another platform"),
         pytest.param(('== "nacl"', '== "nacl.bindings"'), "nacl.bindings", id="broken"),
+        pytest.param(("name=name)", 'name="cffi")'), "nacl", id="without a part of it"),
         pytest.param(("getBuiltinModule", "require"), "it needs Node 20.16", id="with an old Node"),
         pytest.param(("js.process =", "js.global_ ="), "it needs Node 20.16", id="without Node"),
         pytest.param(("return False", "return True"), "gives wrong answers", id="with a Node that accepts everything"),

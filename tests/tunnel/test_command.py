@@ -107,6 +107,10 @@ async def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) 
         (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass --server or --servers-srv"),
         (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass --region or --server"),
         (("--server", "http://127.0.0.1:1", "--grace", "inf"), "--grace must be a finite number of seconds"),
+        (("--server", "http://127.0.0.1:1", "--grace", "0", "--region", "eu"), "pass --region or --server"),
+        (("--server", "http://127.0.0.1:1", "--grace", "-0.5"), "-0.5 is not in the range x>=0"),
+        (("--server", "http://127.0.0.1:1", "--health-port", "1", "--region", "eu"), "pass --region or --server"),
+        (("--server", "http://127.0.0.1:1", "--health-port", "65535", "--region", "eu"), "pass --region or --server"),
     ],
 )
 def test_what_contradicts_itself_is_said(arguments: tuple[str, ...], complaint: str) -> None:
@@ -220,6 +224,9 @@ def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python(
     assert "--tunnel-name must be " in done.stderr
     assert "(--tunnel-name, RESTATE_INPROC_TUNNEL_NAME)" in done.stderr
     assert "tunnel_name" not in done.stderr
+    empty = {"RESTATE_INPROC_TUNNEL_NAME": "", "RESTATE_AUTH_TOKEN": TOKEN}
+    done = command(*complete("--tunnel-name"), *arguments[2:], **empty)
+    assert "is set, but empty: pass --tunnel-name, or set RESTATE_INPROC_TUNNEL_NAME\n" in done.stderr
 
 
 def test_a_server_with_a_password_is_refused_and_not_repeated() -> None:

@@ -80,7 +80,10 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.main": (_COMMAND_LINE,),
     "cli.manifests": (f"{_COMMAND_LINE}::TestKeygen",),
     "cli.new_files": (f"{_COMMAND_LINE}::TestKeygen",),
-    "cli.options": (f"{_COMMAND_LINE}::TestVerify", f"{_COMMAND_LINE}::TestSign", "tunnel/test_command.py"),
+    "cli.options": (
+        "servers/integrations/test_edge.py::test_a_mistake_in_the_options_is_named_and_ends_it_with_status_2",
+        *(f"{_COMMAND_LINE}::TestVerify", f"{_COMMAND_LINE}::TestSign", "tunnel/test_command.py"),
+    ),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
     "cli.probe": ("tools/test_probe.py",),
