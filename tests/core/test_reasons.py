@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from typing import Any
 
@@ -50,15 +49,6 @@ def test_the_hint_names_bearer_if_it_stands_before_the_token() -> None:
             verifier().verify_signature(PATH, "v1", f"{scheme} {token()}")
 
 
-def test_a_token_that_is_too_old_is_refused_and_a_younger_one_accepted() -> None:
-    old, young = token(claims=claims(iat=NOW - 31)), token(claims=claims(iat=NOW - 30))
-    subject = verifier(max_token_age=30)
-    with pytest.raises(VerificationError) as refusal:
-        subject.verify_signature(PATH, "v1", old)
-    assert refusal.value.reason is Reason.TOO_OLD
-    assert subject.verify_signature(PATH, "v1", young).issued_at == NOW - 30
-
-
 def test_the_values_of_the_reasons_are_stable_and_in_the_order_of_the_checks() -> None:
     assert [reason.value for reason in Reason] == [
         "missing_scheme",
@@ -101,28 +91,10 @@ def test_an_error_that_another_process_sends_is_the_same() -> None:
     )
 
 
-def test_unknown_members_and_claims_are_ignored_so_that_a_newer_server_still_works() -> None:
-    newer = token(header(cty="x", ver=2, nested={"a": [1]}), claims(iss="restate", jti="1", ctx={"a": [{"b": None}]}))
-    assert reason_of("v1", newer) is None
-
-
 def test_a_time_of_zero_is_a_time_in_whatever_order_the_claims_come() -> None:
     since_1970 = claims(nbf=0, iat=0)
     for members in (since_1970, dict(reversed(since_1970.items()))):
         assert reason_of("v1", token(claims=members)) is None
-
-
-def test_white_space_and_another_order_in_json_change_nothing() -> None:
-    loose = token(
-        json.dumps(dict(reversed(header().items())), indent=1).encode(),
-        json.dumps(dict(reversed(claims().items())), indent=1).encode(),
-    )
-    assert reason_of("v1", loose) is None
-
-
-def test_a_genuine_header_written_with_escapes_names_the_same_key() -> None:
-    escaped = compact_json(header()).replace(b'"kid":"p', b'"kid":"\\u0070')
-    assert reason_of("v1", token(escaped)) is None
 
 
 def test_whatever_bytes_a_payload_ends_with_its_encoding_is_canonical() -> None:
