@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
-import flask
 import pytest
 
 from restate_identity import Identity, current_identity
@@ -420,25 +418,3 @@ def test_the_middleware_is_clean_from_both_sides(
     app = validator(guarded(inside(make()), exempt_paths=["/open"]))
     environ = environment(REQUEST_METHOD=method, **changes)
     assert Call(app, environ).status == ("401 Unauthorized" if changes is UNSIGNED else "200 OK")
-
-
-# A framework
-
-
-def test_flask_sees_the_identity_while_it_streams() -> None:
-    application = flask.Flask(__name__)
-
-    @application.post("/invoke/<service>/<handler>")
-    def invoke(service: str, handler: str) -> flask.Response:  # noqa: ARG001
-        def lines() -> Iterator[str]:
-            identity = current_identity()
-            yield json.dumps([identity and identity.audience, flask.request.environ["restate_identity"] is identity])
-
-        return flask.Response(flask.stream_with_context(lines()))
-
-    application.wsgi_app = guarded(application.wsgi_app)  # type: ignore[method-assign]
-    client = application.test_client()
-    with client.post(PATH, headers=SIGNER.headers(PATH)) as response:
-        assert response.get_json(force=True) == [PATH, True]
-    with client.post(PATH) as response:
-        assert (response.status_code, response.data) == (401, REFUSAL[2])
