@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,8 +29,9 @@ from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.eventually import eventually
+from tests.support.processes import free_port
 from tests.support.restate_server import RestateServer
-from tests.support.servers import in_a_thread
+from tests.support.servers import in_a_thread, thread_that_serves
 
 PAGE = (ROOT / "docs" / "debug-a-401.md").read_text("utf-8")
 SECTIONS = re.findall(r"^### `(\w+)`\n\n\| cause \| remedy \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
@@ -230,28 +230,14 @@ STORIES = {
 
 
 class Service:
-    """A guarded application on uvicorn in a thread; each test configures its guard."""
+    """A guarded application; each test configures its guard."""
 
     def __init__(self) -> None:
         self.guard: Any = None
-        config = uvicorn.Config(
-            self._serve, interface="asgi3", port=0, lifespan="off", ws="none", http="h11", log_config=None
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
+        self.port = free_port()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.guard(scope, receive, send)
-
-    def __enter__(self) -> Service:
-        self._thread.start()
-        eventually(lambda: self._server.started, failure="uvicorn did not start")
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(DEADLINE)
 
 
 class ProxyServer:
@@ -299,8 +285,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:  # no
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with Service() as service:
+    service = Service()
+    options: dict[str, Any] = {"lifespan": "off", "ws": "none", "http": "h11", "log_config": None}
+    server = uvicorn.Server(uvicorn.Config(service, port=service.port, **options))
+    with thread_that_serves(server.run, service.port):
         yield service
+        server.should_exit = True
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
@@ -24,8 +24,8 @@ from restate_identity.edge import EdgeApplication
 from restate_identity.edge.listening import server_config
 from restate_identity.signing import RequestSigner
 from tests.support.edge_proxies import PREFIX
-from tests.support.eventually import eventually
-from tests.support.processes import accepts_connections, free_port
+from tests.support.processes import free_port
+from tests.support.servers import thread_that_serves
 
 
 @dataclass
@@ -121,7 +121,7 @@ def running_service() -> Iterator[Service]:
         loop.close()
 
     # hypercorn drops the trailers of requests.
-    with patch.object(H2Protocol, "_handle_events", note_trailers), _in_thread(run, port):
+    with patch.object(H2Protocol, "_handle_events", note_trailers), thread_that_serves(run, port):
         try:
             yield service
         finally:
@@ -137,19 +137,8 @@ def running_edge(behind: str, signer: RequestSigner, port: int | None = None) ->
     config.port = port
     config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
-    with _in_thread(server.run, port):
+    with thread_that_serves(server.run, port):
         try:
             yield edge
         finally:
             server.should_exit = True
-
-
-@contextmanager
-def _in_thread(run: Callable[[], None], port: int) -> Iterator[None]:
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    eventually(lambda: accepts_connections(port), failure="the server does not listen")
-    try:
-        yield
-    finally:
-        thread.join(10)

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import HTTPServer
 from pathlib import Path
@@ -134,6 +134,18 @@ def in_a_thread(server: HTTPServer) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def thread_that_serves(run: Callable[[], None], port: int) -> Iterator[None]:
+    """Call *run* in a thread, wait until it listens on *port*, and after the block until it returns, when told to."""
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    eventually(lambda: accepts_connections(port), failure="the server does not listen")
+    try:
+        yield
+    finally:
+        thread.join(10)
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
