@@ -69,19 +69,12 @@ def test_exempt_paths_are_exact() -> None:
         assert refusal(exempt, path) is Reason.MISSING_SCHEME
 
 
-ODD_PATHS = [
-    "/health/",
-    "//health",
-    "/a/../health",
-    "/secret#/health",
-    "/secret?/health",
-    "/secret;/health",
-    "/%2Fhealth",
-]
-
-
 @pytest.mark.parametrize(
-    "path", [*ODD_PATHS, "/s\\health", "/\u00e9/health", "health", "http://a/health", "/health\n", ""]
+    "path",
+    [
+        *("/health/", "//health", "/a/../health", "/secret#/health", "/secret?/health", "/secret;/health"),
+        *("/%2Fhealth", "/s\\health", "/\u00e9/health", "health", "http://a/health", "/health\n", ""),
+    ],
 )
 def test_a_path_with_more_than_one_meaning_is_not_exempt_whatever_a_function_says(
     path: str, caplog: pytest.LogCaptureFixture
@@ -93,28 +86,6 @@ def test_a_path_with_more_than_one_meaning_is_not_exempt_whatever_a_function_say
     assert "is exempt, but" in lines(caplog)[0]
     assert "ask for the plain path" in lines(caplog)[0]
     assert everything.admit("/x/health", None, None) is None
-
-
-@pytest.mark.parametrize(
-    "raw_path",
-    [
-        *(path for path in ODD_PATHS if "?" not in path),
-        "/secret#",
-        "/s%2Fhealth",
-        "/s%00",
-        "/%2e%2e/health",
-        "http://a/health",
-        "",
-    ],
-)
-def test_nor_is_one_that_was_sent_in_a_form_with_more_than_one_meaning(raw_path: str) -> None:
-    exempt = guard(["/health"])
-
-    with pytest.raises(VerificationError) as refused:
-        exempt.admit("/health", None, None, raw_path.encode())
-    assert refused.value.reason is Reason.WRONG_AUDIENCE
-    for plain in (b"/health", b"/%68ealth", b"/health?a=/../b#c"):
-        assert exempt.admit("/health", None, None, plain) is None
 
 
 @pytest.mark.parametrize(

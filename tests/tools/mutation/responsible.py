@@ -125,7 +125,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "fastapi": ("adapters/test_fastapi.py", "adapters/test_options.py", "tools/test_package.py"),
     "guard": (
         *("core/test_guard.py", "adapters/test_asgi.py", "adapters/test_wsgi.py", "adapters/test_edge.py"),
-        "core/test_telemetry.py",
+        *("core/test_telemetry.py", "core/test_paths.py"),
     ),
     "identity": (*_CORE, "core/test_guard.py"),
     "keyring": ("core/test_keyring.py", "tools/test_public_api.py"),
