@@ -19,6 +19,7 @@ from tests.support import ROOT
 from tests.support.forge import claims, header, token
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import PATH, free_port, ran
+from tests.support.restate_server import RestateServer
 from tests.support.servers import serve
 
 INTEGRATIONS = ROOT / "integrations"
@@ -119,44 +120,48 @@ def calls_of_the_readme(folder: str, addresses: Mapping[str, str], pem: Path) ->
     return re.findall(r"(\d{3})$", done.stdout, flags=re.MULTILINE)
 
 
-def _unsigned(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:  # noqa: ARG001
-    return {}
+def calls_through_restate_and_past_it(
+    folder: str, served: Served, restate_server: RestateServer, pem: Path, prefix: str = ""
+) -> list[str]:
+    """Register a service, run the commands with curl in its README, and return the status codes that they print."""
+    answer = restate_server.register(f"{served.url}{prefix}")
+    assert answer.is_success, answer.text
+    addresses = {"http://localhost:9080": served.url, "http://localhost:8080": restate_server.ingress_url}
+    return calls_of_the_readme(folder, addresses, pem)
 
 
-def _signed_by_another(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:  # noqa: ARG001
-    return RequestSigner.generate().headers(path, subject=subject)
-
-
-def _signed_by_another_in_our_name(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:
+def forgeries(signer: RequestSigner, path: str) -> dict[str, dict[str, str]]:
+    """Return the headers of requests for *path* that must be refused, by what is wrong with them."""
     now = int(time.time())
-    forged: dict[str, Any] = claims(aud=path, sub=subject, iat=now, nbf=now - 60, exp=now + 60)
-    headers = signer.headers(path, subject=subject)
-    return {**headers, "x-restate-jwt-v1": token(header(kid=str(signer.public_key)), forged, foreign=True)}
+    genuine = signer.headers(path)
+    forged = token(
+        header(kid=str(signer.public_key)), claims(aud=path, iat=now, nbf=now - 60, exp=now + 60), foreign=True
+    )
+    return {
+        "unsigned": {},
+        "signed by another": RequestSigner.generate().headers(path),
+        "signed by another in our name": {**genuine, "x-restate-jwt-v1": forged},
+        "signed for another path": signer.headers("/invoke/Another/handler"),
+    }
 
 
-def _signed_for_another_path(signer: RequestSigner, path: str, subject: str | None) -> dict[str, str]:  # noqa: ARG001
-    return signer.headers("/invoke/Another/handler", subject=subject)
-
-
-REFUSED: dict[str, Callable[[RequestSigner, str, str | None], dict[str, str]]] = {
-    "unsigned": _unsigned,
-    "signed by another": _signed_by_another,
-    "signed by another in our name": _signed_by_another_in_our_name,
-    "signed for another path": _signed_for_another_path,
-}
-
-
-def refused_headers(how: str, signer: RequestSigner, path: str, subject: str | None = None) -> dict[str, str]:
-    """Return the headers of a request for *path* that must be refused; *how* is a key of `REFUSED`."""
-    return REFUSED[how](signer, path, subject)
-
-
-def assert_only_the_signed_one_is_greeted(served: Served, signer: RequestSigner, path: str, how: str) -> None:
-    """Call the greeter of an integration twice, with headers that are wrong as *how* says and with genuine ones."""
-    assert served.invoke(path, refused_headers(how, signer, path), "Mallory").status_code == 401
+def assert_only_the_signed_one_is_greeted(served: Served, signer: RequestSigner, path: str) -> None:
+    """Call the greeter of an integration with forged headers, and with genuine ones."""
+    for how, headers in forgeries(signer, path).items():
+        assert served.invoke(path, headers, "Mallory").status_code == 401, how
     assert served.invoke(path, signer.headers(path), "Grace").status_code == 200
     assert served.has_printed("greeting Grace")
     assert not served.has_printed("greeting Mallory")
+
+
+def assert_restate_greets(
+    served: Served, restate_server: RestateServer, service: str, *, use_http_11: bool = False
+) -> None:
+    """Have a real server discover and call the greeter of an integration."""
+    answer = restate_server.register(served.url, use_http_11=use_http_11)
+    assert answer.is_success, answer.text
+    assert restate_server.invoke(f"{service}/greet", "Ada").json() == "Hello Ada!"
+    assert served.has_printed("greeting Ada")
 
 
 def instructions(folder: Path, name: str) -> list[str]:

@@ -14,11 +14,11 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import (
     INTEGRATIONS,
-    REFUSED,
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
-    calls_of_the_readme,
+    assert_restate_greets,
+    calls_through_restate_and_past_it,
     instructions,
 )
 from tests.support.processes import ran
@@ -55,17 +55,13 @@ def _with_port(argv: list[str], port: int) -> list[str]:
 
 
 def test_a_real_server_discovers_and_calls_the_service(served: Served, restate_server: RestateServer) -> None:
-    answer = restate_server.register(served.url)
-    assert answer.is_success, answer.text
-    assert restate_server.invoke("DockerGreeter/greet", "Ada").json() == "Hello Ada!"
-    assert served.has_printed("greeting Ada")
+    assert_restate_greets(served, restate_server, "DockerGreeter")
 
 
-@pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not_run(
-    served: Served, signer: RequestSigner, how: str
+    served: Served, signer: RequestSigner
 ) -> None:
-    assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+    assert_only_the_signed_one_is_greeted(served, signer, GREET)
 
 
 def _health(image: Path, port: str) -> int:
@@ -110,6 +106,4 @@ def test_the_image_is_pinned_and_does_not_run_as_root(folder: Path) -> None:
 def test_the_calls_of_the_readme_are_accepted_through_restate_and_refused_past_it(
     served: Served, restate_server: RestateServer, identity_pem: Path
 ) -> None:
-    assert restate_server.register(served.url).is_success
-    addresses = {"http://localhost:9080": served.url, "http://localhost:8080": restate_server.ingress_url}
-    assert calls_of_the_readme("docker", addresses, identity_pem) == ["200", "401"]
+    assert calls_through_restate_and_past_it("docker", served, restate_server, identity_pem) == ["200", "401"]

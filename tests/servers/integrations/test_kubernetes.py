@@ -21,7 +21,6 @@ from restate_identity.tunnel.options import tunnel_options
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.servers.integrations.serving import (
     INTEGRATIONS,
-    REFUSED,
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
@@ -150,9 +149,8 @@ def served(launch: Launcher, signer: RequestSigner, tmp_path_factory: pytest.Tem
     return launch("kubernetes", command, env={"RESTATE_IDENTITY_KEYS_FILE": str(keys)})
 
 
-@pytest.mark.parametrize("how", REFUSED)
-def test_the_service_behind_the_operators_tunnel_is_guarded(served: Served, signer: RequestSigner, how: str) -> None:
-    assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+def test_the_service_behind_the_operators_tunnel_is_guarded(served: Served, signer: RequestSigner) -> None:
+    assert_only_the_signed_one_is_greeted(served, signer, GREET)
 
 
 def test_the_probe_of_the_classic_way_needs_no_signature(served: Served) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from restate_identity.probe import probe
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import HTTP, REFUSED, Launcher, Served, refused_headers
+from tests.servers.integrations.serving import HTTP, Launcher, Served, forgeries
 from tests.support import ROOT
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import free_port
@@ -105,9 +105,9 @@ def test_a_real_server_calls_the_service_through_the_proxy(proxy: Served, restat
     assert restate_server.invoke("Counter/behind%20a%20proxy/add", 2).json() == before + 2
 
 
-@pytest.mark.parametrize("how", REFUSED)
-def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: RequestSigner, how: str) -> None:
-    assert status(proxy, refused_headers(how, signer, GREET), invocation_body("", "Mallory")) == 401
+def test_a_request_that_restate_did_not_sign_is_refused(proxy: Served, signer: RequestSigner) -> None:
+    for how, headers in forgeries(signer, GREET).items():
+        assert status(proxy, headers, invocation_body("", "Mallory")) == 401, how
     assert status(proxy, signer.headers(GREET), invocation_body("", "Grace")) == 200
     assert within(SOON, lambda: proxy.has_printed("greeting Grace"))
     assert not proxy.has_printed("greeting Mallory")

@@ -9,11 +9,10 @@ import pytest
 from restate_identity.signing import RequestSigner
 from tests.servers.integrations.serving import (
     HTTP,
-    REFUSED,
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
-    calls_of_the_readme,
+    calls_through_restate_and_past_it,
 )
 from tests.support.restate_server import RestateServer
 
@@ -46,10 +45,6 @@ def test_a_real_server_discovers_all_three_kinds_of_services_over_http_2(
     assert (details.json()["http_version"], details.json()["protocol_type"]) == ("HTTP/2.0", "BidiStream")
 
 
-def test_a_real_server_calls_a_service(registered: RestateServer) -> None:
-    assert registered.invoke("Greeter/greet", "Ada").json() == "Hello Ada!"
-
-
 def test_a_real_server_calls_a_virtual_object_whose_key_is_signed(served: Served, registered: RestateServer) -> None:
     assert registered.invoke("Counter/a%20b%2Fc/add", 2).json() == 2
     assert registered.invoke("Counter/a%20b%2Fc/add", 3).json() == 5
@@ -60,11 +55,10 @@ def test_a_real_server_runs_a_workflow(registered: RestateServer) -> None:
     assert registered.invoke("Signup/ada/run", "ada@example.com").json() == "ada@example.com is user ada"
 
 
-@pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not_run(
-    served: Served, signer: RequestSigner, how: str
+    served: Served, signer: RequestSigner
 ) -> None:
-    assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+    assert_only_the_signed_one_is_greeted(served, signer, GREET)
     assert served.refusals()
 
 
@@ -76,6 +70,4 @@ def test_the_health_check_stays_open(served: Served) -> None:
 def test_the_calls_of_the_readme_are_accepted_through_restate_and_refused_past_it(
     served: Served, restate_server: RestateServer, identity_pem: Path
 ) -> None:
-    assert restate_server.register(served.url).is_success
-    addresses = {"http://localhost:9080": served.url, "http://localhost:8080": restate_server.ingress_url}
-    assert calls_of_the_readme("restate_sdk", addresses, identity_pem) == ["200", "401"]
+    assert calls_through_restate_and_past_it("restate_sdk", served, restate_server, identity_pem) == ["200", "401"]

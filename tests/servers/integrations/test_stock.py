@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import REFUSED, Launcher, Served, calls_of_the_readme, refused_headers
+from tests.servers.integrations.serving import Launcher, Served, calls_of_the_readme, forgeries
 
 TAKE = "/invoke/Stock/take"
 
@@ -45,14 +45,13 @@ def served(launch: Launcher, stock: Stock) -> Served:
     return launch(stock.folder, command, env={"DJANGO_SECRET_KEY": "a test's", "DJANGO_ALLOWED_HOSTS": "127.0.0.1"})
 
 
-@pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_the_owner_did_not_sign_is_refused_and_the_view_does_not_run(
-    served: Served, stock: Stock, signer: RequestSigner, how: str
+    served: Served, stock: Stock, signer: RequestSigner
 ) -> None:
     for path in stock.paths:
-        refused = served.post(path, refused_headers(how, signer, path), {"item": "all the silver"})
-        genuine = served.post(f"{path}?now", signer.headers(path), {"item": "tea"})
-        assert (refused.status_code, genuine.status_code) == (401, 200)
+        for how, headers in forgeries(signer, path).items():
+            assert served.post(path, headers, {"item": "all the silver"}).status_code == 401, how
+        assert served.post(f"{path}?now", signer.headers(path), {"item": "tea"}).status_code == 200
     assert served.has_printed(f"taking one tea, signed by {signer.public_key}")
     assert not served.has_printed("taking one all the silver")
     assert served.refusals()

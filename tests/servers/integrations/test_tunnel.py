@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.serving import INTEGRATIONS, REFUSED, refused_headers
+from tests.servers.integrations.serving import INTEGRATIONS, forgeries
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import free_port, ran
 from tests.tunnel.cloud import PREFIX, Cloud
@@ -54,9 +54,8 @@ async def test_the_service_dials_is_called_and_refuses_what_is_not_signed(
                 await asyncio.sleep(0.05)
             line = await (await cloud.line(0)).accepted()
             headers = {"content-type": CONTENT_TYPE}
-            for how in REFUSED:
-                refused = {**headers, **refused_headers(how, signer, GREET)}
-                answer = await line.request(f"{PREFIX}{GREET}", refused, body=invocation_body("", "Mallory"))
+            for how, forged in forgeries(signer, GREET).items():
+                answer = await line.request(f"{PREFIX}{GREET}", headers | forged, body=invocation_body("", "Mallory"))
                 assert answer.status == 401, how
             signed = {**headers, **signer.headers(GREET)}
             answer = await line.request(f"{PREFIX}{GREET}", signed, body=invocation_body("", "Ada"))

@@ -13,10 +13,10 @@ from restate_identity.signing import RequestSigner
 from tests.servers.integrations import vercel_runtime
 from tests.servers.integrations.serving import (
     INTEGRATIONS,
-    REFUSED,
     Launcher,
     Served,
     assert_only_the_signed_one_is_greeted,
+    assert_restate_greets,
 )
 from tests.support.restate_server import RestateServer
 
@@ -34,17 +34,13 @@ def served(launch: Launcher) -> Served:
 
 
 def test_a_real_server_discovers_and_calls_the_service(served: Served, restate_server: RestateServer) -> None:
-    answer = restate_server.register(served.url, use_http_11=True)
-    assert answer.is_success, answer.text
-    assert restate_server.invoke("VercelGreeter/greet", "Ada").json() == "Hello Ada!"
-    assert served.has_printed("greeting Ada")
+    assert_restate_greets(served, restate_server, "VercelGreeter", use_http_11=True)
 
 
-@pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_restate_did_not_sign_is_refused_and_the_handler_does_not_run(
-    served: Served, signer: RequestSigner, how: str
+    served: Served, signer: RequestSigner
 ) -> None:
-    assert_only_the_signed_one_is_greeted(served, signer, GREET, how)
+    assert_only_the_signed_one_is_greeted(served, signer, GREET)
 
 
 def test_every_path_is_sent_to_the_file_with_the_application() -> None:
