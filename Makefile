@@ -102,7 +102,7 @@ check: $(INSTALLED)  ## Check lint, formatting, types, and the imports between m
 	$(PYRIGHT) tests/typing_of_the_api.py
 	$(PYRIGHT) --verifytypes restate_identity --ignoreexternal
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/zizmor --offline --no-progress .github
+	$(VENV)/bin/zizmor --offline --no-progress --persona=auditor .github
 ifdef CARGO
 	cd accelerator && cargo fmt --check
 	cd accelerator && cargo clippy --quiet --release --locked --all-targets -- --deny warnings

@@ -1,4 +1,4 @@
-"""Check the workflows without running them, which is not possible here."""
+"""Check in the workflows what zizmor, which `make check` runs, does not: they cannot run here."""
 
 from __future__ import annotations
 
@@ -24,22 +24,6 @@ by_file = pytest.mark.parametrize("name", WORKFLOWS)
 by_job = pytest.mark.parametrize("job", JOBS)
 
 
-@by_file
-def test_a_workflow_starts_with_no_permission_at_all(name: str) -> None:
-    assert WORKFLOWS[name]["permissions"] == {}
-
-
-@by_file
-def test_a_workflow_says_what_happens_to_two_runs_at_once(name: str) -> None:
-    assert {"group", "cancel-in-progress"} == set(WORKFLOWS[name]["concurrency"])
-
-
-@by_file
-def test_no_workflow_lets_strangers_code_run_with_our_rights(name: str) -> None:
-    triggers = WORKFLOWS[name][True]  # YAML 1.1 reads "on" so
-    assert set(triggers) <= {"push", "pull_request", "schedule", "workflow_dispatch"}
-
-
 @by_job
 def test_a_job_may_read_the_sources_or_say_who_it_is_and_never_both(job: dict[str, Any]) -> None:
     assert job["permissions"] in ({"contents": "read"}, {"id-token": "write"})
@@ -61,19 +45,6 @@ def test_a_job_that_can_publish_waits_for_approval_and_runs_no_code_of_the_repos
 def test_a_job_ends_in_time_on_a_machine_that_is_named(job: dict[str, Any]) -> None:
     assert 0 < job["timeout-minutes"] < 360  # which is GitHub's own limit
     assert not job["runs-on"].endswith("-latest")
-
-
-@by_job
-def test_a_checkout_leaves_no_token_behind(job: dict[str, Any]) -> None:
-    for step in job["steps"]:
-        if step.get("uses", "").startswith("actions/checkout@"):
-            assert step["with"]["persist-credentials"] is False
-
-
-@by_job
-def test_nothing_from_outside_is_put_into_a_command(job: dict[str, Any]) -> None:
-    for step in job["steps"]:
-        assert "${{" not in step.get("run", "")
 
 
 @by_file
