@@ -405,13 +405,13 @@ def test_with_neither_keys_nor_a_verifier_the_environment_decides(
     assert [str(key) for key in RequestGuard(**options).verifier.keys] == KEYS
 
 
+NO_KEYS: list[Any] = [[], (), {}, iter(())]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        *(
-            ({"identity_keys": keys}, ValueError, "never switched off by an empty list")
-            for keys in ([], (), {}, iter(()))
-        ),
+        *(({"identity_keys": keys}, ValueError, "never switched off by an empty list") for keys in NO_KEYS),
         ({"identity_keys": KEYS, "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
         ({"identity_keys": [], "verifier": IdentityVerifier(KEYS)}, TypeError, "not both"),
         ({"identity_keys": KEYS[0]}, TypeError, "put the single key into one"),

@@ -465,13 +465,14 @@ def test_a_change_of_which_only_one_thing_can_be_seen_is_noticed(
     assert accepts(watched.verifier, NEW)
 
 
-def test_a_change_that_a_coarse_clock_hides_is_noticed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_a_coarse_clock_hides_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # However long it took to get here from the writing of the file.
     monkeypatch.setattr("restate_identity.keyring.COARSEST_CLOCK", 3600.0)
-    same = watched.path.stat()
+    watched = Watched(path)
+    same = path.stat()
     monkeypatch.setattr(Path, "stat", lambda *_, **__: same)
 
-    watched.path.write_text(lines(NEW))
+    path.write_text(lines(NEW))
     watched.clock.now += 10
 
     assert accepts(watched.verifier, NEW)

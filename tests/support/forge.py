@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from restate_identity import IdentityVerifier
+from restate_identity import IdentityVerifier, VerificationError
 from tests.vectors.forge import FOREIGN, OWN, PATH, TIME, Forge, compact_json
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "header",
     "raw_claims",
     "raw_header",
+    "refusal",
     "signed",
     "token",
     "verifier",
@@ -47,3 +48,12 @@ def signed(header_part: str, payload_part: str, *, foreign: bool = False) -> str
 def verifier(*keys: str, now: float = NOW, **options: Any) -> IdentityVerifier:
     """A verifier of the owner's key (or *keys*) whose clock stands at *now*."""
     return IdentityVerifier(keys or [KEY], clock=lambda: now, **options)
+
+
+def refusal(by: IdentityVerifier, path: Any, scheme: Any, token: Any) -> VerificationError:
+    """Return the error with which a verifier refuses a request."""
+    try:
+        by.verify_signature(path, scheme, token)
+    except VerificationError as error:
+        return error
+    raise AssertionError("the request was accepted")
