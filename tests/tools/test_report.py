@@ -106,6 +106,7 @@ def test_programs_get_a_long_name_whole_and_in_one_line(capsys: pytest.CaptureFi
 
 
 CLOCKS_AGREE = "it trusts another key, or something in front changes the path or the headers; the clocks agree."
+ODD_PATH = "with the path of the URL, a request's path {}, and a guard of this library refuses that"
 
 
 @pytest.mark.parametrize(
@@ -133,11 +134,18 @@ def test_if_only_discovery_is_let_in_the_cause_is_in_front(capsys: pytest.Captur
     )
 
 
-@pytest.mark.parametrize("path", ["/mounted", "/X"])
-def test_the_path_of_the_url_may_be_the_cause(capsys: pytest.CaptureFixture[str], path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/mounted", f"{CLOCKS_AGREE} The URL has a path, which not every verifier strips before comparing."),
+        ("/X", f"{CLOCKS_AGREE} The URL has a path, which not every verifier strips before comparing."),
+        ("//a", ODD_PATH.format("has an empty segment, '//'")),
+        ("/a%23b", ODD_PATH.format("contains '#'")),
+    ],
+)
+def test_the_path_of_the_url_may_be_the_cause(capsys: pytest.CaptureFixture[str], path: str, cause: str) -> None:
     told = printed(report(KEPT_OUT, url=f"http://user.test:9080{path}", seconds_ahead=0.0), capsys)
-    in_front = " The URL has a path, which not every verifier strips before comparing."
-    assert told[5] == f"closed: your own requests are refused: {CLOCKS_AGREE}{in_front}"
+    assert told[5] == f"closed: your own requests are refused: {cause}"
 
 
 def test_machines_read_all_of_it() -> None:
