@@ -22,7 +22,6 @@ from restate_identity.keyring import KeyFile
 from restate_identity.signing import RequestSigner
 from tests.support.base64url import base64url
 from tests.support.command import run_as_text as run
-from tests.support.forge import compact_json
 from tests.support.processes import ran
 
 COMMAND = [sys.executable, "-m", "restate_identity"]
@@ -155,13 +154,6 @@ class TestPublicKey:
     def test_it_is_printed_for_a_file_and_for_standard_input(self, pem: str) -> None:
         for done in (run("public-key", pem), run("public-key", "-", stdin=SIGNER.to_pem())):
             assert (done.returncode, done.stdout, done.stderr) == (0, f"{KEY}\n", "")
-
-    @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
-    def test_a_private_key_that_others_can_use_is_warned_of(self, pem: str) -> None:
-        Path(pem).chmod(0o640)
-        done = run("public-key", pem)
-        assert (done.returncode, done.stdout) == (0, f"{KEY}\n")
-        assert done.stderr == "restate-identity: warning: others can use private.pem; run: chmod 600 private.pem\n"
 
     @pytest.mark.parametrize("command", [["public-key"], ["sign", "--path", PATH, "--key"]], ids=["public-key", "sign"])
     def test_a_private_key_in_the_place_of_its_file_is_not_repeated_and_it_is_said_what_to_pass(
@@ -376,7 +368,6 @@ class TestVerify:
 
     def test_without_a_token_or_a_sound_key_nothing_is_judged(self) -> None:
         assert "there is no token" in complaint(self.verify(" \n"))
-        assert "more than 65536 characters" in complaint(self.verify("A" * 70_000))
         weak = str(PublicKey.parse(KEY))[:-5]
         assert "cut while copying" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
         assert "copying? Try:" in complaint(run("verify", "--identity-key", weak, "--path", PATH, "-"))
@@ -413,15 +404,6 @@ class TestInspect:
         assert " days ago\n" in done.stdout
         assert "Window       expired by this machine's clock" in done.stdout
 
-    def test_a_token_that_no_verifier_takes_is_still_shown(self) -> None:
-        claims = {"aud": [PATH], "exp": 1e300, "nbf": 10**30, "iat": 10**30, "x": None}
-        token = f"{base64url(compact_json({'alg': 'none'}))}.{base64url(compact_json(claims))}."
-        done = run("inspect", "-", stdin=token)
-        assert done.returncode == 0
-        assert f'aud        ["{PATH}"]\n' in done.stdout
-        assert "not a date" in done.stdout
-        assert "Window       none: nbf and exp" in done.stdout
-
     def test_what_a_token_says_does_not_steer_the_terminal(self) -> None:
         done = run("inspect", "-", stdin=SIGNER.token(PATH, subject="[red]\x1b[2J\u202e\r\nü"))
         assert "sub        [red]\\x1b[2J\\u202e\\r\\nü\n" in done.stdout
@@ -450,9 +432,6 @@ class TestInspect:
         token = f"e30.{claims}."
         assert "exp        Infinity\n" in run("inspect", token).stdout
         assert "a number that JSON cannot express" in complaint(run("inspect", "--json", token))
-
-    def test_what_is_no_token_is_refused_in_one_line(self) -> None:
-        assert "three parts" in complaint(run("inspect", "a.b"))
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in ALL)], ids=["restate-identity", *ALL])

@@ -46,7 +46,7 @@ def unsigned(claims: dict[str, Any], header: dict[str, Any] | None = None) -> st
 def test_it_prints_header_claims_window_and_signature(arguments: list[str], told: str, status: int) -> None:
     token = SIGNER.sign_jws(
         {"alg": "EdDSA", "kid": KEY},
-        {"aud": "/discover", "exp": NOW + 60, "iat": NOW, "nbf": NOW - 120, "year": 2001, "longer-name": None},
+        {"aud": "/discover", "exp": NOW + 60, "iat": NOW, "nbf": NOW - 120, "list": [2001], "longer-name": None},
     )
     done = inspected(token, *arguments)
     *lines, last = done.output.splitlines()
@@ -59,7 +59,7 @@ def test_it_prints_header_claims_window_and_signature(arguments: list[str], told
         "  exp          1000000060  2001-09-09 01:47:40+00:00, in 60 seconds",
         "  iat          1000000000  2001-09-09 01:46:40+00:00, 0 seconds ago",
         "  nbf          999999880  2001-09-09 01:44:40+00:00, 2 minutes ago",
-        "  year         2001",
+        "  list         [2001]",
         "  longer-name  null",
         "Window       open by this machine's clock",
     ]

@@ -110,7 +110,8 @@ def test_a_private_key_that_others_can_use_is_warned_of(
     file.write_bytes(PEM)
     file.chmod(mode)
     read_signer(str(file))
-    assert ("others can use" in capsys.readouterr().err) is warns
+    warning = f"restate-identity: warning: others can use {file}; run: chmod 600 {file}\n"
+    assert capsys.readouterr().err == (warning if warns else "")
 
 
 def test_the_permissions_of_a_pipe_are_not_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
