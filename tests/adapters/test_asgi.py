@@ -52,16 +52,13 @@ def signed_request(path: str = PATH, **more: Any) -> Scope:
 class Recorder:
     """An application that records the arguments of its calls."""
 
-    def __init__(self, reply: Iterable[Message] = ()) -> None:
+    def __init__(self) -> None:
         self.calls: list[tuple[Scope, Receive, Send]] = []
         self.identities: list[Identity | None] = []
-        self._reply = reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls.append((scope, receive, send))
         self.identities.append(current_identity())
-        for message in self._reply:
-            await send(message)
 
 
 async def unread() -> Message:
@@ -394,37 +391,6 @@ def test_the_scope_of_the_caller_is_not_changed(path: str) -> None:
     passed.pop("restate_identity", None)
     assert passed == before
     assert passed["state"] is state, "the lifespan's state is shared, not copied"
-
-
-def test_every_message_of_the_app_passes_as_it_is() -> None:
-    reply: list[Message] = [
-        {"type": "http.response.debug", "info": {}},
-        {"type": "http.response.start", "status": 200, "headers": [], "trailers": True},
-        {"type": "http.response.body", "body": b"one", "more_body": True},
-        {"type": "http.response.pathsend", "path": "/tmp/file"},
-        {"type": "http.response.body", "body": b""},
-        {"type": "http.response.trailers", "headers": [(b"x-sum", b"42")], "more_trailers": False},
-        {"type": "http.response.of.the.future"},
-    ]
-
-    sent = asyncio.run(served(guarded(Recorder(reply)), signed_request()))
-
-    assert len(sent) == len(reply)
-    assert all(got is given for got, given in zip(sent, reply, strict=True))
-
-
-def test_a_disconnect_reaches_the_app() -> None:
-    seen: list[Message] = []
-
-    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
-        seen.append(await receive())
-
-    async def receive() -> Message:
-        return {"type": "http.disconnect"}
-
-    asyncio.run(served(guarded(app), signed_request(), receive))
-
-    assert seen == [{"type": "http.disconnect"}]
 
 
 def test_lifespan_passes_with_the_very_scope_of_the_server() -> None:
