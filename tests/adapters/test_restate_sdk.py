@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -415,9 +413,3 @@ def test_its_first_parameters_are_those_of_the_sdk() -> None:
     assert [p.name for p in ours if p.kind is p.POSITIONAL_OR_KEYWORD] == list(theirs)[:3]
     for parameter in ours[:3]:
         assert parameter.default == theirs[parameter.name].default
-
-
-def test_without_the_sdk_the_error_names_the_extra_to_install() -> None:
-    code = "import sys; sys.modules['restate'] = None; import restate_identity.restate_sdk"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'restate-identity[restate]'" in result.stderr
