@@ -23,24 +23,11 @@ from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import Observer, OpenTelemetryObserver, PrometheusObserver
 from tests.support import forge
+from tests.support.notes import Notes
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
 KEYS = [str(SIGNER.public_key)]
-
-
-class Notes:
-    """An observer that records its calls."""
-
-    def __init__(self) -> None:
-        self.accepted_requests: list[tuple[Identity, str, float]] = []
-        self.refused_requests: list[tuple[VerificationError, str, float]] = []
-
-    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
-        self.accepted_requests.append((identity, path, seconds))
-
-    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
-        self.refused_requests.append((error, path, seconds))
 
 
 class Broken:
