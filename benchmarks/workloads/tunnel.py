@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,12 +12,11 @@ from typing import Any
 
 import trustme
 
-from benchmarks.children import ask
+from benchmarks.children import answer, ask, child
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.workloads.servers import WARM_UP, environment, load_case, load_outcome
-from tests.support import ROOT
 from tests.support.servers import hypercorn, serve
 
 DIRECT, THROUGH = "hypercorn, directly", "through the tunnel"
@@ -43,12 +39,15 @@ def run(session: Session) -> Outcome:
         config = ("--config=python:benchmarks.servers.hypercorn_config", "--log-level=ERROR")
         server = stack.enter_context(serve(*hypercorn("benchmarks.servers.served:app", *config), env=env))
         cloud = client.ask("listen", name=THROUGH)["port"]
-        stack.enter_context(_tunnelled(env, cloud, CONNECTIONS))
+        stack.enter_context(child("benchmarks.servers.tunnelled", str(cloud), str(CONNECTIONS), env=env))
         client.ask("wait", name=THROUGH, connections=CONNECTIONS)
-        stack.enter_context(_tunnelled(env, client.ask("listen", name=ONE)["port"], 1))
+        cloud = client.ask("listen", name=ONE)["port"]
+        stack.enter_context(child("benchmarks.servers.tunnelled", str(cloud), "1", env=env))
         client.ask("wait", name=ONE, connections=1)
         # The engine verifies by itself.
-        stack.enter_context(_through_the_sdk(environment("reading", session), client.ask("listen", name=SDKS)["port"]))
+        cloud = client.ask("listen", name=SDKS)["port"]
+        engine = child("benchmarks.servers.sdk_tunnelled", str(cloud), env=environment("reading", session), quiet=True)
+        stack.enter_context(engine)
         client.ask("wait", name=SDKS, connections=1)
         client.ask("dial", name=DIRECT, port=server.port, connections=CONNECTIONS)
 
@@ -76,12 +75,12 @@ def http2_case(
     headers = [(name.decode(), value.decode()) for name, value in request.headers if name != b"host"]
 
     def load() -> dict[str, Any]:
-        answer = generator.ask(
+        loaded = generator.ask(
             "load", name=name, path=path, headers=headers, seconds=session.scale.served, streams=streams
         )
-        if set(answer["statuses"]) != {"200"}:
-            raise AssertionError(f"expected 200 to every request {name}, not {answer['statuses']}")
-        return answer
+        if set(loaded["statuses"]) != {"200"}:
+            raise AssertionError(f"expected 200 to every request {name}, not {loaded['statuses']}")
+        return loaded
 
     return load_case(name, load, latencies)
 
@@ -94,32 +93,9 @@ def _memory_of_an_idle_connection(client: LoadGenerator, env: dict[str, str]) ->
         authority.cert_pem.write_to_path(str(trusted))
         issued.private_key_and_cert_chain_pem.write_to_path(str(served))
         port = client.ask("listen", name=MEMORY, certificate=str(served))["port"]
-        with _tunnelled(env, port, 2 * IDLE, str(trusted)) as child:
-            assert child.stdout is not None
-            half, all_of_them = (json.loads(child.stdout.readline()) for _ in range(2))
+        with child("benchmarks.servers.tunnelled", str(port), str(2 * IDLE), str(trusted), env=env) as tunnel:
+            half, all_of_them = answer(tunnel), answer(tunnel)
     return float(all_of_them["rss"] - half["rss"]) / IDLE
-
-
-@contextmanager
-def _through_the_sdk(env: dict[str, str], port: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "benchmarks.servers.sdk_tunnelled", str(port)]
-    silent = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=silent, stderr=silent) as child:
-        try:
-            yield
-        finally:
-            child.kill()
-
-
-@contextmanager
-def _tunnelled(env: dict[str, str], port: int, connections: int, *certificate: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "benchmarks.servers.tunnelled", str(port), str(connections), *certificate]
-    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
-    with child:
-        try:
-            yield child
-        finally:
-            child.kill()
 
 
 class LoadGenerator:
@@ -129,17 +105,13 @@ class LoadGenerator:
         self._process = process
 
     def ask(self, command: str, **arguments: object) -> dict[str, Any]:
-        answer: dict[str, Any] = ask(
+        answered: dict[str, Any] = ask(
             self._process, {"do": command, **arguments}, ended=AssertionError("the load generator ended by itself")
         )
-        return answer
+        return answered
 
 
 @contextmanager
 def load_generator() -> Iterator[LoadGenerator]:
-    command = [sys.executable, "-m", "benchmarks.servers.load_h2"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield LoadGenerator(process)
-        finally:
-            process.kill()
+    with child("benchmarks.servers.load_h2") as process:
+        yield LoadGenerator(process)

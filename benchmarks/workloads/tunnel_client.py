@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.children import answer, child
 from benchmarks.contenders import PATH
 from benchmarks.measure import Case, Samples
 from benchmarks.session import Outcome, Session
 from benchmarks.workloads.servers import WARM_UP, environment, load_outcome
 from benchmarks.workloads.tunnel import LoadGenerator, http2_case, load_generator
-from tests.support import ROOT
 from tests.support.processes import free_port
 from tests.support.proxies import is_installed, proxied
 from tests.support.servers import granian, hypercorn, serve
@@ -116,27 +112,15 @@ def _behind_nginx(stack: ExitStack, generator: LoadGenerator, service: str, port
 @contextmanager
 def _local_port(port: int) -> Iterator[int]:
     """Run a remote proxy in front of *port*; give its own port."""
-    command = [sys.executable, "-m", "benchmarks.servers.remote_proxy", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        try:
-            assert child.stdout is not None
-            yield int(child.stdout.readline())
-        finally:
-            child.kill()
+    with child("benchmarks.servers.remote_proxy", str(port), quiet=True) as proxy:
+        yield answer(proxy)
 
 
 @contextmanager
 def _forwarded(generator: LoadGenerator, name: str, port: int, env: dict[str, str]) -> Iterator[float]:
     """Run a client in front of *port*; give its memory before the first request."""
-    cloud = generator.ask("listen", name=name)["port"]
-    command = [sys.executable, "-m", "benchmarks.servers.forwarding", str(cloud), f"http://127.0.0.1:{port}"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            memory = float(json.loads(child.stdout.readline())["rss"])
-            generator.ask("wait", name=name, connections=1)
-            yield memory
-        finally:
-            child.kill()
+    arguments = (str(generator.ask("listen", name=name)["port"]), f"http://127.0.0.1:{port}")
+    with child("benchmarks.servers.forwarding", *arguments, env=env, quiet=True) as client:
+        memory = float(answer(client)["rss"])
+        generator.ask("wait", name=name, connections=1)
+        yield memory

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from restate_identity import IdentityVerifier, Reason, VerificationError
+from restate_identity import IdentityVerifier, Reason
 from restate_identity.edge import EdgeApplication
 from restate_identity.signing import RequestSigner
+from tests.support.notes import Notes
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -24,18 +25,6 @@ HEADERS = {
 PREFIX = "/restate"
 
 Fields = list[tuple[str, str]]
-
-
-class Observer:
-    def __init__(self) -> None:
-        self.reasons: list[tuple[Reason, str]] = []
-        self.accepted_paths: list[str] = []
-
-    def accepted(self, identity: object, *, path: str, seconds: float) -> None:  # noqa: ARG002
-        self.accepted_paths.append(path)
-
-    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
-        self.reasons.append((error.reason, path))
 
 
 def edge(behind: str = "nginx", prefix: str = PREFIX, **options: Any) -> EdgeApplication:
@@ -207,16 +196,16 @@ def test_a_query_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_observer_and_the_log_tell_why(caplog: pytest.LogCaptureFixture) -> None:
-    observer = Observer()
-    application = edge(observer=observer)
+    notes = Notes()
+    application = edge(observer=notes)
     with caplog.at_level(logging.WARNING, "restate_identity"):
         ask(application, [*about(PREFIX + PATH), *signed()])
         ask(application, [*about("/other"), *signed()])
         ask(application, about("/other"))
         ask(application, signed())
         ask(edge("envoy"), signed(), target=None)
-    assert observer.accepted_paths == [PATH]
-    assert observer.reasons == [
+    assert [path for _, path, _ in notes.accepted_requests] == [PATH]
+    assert [(error.reason, path) for error, path, _ in notes.refused_requests] == [
         (Reason.WRONG_AUDIENCE, "/other"),
         (Reason.MISSING_SCHEME, "/other"),
         (Reason.WRONG_AUDIENCE, ""),

@@ -13,7 +13,7 @@ import pytest
 import restate
 from fastapi import Depends, FastAPI
 
-from restate_identity import Identity, IdentityVerifier, InvalidKeyError, Reason, VerificationError
+from restate_identity import IdentityVerifier, InvalidKeyError, Reason
 from restate_identity.asgi import RequestIdentityMiddleware as AsgiMiddleware
 from restate_identity.aws_lambda import require_request_identity
 from restate_identity.edge import EdgeApplication
@@ -21,6 +21,7 @@ from restate_identity.fastapi import RequestIdentity
 from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from restate_identity.wsgi import RequestIdentityMiddleware as WsgiMiddleware
+from tests.support.notes import Notes
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
@@ -91,19 +92,6 @@ def call_edge(headers: Headers, **options: Any) -> int:
     return status_of(EdgeApplication(behind="nginx", **options), {"x-original-uri": PATH, **headers})
 
 
-class Notes:
-    """An observer that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, Identity | Reason]] = []
-
-    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:  # noqa: ARG002
-        self.told.append((path, identity))
-
-    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
-        self.told.append((path, error.reason))
-
-
 every_adapter = pytest.mark.parametrize(
     "call", [call_asgi, call_wsgi, call_lambda, call_fastapi, call_restate, call_edge]
 )
@@ -116,9 +104,10 @@ def test_an_observer_is_told_of_every_request(call: Callable[..., int]) -> None:
     assert call(SIGNER.headers(PATH), identity_keys=KEYS, observer=notes) == 200
     assert call({}, identity_keys=KEYS, observer=notes) == 401
 
-    (accepted_path, identity), refused = notes.told
-    assert isinstance(identity, Identity)
-    assert (accepted_path, identity.key, refused) == (PATH, KEYS[0], (PATH, Reason.MISSING_SCHEME))
+    [(identity, accepted_path, _)] = notes.accepted_requests
+    [(error, refused_path, _)] = notes.refused_requests
+    assert (accepted_path, identity.key) == (PATH, KEYS[0])
+    assert (refused_path, error.reason) == (PATH, Reason.MISSING_SCHEME)
 
 
 @every_adapter

@@ -48,14 +48,12 @@ class TestSignedRequestAuth:
         assert client.get(f"/mounted{TWO}").json() == [TWO, None]
         assert client.get("/invoke/Gr%65eter/two").json() == [TWO, None]
 
-    def test_so_does_a_client_of_httpx(self, app: FastAPI, restate_signer: RequestSigner) -> None:
-        async def requested() -> list[Any]:
-            auth = SignedRequestAuth(restate_signer, subject="alice")
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service", auth=auth) as client:
-                return [(await client.get(path)).json() for path in (ONE, TWO, "/discover")]
-
-        assert asyncio.run(requested()) == [[ONE, "alice"], [TWO, "alice"], ["/discover", "alice"]]
+    async def test_so_does_a_client_of_httpx(self, app: FastAPI, restate_signer: RequestSigner) -> None:
+        auth = SignedRequestAuth(restate_signer, subject="alice")
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service", auth=auth) as client:
+            answers = [(await client.get(path)).json() for path in (ONE, TWO, "/discover")]
+        assert answers == [[ONE, "alice"], [TWO, "alice"], ["/discover", "alice"]]
 
     def test_a_single_request_can_be_signed_too(self, app: FastAPI, restate_signer: RequestSigner) -> None:
         client = TestClient(app)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from restate_identity import IdentityVerifier, InvalidKeyError, PublicKey, Reason, VerificationError, current_identity
+from restate_identity import IdentityVerifier, InvalidKeyError, Reason, VerificationError, current_identity
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.keyring import VARIABLES
 from restate_identity.signing import RequestSigner
@@ -368,11 +368,6 @@ def test_a_plain_thread_does_not_see_the_identity_of_another() -> None:
 
 
 # --- configuration
-
-
-@pytest.mark.parametrize("keys", [KEYS, tuple(KEYS), set(KEYS), iter(KEYS), [PublicKey.parse(KEYS[0])]])
-def test_keys_come_as_any_iterable_of_text_or_keys(keys: Any) -> None:
-    assert [str(key) for key in RequestGuard(identity_keys=keys).verifier.keys] == KEYS
 
 
 def test_a_verifier_is_used_as_it_is() -> None:

@@ -7,11 +7,12 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -22,24 +23,11 @@ from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
 from restate_identity.telemetry import Observer, OpenTelemetryObserver, PrometheusObserver
 from tests.support import forge
+from tests.support.notes import Notes
 
 PATH = "/invoke/Greeter/greet"
 SIGNER = RequestSigner.generate()
 KEYS = [str(SIGNER.public_key)]
-
-
-class Notes:
-    """An observer that records its calls."""
-
-    def __init__(self) -> None:
-        self.accepted_requests: list[tuple[Identity, str, float]] = []
-        self.refused_requests: list[tuple[VerificationError, str, float]] = []
-
-    def accepted(self, identity: Identity, *, path: str, seconds: float) -> None:
-        self.accepted_requests.append((identity, path, seconds))
-
-    def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:
-        self.refused_requests.append((error, path, seconds))
 
 
 class Broken:
@@ -247,31 +235,38 @@ def test_prometheus_gets_durations_in_seconds() -> None:
 # --- OpenTelemetry
 
 
-def points(reader: InMemoryMetricReader) -> dict[tuple[str, frozenset[tuple[str, Any]]], float]:
-    data = reader.get_metrics_data()
-    assert data is not None
-    found: dict[tuple[str, frozenset[tuple[str, Any]]], float] = {}
-    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
-        for point in metric.data.data_points:
-            labels = frozenset((point.attributes or {}).items())
-            if isinstance(point, HistogramDataPoint):
-                assert metric.unit == "s"
-                assert max(point.explicit_bounds) < 1, "the buckets are those of microseconds"
-                found[metric.name, labels] = point.count
-            elif isinstance(point, NumberDataPoint):
-                found[metric.name, labels] = point.value
-    return found
+Metered = tuple[OpenTelemetryObserver, Callable[[], dict[str, Any]]]
 
 
-def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
+@pytest.fixture
+def metered() -> Iterator[Metered]:
+    """An observer, and a function that collects its metrics by name."""
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
 
-    _kept = traffic(OpenTelemetryObserver(provider))
+    def collected() -> dict[str, Any]:
+        data = reader.get_metrics_data()
+        assert data is not None
+        [scope] = data.resource_metrics[0].scope_metrics
+        assert scope.scope.name == "restate_identity"
+        return {metric.name.removeprefix("restate_identity."): metric for metric in scope.metrics}
 
-    assert {
-        (name.removeprefix("restate_identity."), *sorted(labels)): n for (name, labels), n in points(reader).items()
-    } == {
+    yield OpenTelemetryObserver(provider), collected
+    provider.shutdown()
+
+
+def test_opentelemetry_counts_outcomes_reasons_and_the_cache(metered: Metered) -> None:
+    observer, collected = metered
+
+    _kept = traffic(observer)
+
+    metrics = collected()
+    counts = {
+        (name, *sorted((point.attributes or {}).items())): getattr(point, "count", None) or point.value
+        for name, metric in metrics.items()
+        for point in metric.data.data_points
+    }
+    assert counts == {
         ("requests", ("outcome", "accepted")): 3,
         ("requests", ("outcome", "refused"), ("reason", "expired")): 2,
         ("requests", ("outcome", "refused"), ("reason", "unsigned")): 1,
@@ -282,52 +277,24 @@ def test_opentelemetry_counts_outcomes_reasons_and_the_cache() -> None:
         ("verification.duration", ("outcome", "accepted")): 3,
         ("verification.duration", ("outcome", "refused")): 3,
     }
-    provider.shutdown()
-
-
-def test_opentelemetry_is_told_the_scope_and_the_units() -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    _kept = traffic(OpenTelemetryObserver(provider))
-
-    data = reader.get_metrics_data()
-    assert data is not None
-    [scope] = data.resource_metrics[0].scope_metrics
-
-    assert scope.scope.name == "restate_identity"
-    assert {metric.name.removeprefix("restate_identity."): metric.unit for metric in scope.metrics} == {
+    assert {name: metric.unit for name, metric in metrics.items()} == {
         "requests": "{request}",
         "accepted": "{request}",
         "verification.duration": "s",
         "cache.lookups": "{lookup}",
         "cache.tokens": "{token}",
     }
-    provider.shutdown()
 
 
-def test_opentelemetry_gets_durations_in_seconds() -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    observer = OpenTelemetryObserver(provider)
+def test_opentelemetry_gets_durations_in_seconds_with_buckets_of_microseconds(metered: Metered) -> None:
+    observer, collected = metered
 
     observer.accepted(IDENTITY, path=PATH, seconds=0.25)
     observer.refused(EXPIRED, path=PATH, seconds=0.5)
 
-    data = reader.get_metrics_data()
-    assert data is not None
-    (histogram,) = (
-        metric
-        for metric in data.resource_metrics[0].scope_metrics[0].metrics
-        if metric.name == "restate_identity.verification.duration"
-    )
-    assert histogram.unit == "s"
-    sums = {
-        (point.attributes or {})["outcome"]: point.sum
-        for point in histogram.data.data_points
-        if isinstance(point, HistogramDataPoint)
-    }
-    assert sums == {"accepted": 0.25, "refused": 0.5}
-    provider.shutdown()
+    points = collected()["verification.duration"].data.data_points
+    assert {(point.attributes or {})["outcome"]: point.sum for point in points} == {"accepted": 0.25, "refused": 0.5}
+    assert all(max(point.explicit_bounds) < 1 for point in points)
 
 
 def test_opentelemetry_notes_a_refusal_on_the_span_of_the_request() -> None:
@@ -358,28 +325,21 @@ def test_opentelemetry_without_an_sdk_does_nothing(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("observer", "missing", "message"),
+    ("observer", "missing", "needed", "extra"),
     [
-        (
-            "OpenTelemetryObserver",
-            "opentelemetry",
-            "needs OpenTelemetry: pip install 'restate-identity[opentelemetry]'",
-        ),
-        (
-            "PrometheusObserver",
-            "prometheus_client",
-            "needs the Prometheus client: pip install 'restate-identity[prometheus]'",
-        ),
+        ("OpenTelemetryObserver", "opentelemetry", "OpenTelemetry", "opentelemetry"),
+        ("PrometheusObserver", "prometheus_client", "the Prometheus client", "prometheus"),
     ],
 )
-def test_a_missing_extra_is_named_by_the_import_error(observer: str, missing: str, message: str) -> None:
+def test_a_missing_extra_is_named_by_the_import_error(observer: str, missing: str, needed: str, extra: str) -> None:
     code = (
         f"import sys; sys.modules['{missing}'] = None\n"
         f"from restate_identity.telemetry import {observer}\n"
         f"try: {observer}()\n"
         "except ImportError as error: print(error)"
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == f"{observer} {message}"
+    said = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
+    assert said == f"{observer} needs {needed}: pip install 'restate-identity[{extra}]'"
 
 
 def test_no_observer_is_told_a_token() -> None:

@@ -106,10 +106,6 @@ def test_ids_are_unique_and_name_their_group() -> None:
     assert all(identifier.rpartition("-")[0] == name for name, identifier in ids)
 
 
-def test_there_are_at_least_250_cases_beside_the_recorded_ones() -> None:
-    assert sum(len(file["cases"]) for name, file in FILES.items() if name != "recorded") >= 250
-
-
 def test_every_reason_but_that_of_an_option_has_a_case() -> None:
     reasons = {case["reason"] for case in CASES.values()}
     assert reasons == {reason.value for reason in Reason if reason is not Reason.TOO_OLD} | {

@@ -17,7 +17,7 @@ from restate_identity import Reason
 from restate_identity.signing import RequestSigner
 from tests.support.eventually import eventually
 from tests.support.servers import Server, python, serve
-from tests.support.wire import Exchange, Http1Exchange, Http2Exchange
+from tests.support.wire import Http1Exchange, Http2Exchange
 
 APP = "tests.support.asgi_app:app"
 COMMANDS: dict[str, list[str]] = {
@@ -61,7 +61,7 @@ class Endpoint:
 
     def exchange(
         self, method: str, target: str | bytes, fields: Sequence[tuple[str, str | bytes]] = (), *, body: bool = False
-    ) -> Exchange:
+    ) -> Http1Exchange | Http2Exchange:
         return self.exchange_type(self.server.port, method, target, fields, body)
 
     def events(self, path: str) -> list[str]:

@@ -24,7 +24,6 @@ import uvicorn
 from restate_identity import IdentityVerifier, Reason
 from restate_identity.asgi import Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.aws_lambda import require_request_identity
-from restate_identity.keyring import KeyFile
 from restate_identity.restate_sdk import app as restate_app
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
@@ -174,6 +173,10 @@ TROUBLES = {
         proxy=with_token(signed_by_a_gateway)
     ),
     "the Restate of another environment calls, staging for instance": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
+    "the Restate server has a new key, and the service was not told": Trouble(sends=lambda: ANOTHERS.headers(PATH)),
+    "the old key was removed while a server still signs with it": Trouble(
+        service=lambda: IdentityVerifier([ANOTHERS.public_key])
+    ),
     "the token names no key, so no Restate server signed it": Trouble(sends=signed_without_a_key_id),
     "the token was changed in transit": Trouble(proxy=with_token(with_another_signature)),
     "a proxy cuts long headers short, and only the end of the signature is missing": Trouble(
@@ -221,8 +224,6 @@ STORIES = {
     NO_HTTP_REQUEST,
     DOES_NOT_SIGN,
     SPEAKS_HTTP_2,
-    "the Restate server has a new key, and the service was not told",
-    "the old key was removed while a server still signs with it",
 }
 
 
@@ -374,30 +375,6 @@ def test_what_does_not_matter_does_not(harmless: Trouble, bench: Bench) -> None:
     bench.guard(harmless.service())
 
     assert bench.request(harmless) == (200, b"let in")
-
-
-def test_a_service_that_was_not_told_of_a_new_key_refuses_it(bench: Bench, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(KEY)
-    bench.guard(KeyFile(tmp_path / "keys").verifier())
-
-    rotated = Trouble(sends=lambda: ANOTHERS.headers(PATH))
-
-    assert bench.request(Trouble())[0] == 200
-    assert bench.request(rotated)[0] == 401
-    assert bench.reasons == [reason_of("the Restate server has a new key, and the service was not told")]
-
-
-def test_a_server_that_signs_with_a_key_that_was_removed_is_refused(bench: Bench, tmp_path: Path) -> None:
-    keys, now = tmp_path / "keys", [0.0]
-    keys.write_text(f"{KEY}\n{ANOTHERS.public_key}\n")
-    bench.guard(KeyFile(keys, clock=lambda: now[0]).verifier())
-    assert bench.request(Trouble())[0] == 200
-
-    keys.write_text(f"{ANOTHERS.public_key}\n")
-    now[0] += 10
-
-    assert bench.request(Trouble())[0] == 401
-    assert bench.reasons == [reason_of("the old key was removed while a server still signs with it")]
 
 
 def test_a_restate_server_without_a_key_and_one_that_speaks_http_2(restate_program: Path, bench: Bench) -> None:

@@ -146,18 +146,6 @@ def test_a_server_that_signs_with_another_key_is_turned_away(restate_server: Res
         assert {(refusal.path, refusal.reason) for refusal in RefusalLog(log).new()} == {("/discover", "unknown_key")}
 
 
-def test_a_server_that_does_not_sign_is_turned_away(restate_program: Path, tmp_path: Path) -> None:
-    key = str(RequestSigner.generate().public_key)
-    with guarded_services(tmp_path, key) as (url, _, log), RestateServer(restate_program) as server:
-        response = server.register(url)
-
-        assert response.is_error
-        assert "401 Unauthorized" in response.text
-        assert {(refusal.path, refusal.reason) for refusal in RefusalLog(log).new()} == {
-            ("/discover", "missing_scheme")
-        }
-
-
 def test_a_server_sees_the_refusal_of_an_invocation_whose_body_it_has_not_ended(
     restate_program: Path, identity_pem: Path, tmp_path: Path
 ) -> None:

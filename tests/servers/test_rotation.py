@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.support.eventually import eventually
 from tests.support.key_file import replace_keys
 from tests.support.refusals import RefusalLog
 from tests.support.restate_server import RestateServer
@@ -109,26 +108,6 @@ def test_a_key_is_rotated_without_a_restart_of_the_service_and_without_a_refusal
         assert (refusal.path, refusal.reason) == ("/discover", "unknown_key")
         assert str(old.public_key) in refusal.hint
         assert server.invoke("Greeter/greet", "Ada").status_code == 200
-
-
-def test_a_bad_key_file_in_the_middle_of_it_costs_no_request(
-    restate_program: Path, service: tuple[Service, RequestSigner], tmp_path: Path
-) -> None:
-    guarded, signer = service
-    pem = tmp_path / "identity.pem"
-    pem.touch(mode=0o600)
-    pem.write_bytes(signer.to_pem())
-
-    with RestateServer(restate_program, identity_key=pem) as server:
-        registered = server.register(guarded.url)
-        assert registered.status_code == 201, registered.text
-        with calls(server):
-            guarded.key_file.unlink()
-            eventually(lambda: "the keys read before stay in force" in guarded.log.read_text())
-            guarded.trust(signer, RequestSigner.generate())
-
-    assert RefusalLog(guarded.log).new() == []
-    assert guarded.log.read_text().count("ERROR restate_identity:") == 1
 
 
 def test_a_leaked_key_is_dropped_though_a_stranger_held_all_descriptors_while_it_was_rotated(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from http.client import HTTPResponse
-from typing import Protocol
 
 import h2.config
 import h2.connection
@@ -19,30 +18,6 @@ import h2.events
 TIMEOUT = 20.0
 
 Fields = Iterable[tuple[str | bytes, str | bytes]]
-
-
-class Exchange(Protocol):
-    """A request and its response, on their own connection."""
-
-    trailers: list[tuple[str, str]]
-
-    def __enter__(self) -> Exchange: ...
-    def __exit__(self, *_: object) -> None: ...
-    def send(self, piece: bytes) -> None:
-        """Send a piece of the request's body, or nothing if the server wants no more of it."""
-
-    def end(self, trailers: Fields = ()) -> None:
-        """End the request's body."""
-
-    def status(self) -> int:
-        """Wait for the response's head and return its status.
-
-        Raises:
-            ConnectionError: The server gave the request up, or the connection, and sent no response.
-        """
-
-    def read(self) -> bytes:
-        """Wait for more of the response's body and return it; empty at its end."""
 
 
 class Http1Exchange:
@@ -67,6 +42,7 @@ class Http1Exchange:
         self._socket.close()
 
     def send(self, piece: bytes) -> None:
+        """Send a piece of the request's body, or nothing if the server wants no more of it."""
         with suppress(ConnectionError):
             self._socket.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
 
@@ -77,10 +53,12 @@ class Http1Exchange:
                 self._socket.sendall(b"".join([b"0\r\n", *lines, b"\r\n"]))
 
     def status(self) -> int:
+        """Wait for the response's head and return its status."""
         self._response.begin()
         return self._response.status
 
     def read(self) -> bytes:
+        """Wait for more of the response's body and return it; empty at its end."""
         return self._response.read1()
 
 
@@ -204,6 +182,11 @@ class Http2Stream:
         self._connection.flush()
 
     def status(self) -> int:
+        """Wait for the response's head and return its status.
+
+        Raises:
+            ConnectionError: The server gave the request up, or the connection, and sent no response.
+        """
         while self._status is None:
             self._receive()
         return self._status

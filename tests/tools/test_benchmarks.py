@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import statistics
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import recording
-from benchmarks.contenders import PATH, Contender, ContenderError, native, ours, prove, python_contenders
+from benchmarks.contenders import PATH, Contender, ContenderError, ours, prove, python_contenders
 from benchmarks.measure import Case, calls, interleave
-from benchmarks.node_peers import node_contenders
 from benchmarks.signed import LEEWAY, KeyPair
 from restate_identity import IdentityVerifier
 from restate_identity.signing import RequestSigner
@@ -226,28 +223,3 @@ def test_the_recording_is_genuine_and_half_of_it_goes_to_objects() -> None:
     assert len(set(of_objects)) == recorded.about["objects"]
     assert len(of_objects) == pytest.approx(len(subjects) / 2, rel=0.02)
     assert verifier.cache_info().hits > 0
-
-
-def test_the_contenders_on_node_are_proven_too() -> None:
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("Node is not installed")
-    pair = KeyPair()
-    with ExitStack() as stack:
-        peers, notes = node_contenders(pair, stack)
-        assert notes == []
-        assert [peer.name for peer in peers] == [
-            "TypeScript SDK (Node)",
-            "jose (Node)",
-            "fast-jwt (Node)",
-            "fast-jwt with its cache (Node)",
-        ]
-        for peer in peers:
-            with pytest.raises(ContenderError, match="refuses a genuine token"):
-                prove(peer.contender(), KeyPair())
-            assert peer.repeated(pair.request(PATH), 2).sample() > 0
-            assert peer.distinct(pair.distinct(PATH, 4), 2).sample() > 0
-
-
-def test_a_token_that_the_native_verifier_tries_last_is_still_accepted() -> None:
-    pair = KeyPair()
-    prove(native([KeyPair().public, pair.public]), pair)

@@ -52,12 +52,6 @@ def answered(app: ASGIApp, path: str, headers: Any = (), *, method: str = "POST"
     return responses[0]
 
 
-def test_a_signed_discovery_reaches_the_application() -> None:
-    app = Recording()
-    response = answered(guarded(app), f"{PREFIX}/discover", SIGNER.headers("/discover"), method="GET")
-    assert (response.status, response.body, app.audiences) == (200, b"served", ["/discover"])
-
-
 def test_a_signed_invocation_is_routed_on_the_path_without_the_tunnels_part() -> None:
     app = Recording()
     assert answered(guarded(app), PREFIX + INVOKE, SIGNER.headers(INVOKE)).status == 200

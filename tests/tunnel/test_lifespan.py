@@ -12,7 +12,7 @@ import pytest
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel import TunnelError
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.dialling import echo, run, until
+from tests.tunnel.dialling import echo, until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, call, opened
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
@@ -265,32 +265,26 @@ class Endless:
         await asyncio.Event().wait()
 
 
-def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
-    async def test() -> None:
-        app = Endless()
-        async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, start_limit=0.2)) as tunnel:
-            await tunnel.ready()
-        assert app.shutting_down
-
-    run(asyncio.wait_for(test(), 60))
+async def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    app = Endless()
+    async with Cloud() as cloud, opened(cloud, app=app, timings=replace(SOON, start_limit=0.2)) as tunnel:
+        await tunnel.ready()
+    assert app.shutting_down
     assert "the application did not shut down within 0.2 s" in caplog.text
 
 
 @pytest.mark.parametrize("grace", [0.1, 600], ids=["during the shutdown", "during the grace"])
-def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application(grace: float) -> None:
-    async def test() -> None:
-        app = Endless()
-        timings = replace(SOON, start_limit=600, grace=grace, farewell=0.2)
-        async with Cloud() as cloud, opened(cloud, app=app, timings=timings) as tunnel:
-            line = await (await cloud.line(0)).accepted()
-            line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
-            await until(lambda: app.running)
-            closing = asyncio.ensure_future(tunnel.aclose())
-            if grace < 1:
-                await until(lambda: app.shutting_down)
-            else:
-                await line.until(lambda: bool(line.goaways))
-            closing.cancel()
-            await asyncio.wait({closing})
-
-    run(asyncio.wait_for(test(), 60))
+async def test_a_cancelled_close_does_not_wait_for_the_shutdown_of_the_application(grace: float) -> None:
+    app = Endless()
+    timings = replace(SOON, start_limit=600, grace=grace, farewell=0.2)
+    async with Cloud() as cloud, opened(cloud, app=app, timings=timings) as tunnel:
+        line = await (await cloud.line(0)).accepted()
+        line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+        await until(lambda: app.running)
+        closing = asyncio.ensure_future(tunnel.aclose())
+        if grace < 1:
+            await until(lambda: app.shutting_down)
+        else:
+            await line.until(lambda: bool(line.goaways))
+        closing.cancel()
+        await asyncio.wait({closing})

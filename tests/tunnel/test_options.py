@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import re
 import ssl
 from dataclasses import FrozenInstanceError, fields
@@ -254,22 +253,17 @@ def test_the_variable_with_the_token_goes_before_the_one_with_its_file() -> None
     assert "elsewhere" in repr(options(both).auth_token)
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"x" * 65_537])
-def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"", "is empty"), (b" \n", "is empty"), (b"x" * 65_537, "more than 64 KiB")]
+)
+def test_a_file_that_holds_no_token_is_refused_and_named(tmp_path: Path, content: bytes, problem: str) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    with pytest.raises((OSError, ValueError), match="token"):
+    with pytest.raises((OSError, ValueError), match=problem) as refused:
         AuthToken(file=file).read()
+    assert repr(str(file)) in str(refused.value)
     file.write_bytes(b"x" * 65_536)
     assert AuthToken(file=file).read() == "x" * 65_536
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_named_pipe_is_no_token_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path(os.devnull)):
-        with pytest.raises(OSError, match="is not a regular file"):
-            AuthToken(file=path).read()
 
 
 def test_a_token_file_is_found_from_wherever_the_process_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,13 +272,6 @@ def test_a_token_file_is_found_from_wherever_the_process_goes(tmp_path: Path, mo
     token = options({**OPERATOR, "RESTATE_AUTH_TOKEN": ""}, auth_token_file="token").auth_token
     monkeypatch.chdir("/")
     assert token.read() == SECRET
-
-
-def test_an_empty_token_file_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "empty"
-    file.touch()
-    with pytest.raises(ValueError, match=re.escape(f"the auth token file '{file}' is empty")):
-        AuthToken(file=file).read()
 
 
 def test_when_both_variables_of_the_token_are_set_the_log_says_which_one_is_used(

@@ -306,23 +306,6 @@ def test_no_websocket_over_http2_reaches_the_service(chain: Chain) -> None:
     assert all(received.http_version == "2" for received in chain.service.received)
 
 
-def test_a_new_key_takes_over_without_a_lost_request(chain: Chain) -> None:
-    successor = RequestSigner.generate()
-
-    def status(signer: RequestSigner) -> int:
-        with Http2Exchange(chain.port, "POST", PREFIX + PATH, signer.headers(PATH).items()) as exchange:
-            return exchange.status()
-
-    try:
-        assert (status(chain.signer), status(successor)) == (200, 401)
-        chain.edge.verifier.replace_keys([str(chain.signer.public_key), str(successor.public_key)])
-        assert (status(chain.signer), status(successor)) == (200, 200)
-        chain.edge.verifier.replace_keys([str(successor.public_key)])
-        assert (status(chain.signer), status(successor)) == (401, 200)
-    finally:
-        chain.edge.verifier.replace_keys([str(chain.signer.public_key)])
-
-
 def test_whatever_reaches_the_service_is_the_prefix_and_the_signed_path(chain: Chain) -> None:
     attacker = Attacker(chain.port, chain.edge, chain.service, chain.signer, seed=int(time.time()))
     attacker.attack(400)
