@@ -57,7 +57,7 @@ async def lose_a_request(cloud: Cloud, app: Deaf) -> None:
 async def test_a_call_whose_connection_was_lost_is_waited_for() -> None:
     app = Deaf()
     async with Cloud() as cloud:
-        async with opened(cloud, app=app) as tunnel:
+        async with opened(cloud, app=app, timings=replace(SOON, farewell=0.02)) as tunnel:
             await lose_a_request(cloud, app)
             closing = asyncio.ensure_future(tunnel.aclose())
             await cloud.lines[1].ended()
