@@ -125,6 +125,28 @@ async def test_a_connection_that_drains_and_is_idle_ends_after_the_grace_and_wha
         assert line.goaways[0] == (ALL_STREAMS, ErrorCodes.NO_ERROR)
 
 
+async def test_what_crosses_the_end_of_the_grace_keeps_the_connection_only_for_the_farewell() -> None:
+    app = Held()
+    async with serving(app, timings=BRIEF) as (here, line):
+        await line.drain()
+        line.transport.pause_reading()
+        await until(lambda: here.connection.state is ConnectionState.LEAVING)
+        line.open(ECHO, end=True)
+        line.transport.resume_reading()
+        await until(lambda: app.entered == 1)
+        assert (await here.ending()).kind is EndingKind.DRAINED
+
+
+async def test_a_server_that_leaves_while_it_drains_leaves_the_grace_to_what_is_in_flight() -> None:
+    async with busy(replace(PATIENT, farewell=0.05)) as (app, here, line, exchange):
+        await line.drain()
+        line.goaway()
+        await until(lambda: here.connection.state is ConnectionState.LEAVING)
+        await asyncio.sleep(0.2)
+        app.let_go()
+        assert (await exchange.whole()).body == b"late"
+
+
 async def test_a_connection_that_drains_is_torn_down_after_the_grace() -> None:
     async with busy(BRIEF) as (app, here, line, exchange):
         await line.drain()
