@@ -127,7 +127,7 @@ async def test_a_connection_that_drains_and_is_idle_ends_after_the_grace_and_wha
 
 async def test_what_crosses_the_end_of_the_grace_keeps_the_connection_only_for_the_farewell() -> None:
     app = Held()
-    async with serving(app, timings=BRIEF) as (here, line):
+    async with serving(app, timings=replace(BRIEF, farewell=1)) as (here, line):
         await line.drain()
         line.transport.pause_reading()
         await until(lambda: here.connection.state is ConnectionState.LEAVING)
