@@ -219,6 +219,17 @@ async def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(ho
         assert ending.served_for > 0
 
 
+@pytest.mark.parametrize(("steady", "level"), [(0.0, logging.INFO), (600.0, logging.DEBUG)])
+async def test_the_end_of_a_connection_that_served_for_long_is_news(
+    steady: float, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(timings=replace(QUICK, steady=steady)) as (here, line):
+        line.close()
+        await here.ending()
+    assert [record.levelno for record in caplog.records if " ended: " in record.getMessage()] == [level]
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError("no such file"), ValueError("the token is empty")])
 async def test_without_a_token_nothing_is_dialled_and_it_is_tried_again(error: Exception) -> None:
     def unreadable() -> str:
