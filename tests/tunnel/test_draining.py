@@ -34,11 +34,13 @@ async def busy(timings: TunnelTimings = PATIENT) -> AsyncIterator[tuple[Held, Di
         yield app, here, line, await app.taken(line)
 
 
-async def test_a_server_that_drains_is_answered_and_served_until_it_leaves() -> None:
+async def test_a_server_that_drains_is_answered_and_served_until_it_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with busy() as (app, here, line, exchange):
         assert (await line.drain()).status == 200
         assert (here.connection.state, here.drains) == (ConnectionState.DRAINING, 1)
         assert here.connection.takes_requests
+        assert "drains: the server asked for a replacement, 1 requests in flight" in caplog.text
         app.let_go()
         assert (await exchange.whole()).body == b"late"
         # Idle or not, and whatever the server still sends.

@@ -109,8 +109,10 @@ async def test_the_socket_of_a_refused_connection_is_closed_without_waiting_for_
         await line.ended()
 
 
-async def test_a_connection_introduces_itself_and_learns_its_urls() -> None:
+async def test_a_connection_introduces_itself_and_learns_its_urls(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with serving() as (here, line):
+        assert "serves 'greeter'" in caplog.text
         assert line.hello == {
             ":status": "200",
             "authorization": f"Bearer {TOKEN}",
