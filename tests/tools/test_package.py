@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ def run(code: str) -> str:
 
 
 def test_every_public_name_is_there() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", restate_identity.__version__)
     for name in restate_identity.__all__:
         assert getattr(restate_identity, name) is not None
 
