@@ -227,7 +227,7 @@ def test_what_a_variable_says_is_not_missing() -> None:
         "RESTATE_INPROC_AUTH_TOKEN_FILE": "token",
     }
     for servers in ("RESTATE_INPROC_CLOUD_REGION", "RESTATE_TUNNEL_SERVERS_SRV"):
-        done = command("tests.tunnel.served_app:app", **variables, **{servers: "eu"})
+        done = command("tests.tunnel.served_app:app", cwd=None, **variables, **{servers: "eu"})
         assert "RESTATE_INPROC_TUNNEL_NAME must be " in done.stderr
 
 
@@ -250,7 +250,7 @@ def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python(
     assert "(--tunnel-name, RESTATE_INPROC_TUNNEL_NAME)" in done.stderr
     assert "tunnel_name" not in done.stderr
     empty = {"RESTATE_INPROC_TUNNEL_NAME": "", "RESTATE_AUTH_TOKEN": TOKEN}
-    done = command(*complete("--tunnel-name"), *arguments[2:], **empty)
+    done = command(*complete("--tunnel-name"), *arguments[2:], cwd=None, **empty)
     assert "is set, but empty: pass --tunnel-name, or set RESTATE_INPROC_TUNNEL_NAME\n" in done.stderr
 
 
