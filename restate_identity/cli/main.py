@@ -32,8 +32,6 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")  # do not fail if the encoding lacks a character
     try:
         status: int | None = cli.main(prog_name=NAME, standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except click.ClickException as error:
         return _complain(error)
     except click.Abort:
@@ -41,6 +39,7 @@ def run() -> int:
     except (BrokenPipeError, _PipeClosed):
         return _pipe_closed()
     except OSError as error:
+        _discard_output(1)
         return _complain(click.ClickException(f"cannot write the output: {error.strerror}"))
     return status or YES
 
@@ -54,11 +53,15 @@ def _complain(error: click.ClickException) -> int:
 
 
 def _pipe_closed() -> int:
-    # Discard what is left in the buffers; flushing it while Python shuts down would fail again.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(nowhere, number)
+    _discard_output(1, 2)
     return PIPE_CLOSED
+
+
+def _discard_output(*descriptors: int) -> None:
+    """Discard what is left in the buffers; flushing it while Python shuts down would fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
 
 
 class _PipeClosed(Exception):  # noqa: N818 (a state of the output, not an error of ours)

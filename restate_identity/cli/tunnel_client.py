@@ -16,8 +16,7 @@ from restate_identity.cli.options import FILE, as_options
 
 def _setting(option: str, variable: str, text: str, **attributes: Any) -> Callable[[Any], Any]:
     """Return an option whose value may come from *variable* instead."""
-    names = (option,) if "/" in option else tuple(option.split())
-    return click.option(*names, help=f"{text}  [{variable}]", **attributes)
+    return click.option(*option.split(), help=f"{text}  [{variable}]", **attributes)
 
 
 @click.command("tunnel-client", short_help="Forward requests of Restate Cloud to any service.")

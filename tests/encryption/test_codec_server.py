@@ -132,6 +132,7 @@ async def test_a_token_that_is_too_short_or_cannot_be_sent_is_an_error(token: st
     codec = await JournalEncryption.create(Keys())
     with pytest.raises(ValueError, match="at least 16 characters"):
         CodecServer(codec, token=token)
+    CodecServer(codec, token="a-token-of-24-characters")
 
 
 @pytest.mark.parametrize(

@@ -458,6 +458,13 @@ def test_around_a_secret_among_the_arguments_the_others_are_repeated() -> None:
     assert "(before (not repeated, as it may be a secret) behind)" in told
 
 
+@pytest.fixture
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Python keep output that could not be written, as it does by default, and try again when it ends."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+@pytest.mark.usefixtures("_buffered")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -490,6 +497,7 @@ def test_when_nobody_reads_the_output_it_ends_in_silence_and_with_no_verdict(pem
     assert told == []
 
 
+@pytest.mark.usefixtures("_buffered")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_is_reported_in_one_line(pem: str) -> None:
     with Path("/dev/full").open("wb") as full:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -163,12 +164,12 @@ def test_an_application_that_python_cannot_even_read_is_said_without_a_line(tmp_
 def test_the_installed_command_finds_an_application_in_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text("app = 'no application'\n")
     # The working directory comes before the modules of Python.
-    (tmp_path / "this.py").write_text("class Made:\n    app = 'no application'\n")
+    (tmp_path / "this.py").write_text("raise ValueError('ours')\n")
     script = Path(sys.executable).with_name("restate-identity")
     arguments = ["tunnel", *complete(), "--server", "http://127.0.0.1:1"]
     for app, complaint in (
         ("served:app", "served has no ASGI application 'app'"),
-        ("this:Made.app", "this has no ASGI application 'Made.app'"),
+        ("this:app", "cannot import this: ValueError: ours"),
         ("missing:app", "there is no module"),
     ):
         done = ran(script, *arguments, app, cwd=tmp_path, env=environment(RESTATE_AUTH_TOKEN=TOKEN))
@@ -186,6 +187,30 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
         "--auth-token-file (or RESTATE_AUTH_TOKEN or RESTATE_INPROC_AUTH_TOKEN_FILE)",
     ):
         assert missing in done.stderr
+
+
+def test_what_a_variable_says_is_not_missing() -> None:
+    variables = {
+        "RESTATE_INPROC_TUNNEL_NAME": "a b",
+        "RESTATE_INPROC_ENVIRONMENT_ID": "env_123",
+        "RESTATE_INPROC_SIGNING_PUBLIC_KEY": str(SIGNER.public_key),
+        "RESTATE_INPROC_AUTH_TOKEN_FILE": "token",
+    }
+    for servers in ("RESTATE_INPROC_CLOUD_REGION", "RESTATE_TUNNEL_SERVERS_SRV"):
+        done = command("tests.tunnel.served_app:app", cwd=None, **variables, **{servers: "eu"})
+        assert "RESTATE_INPROC_TUNNEL_NAME must be " in done.stderr
+
+
+def test_a_health_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        arguments = ["--server", "http://127.0.0.1:1", "--health-port", port, "tests.tunnel.served_app:app"]
+        done = command(*complete(), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert f"cannot listen on --health-port {port}: " in done.stderr
+    assert "ddress already in use" in done.stderr
 
 
 def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python() -> None:

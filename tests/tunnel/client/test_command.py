@@ -191,7 +191,7 @@ async def test_a_port_that_is_taken_ends_it_and_is_named(
     async with client(tmp_path, **{name: value.format(taken=taken) for name, value in variables.items()}) as here:
         assert await here.process.wait() == 2
     server.close()
-    assert complaint.format(taken=taken) in here.printed()
+    assert f"restate-identity: {complaint.format(taken=taken)}" in here.printed()
     assert "Traceback" not in here.printed()
 
 
