@@ -546,3 +546,22 @@ async def test_of_all_requests_only_those_that_were_not_answered_are_logged(capl
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
         assert (await line.request(f"{PREFIX}/silent")).status == 500
         assert "the application returned without completing its response to '/silent'" in caplog.text
+
+
+@pytest.mark.parametrize("closed", ["stream", "connection"])
+async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(closed: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send(START)
+        await send({"type": "http.response.body", "body": bytes(65_535 + 3)})
+
+    window = 65_535 if closed == "stream" else MEBIBYTE
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: window}) as (_, line):
+        if closed == "stream":
+            line.h2.increment_flow_control_window(MEBIBYTE)
+        exchange = line.open(ECHO, end=True)
+        exchange.hold = True
+        for more in range(3):
+            await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
+            line.h2.increment_flow_control_window(1, exchange.stream_id if closed == "stream" else None)
+            line.flush()
+        await line.until(lambda: exchange.complete)
