@@ -548,20 +548,26 @@ async def test_of_all_requests_only_those_that_were_not_answered_are_logged(capl
         assert "the application returned without completing its response to '/silent'" in caplog.text
 
 
-@pytest.mark.parametrize("closed", ["stream", "connection"])
+@pytest.mark.parametrize("closed", ["stream", "shrunk stream", "connection"])
 async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(closed: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
         await send(START)
         await send({"type": "http.response.body", "body": bytes(65_535 + 3)})
 
-    window = 65_535 if closed == "stream" else MEBIBYTE
+    window = MEBIBYTE if closed == "connection" else 65_535
     async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: window}) as (_, line):
-        if closed == "stream":
-            line.h2.increment_flow_control_window(MEBIBYTE)
         exchange = line.open(ECHO, end=True)
+        opens = None if closed == "connection" else exchange.stream_id
+        if opens:
+            line.h2.increment_flow_control_window(MEBIBYTE)
         exchange.hold = True
-        for more in range(3):
-            await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
-            line.h2.increment_flow_control_window(1, exchange.stream_id if closed == "stream" else None)
+        await line.until(lambda: exchange.total == 65_535)
+        if closed == "shrunk stream":
+            line.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 65_000})
+            assert (await line.request("/_/health")).status == 200
+            line.h2.increment_flow_control_window(535, opens)
+        for more in range(1, 4):
+            line.h2.increment_flow_control_window(1, opens)
             line.flush()
+            await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
         await line.until(lambda: exchange.complete)
