@@ -571,3 +571,22 @@ async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(clo
             line.flush()
             await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
         await line.until(lambda: exchange.complete)
+
+
+async def test_short_responses_share_what_one_frame_could_have_taken() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send(START)
+        await send({"type": "http.response.body", "body": bytes(65_535 if scope["path"] == "/long" else 10)})
+
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (here, line):
+        long = line.open(f"{PREFIX}/long", end=True)
+        long.hold = True
+        await line.until(lambda: long.complete)
+        short = [line.open(f"{PREFIX}/short", end=True) for _ in range(5)]
+        for exchange in short:
+            exchange.hold = True
+            await exchange.response()
+        assert here.connection.in_flight == 5
+        line.h2.increment_flow_control_window(line.h2.max_inbound_frame_size)
+        line.flush()
+        await line.until(lambda: all(exchange.complete for exchange in short))
