@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from h2.errors import ErrorCodes
 from hpack import Encoder, HPACKError
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, ExtensionFrame, Frame, HeadersFrame
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Verdict
@@ -257,19 +257,27 @@ BLOCK = Encoder().encode(PSEUDO)
     [
         ([HeadersFrame(3, BLOCK), DataFrame(3, b"a")], ErrorCodes.PROTOCOL_ERROR),
         ([HeadersFrame(3, BLOCK), HeadersFrame(5, BLOCK)], ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, BLOCK), HeadersFrame(3, BLOCK, flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, BLOCK), ExtensionFrame(0xFA, 3, flag_byte=0, body=b"")], ErrorCodes.PROTOCOL_ERROR),
         ([HeadersFrame(3, BLOCK), ContinuationFrame(5, b"", flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
+        ([HeadersFrame(3, BLOCK), ContinuationFrame(1, b"", flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
         ([ContinuationFrame(3, BLOCK, flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
         (padded_too_far(), ErrorCodes.PROTOCOL_ERROR),
+        ([_Raw(b"\0\0\0\x01\x0c\0\0\0\x03")], ErrorCodes.PROTOCOL_ERROR),
         ([HeadersFrame(3, b"\xff\xff", flags=["END_HEADERS"])], ErrorCodes.COMPRESSION_ERROR),
         ([HeadersFrame(3, b"\xfe", flags=["END_HEADERS"])], ErrorCodes.COMPRESSION_ERROR),
         ([HeadersFrame(2, BLOCK, flags=["END_HEADERS"])], ErrorCodes.PROTOCOL_ERROR),
     ],
     ids=[
         "data within a block",
+        "headers of another stream within a block",
         "headers within a block",
-        "a continuation of another stream",
+        "an unknown frame within a block",
+        "a continuation of a later stream",
+        "a continuation of an earlier stream",
         "a continuation of nothing",
         "padding",
+        "padding of which not even the length is there",
         "a broken integer",
         "an index that is not there",
         "a stream that is not the client's",
