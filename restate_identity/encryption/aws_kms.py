@@ -79,7 +79,6 @@ class AwsKms:
             # A forked process must not use the connections of its parent.
             self._client, self._owner = _client(self._options), os.getpid()
         client = self._client
-        code = ""
         try:
             return await self._threads.run(lambda: call(client))
         except Exception as error:  # noqa: BLE001 (botocore's are many, and what they say is not ours to log)
