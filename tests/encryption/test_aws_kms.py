@@ -7,6 +7,7 @@ import base64
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -53,8 +54,13 @@ async def test_the_data_key_is_aes_256_without_encryption_context(kms: dict[str,
 async def test_a_former_key_is_named_to_read_what_it_encrypted(kms: dict[str, Any], key: str) -> None:
     old, new = await JournalEncryption.create(AwsKms(key, **kms)), new_key(kms)
     value = old.encode(b"value")
-    both = await JournalEncryption.create(AwsKms(new, also_decrypts=[key], **kms))
+    provider = AwsKms(new, also_decrypts=[key], **kms)
+    both = await JournalEncryption.create(provider)
     assert await both.decode(value) == b"value"
+    # The first one encrypts.
+    made = await provider.generate_data_key()
+    assert boto3.client("kms", **kms).decrypt(CiphertextBlob=made.encrypted)["KeyId"].endswith(new)
+    assert repr(provider) == f"<AwsKms {new!r}>"
 
 
 async def test_what_is_no_key_of_kms_is_refused_without_a_cause(kms: dict[str, Any], key: str) -> None:
@@ -135,10 +141,11 @@ async def test_a_kms_that_hangs_holds_up_neither_who_waits_nor_the_loop(kms: dic
 async def test_a_forked_process_makes_connections_of_its_own(kms: dict[str, Any], key: str) -> None:
     provider = AwsKms(key, **kms)
     made = await provider.generate_data_key()
-    before = provider._client
-    provider._owner = -1
-    assert await provider.decrypt_data_key(made.encrypted) == made.plaintext
-    assert provider._client is not before
+    for parent in (-1, os.getpid() + 1):
+        before = provider._client
+        provider._owner = parent
+        assert await provider.decrypt_data_key(made.encrypted) == made.plaintext
+        assert provider._client is not before
 
 
 def test_a_mistake_in_the_configuration_is_an_error_at_the_start(kms: dict[str, Any]) -> None:
@@ -147,6 +154,12 @@ def test_a_mistake_in_the_configuration_is_an_error_at_the_start(kms: dict[str, 
             AwsKms(wrong, **kms)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a list of keys"):
         AwsKms("key", also_decrypts="other", **kms)
+
+
+def test_without_boto3_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(ImportError, match=r"pip install 'restate-identity\[encryption-aws\]'$"):
+        AwsKms("key")
 
 
 def test_the_limits_of_time_can_be_changed_and_the_others_stay(kms: dict[str, Any]) -> None:
@@ -166,3 +179,7 @@ async def test_not_even_the_debug_log_has_a_data_key(
     made = await AwsKms(key, **kms).generate_data_key()
     assert "botocore" in caplog.text
     assert base64.b64encode(made.plaintext).decode() not in caplog.text
+    parsers = logging.getLogger("botocore.parsers")
+    levels = (1, logging.DEBUG, logging.INFO, logging.ERROR)
+    passed = [bool(parsers.filter(logging.makeLogRecord({"levelno": level}))) for level in levels]
+    assert passed == [False, False, True, True]
