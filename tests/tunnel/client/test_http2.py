@@ -209,14 +209,13 @@ async def test_a_response_that_is_complete_before_the_request_ends_both() -> Non
 
 
 async def test_a_target_that_refuses_a_stream_is_asked_again_with_the_same_body() -> None:
-    def refusing_first(served: Served) -> None:
-        if len(target.served) == 1:
-            served.reset(ErrorCodes.REFUSED_STREAM)
-
     async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (client, line):
-        target.on_request = refusing_first
         exchange = opened(line, target.origin)
-        await exchange.send(b"hel")
+        refused = await target.request()
+        for part in (b"he", b"l"):
+            await exchange.send(part)
+            await until(lambda part=part: refused.body.endswith(part))  # type: ignore[misc]
+        refused.reset(ErrorCodes.REFUSED_STREAM)
         await target.request(1)
         await exchange.send(b"lo", end=True)
         assert (await exchange.whole()).body == b"hello"
