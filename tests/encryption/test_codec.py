@@ -170,7 +170,7 @@ def test_a_forked_process_reads_and_writes_and_soon_has_a_data_key_of_its_own() 
 
     # The child does not wait for a call that is in flight in its parent.
     provider.hold = hold
-    waiting = threading.Thread(target=lambda: asyncio.run(codec.decode(other)))
+    waiting = threading.Thread(target=lambda: asyncio.run(codec.decode(other)), daemon=True)
     waiting.start()
     asyncio.run(until(lambda: len(provider.asked) == 1))
     here, there = os.pipe()

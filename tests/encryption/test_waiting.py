@@ -102,9 +102,11 @@ async def test_who_comes_while_a_call_is_being_cancelled_does_not_join_it() -> N
     provider.hold = None
     only.cancel()
     await asyncio.wait([only])
-    assert await codec.decode(value) == b"abc"
-    assert provider.ended == provider.asked[1:]
-    ended.set()
+    try:
+        assert await codec.decode(value) == b"abc"
+        assert provider.ended == provider.asked[1:]
+    finally:
+        ended.set()
 
 
 def test_who_waited_in_a_loop_that_was_closed_is_not_woken() -> None:
