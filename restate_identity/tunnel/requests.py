@@ -51,7 +51,7 @@ class Requests:
         app: ASGIApp,
         *,
         max_streams: int,
-        cancels: bool = False,
+        cancels: bool,
         on_drain: Callable[[], None],
         on_idle: Callable[[], None],
         log: Log,

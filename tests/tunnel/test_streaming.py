@@ -590,3 +590,18 @@ async def test_short_responses_share_what_one_frame_could_have_taken() -> None:
         line.h2.increment_flow_control_window(line.h2.max_inbound_frame_size)
         line.flush()
         await line.until(lambda: all(exchange.complete for exchange in short))
+
+
+async def test_new_settings_open_the_windows_of_all_streams() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send(START)
+        await send({"type": "http.response.body", "body": bytes(3)})
+
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 1}) as (_, line):
+        exchanges = [line.open(ECHO, end=True) for _ in range(3)]
+        for exchange in exchanges:
+            exchange.hold = True
+        await line.until(lambda: [exchange.total for exchange in exchanges] == [1, 1, 1])
+        line.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 3})
+        line.flush()
+        await line.until(lambda: all(exchange.complete for exchange in exchanges))
