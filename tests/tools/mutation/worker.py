@@ -196,7 +196,8 @@ class _Reporter:
         items.sort(key=lambda item: _USUAL.get(item.nodeid, 0.0))
         for item in items:
             if item.nodeid in _USUAL:
-                item.add_marker(pytest.mark.timeout(5 + 4 * _USUAL[item.nodeid]))
+                # It ends the trial. An exception raised by a signal could end up in a task of asyncio, unnoticed.
+                item.add_marker(pytest.mark.timeout(5 + 4 * _USUAL[item.nodeid], method="thread"))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._durations[report.nodeid] = self._durations.get(report.nodeid, 0.0) + report.duration
