@@ -155,6 +155,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.failure_log": (*_PAGE, "tunnel/client/test_failure_log.py"),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
     "tunnel.client.group": (*_PAGE, "tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
+    "tunnel.client.http1_heads": ("tunnel/client/test_http1_heads.py", *_CLIENT),
     "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
     "tunnel.client.metrics": (*_PAGE, "tunnel/client/test_command.py"),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
