@@ -54,9 +54,8 @@ class Turns:
                 asyncio.get_running_loop().call_soon(self.connection_opened)
 
     def all_opened(self) -> None:
-        """Handle new settings, which may have enlarged the windows of all streams."""
+        """Handle new settings, which may have enlarged the windows of all streams, but not that of the connection."""
         _wake_all(self._for_stream)
-        self.connection_opened()
 
     def release(self, stream_id: int) -> None:
         """Wake a stream that has ended."""
