@@ -159,7 +159,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
     "tunnel.client.group": (*_PAGE, "tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
     "tunnel.client.http1_heads": ("tunnel/client/test_http1_heads.py", *_CLIENT),
-    "tunnel.client.idleness": ("tunnel/client/test_connections.py", "tunnel/client/test_http1.py"),
+    "tunnel.client.idleness": ("tunnel/client/test_idleness.py",),
     "tunnel.client.metrics": (*_PAGE, "tunnel/client/test_command.py"),
     "tunnel.client.origins": ("tunnel/client/test_origins.py", "tunnel/client/test_allow_list.py"),
     "tunnel.client.pool": ("tunnel/client/test_connections.py", *_CLIENT),

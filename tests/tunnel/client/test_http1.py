@@ -112,7 +112,7 @@ async def test_trailers_pass_both_ways() -> None:
         )
 
     async with Http1Target(trail) as target, forwarding(target.origin) as (_, line):
-        exchange = opened(line, target.origin, HTTP1)
+        exchange = opened(line, target.origin, {**HTTP1, "accept": "a", "x-a": "b"})
         await exchange.send(b"hello")
         exchange.trailers([("x-sum", "2"), ("content-length", "7"), ("host", "other")])
         assert (await exchange.whole()).body == b"abc"
