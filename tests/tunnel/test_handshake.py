@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hpack import NeverIndexedHeaderTuple
 from hyperframe.frame import HeadersFrame
 
+from restate_identity.tunnel.client.tcp import reset
 from restate_identity.tunnel.handshake import Acceptance, Credentials, Refusal, outcome
 from restate_identity.tunnel.hpack_log import quiet_hpack
 from restate_identity.tunnel.state import ConnectionState, EndingKind
@@ -207,14 +206,14 @@ async def test_a_connection_that_is_closed_before_or_during_the_handshake_is_tri
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"), [("close", "the server closed the connection"), ("kill", "Connection reset")]
+    ("how", "reason"), [("close", "the server closed the connection"), ("reset", "Connection reset")]
 )
 async def test_a_connection_that_is_closed_after_the_handshake_is_tried_again(how: str, reason: str) -> None:
     async with serving() as (here, line):
-        if how == "kill":
-            at_once = struct.pack("ii", 1, 0)
-            line.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-        getattr(line, how)()
+        if how == "reset":
+            reset(line.transport)
+        else:
+            line.close()
         ending = await here.ending()
         assert ending.kind is EndingKind.RETRY
         assert reason in ending.reason
