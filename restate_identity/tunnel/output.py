@@ -46,7 +46,6 @@ class Output:
     def shut(self) -> None:
         """Stop sending."""
         self._transport = None
-        self.turns.release_all()
 
     @property
     def open(self) -> bool:
