@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
-from hpack import Encoder, HPACKError
+from hpack import Decoder, Encoder, HeaderTuple, HPACKError
 from hyperframe.frame import ContinuationFrame, DataFrame, ExtensionFrame, Frame, HeadersFrame
 
 from restate_identity.asgi import Receive, Scope, Send
+from restate_identity.tunnel import header_blocks
 from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Verdict
 from restate_identity.tunnel.header_blocks import HeaderDecoder
 from restate_identity.tunnel.state import EndingKind
@@ -305,6 +306,34 @@ def test_a_large_header_block_is_read_as_a_small_one(size: int, huffman: bool) -
     decoded = HeaderDecoder().decode(block)
     assert decoded.fields == [(name.encode(), value.encode()) for name, value in fields]
     assert decoded.size == sum(len(name) + len(value) + 32 for name, value in fields)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(b"\x82", b"\xfe", b"\xff\x00"),  # indexed
+        *(b"\x41\x01v", b"\x7e\x01v", b"\x7f\x00\x01v", b"\x40\x01n\x01v"),  # with indexing
+        *(b"\x01\x01v", b"\x0e\x01v", b"\x0f\x00\x01v", b"\x00\x01n\x01v", b"\x1f\x00\x01v"),  # without
+        *(b"\x01\x7e" + b"v" * 126, b"\x01\x7f\x7f" + b"v" * 254, b"\x01\x7f\x80\x01" + b"v" * 255),
+    ],
+)
+def test_a_large_header_block_is_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch, field: bytes) -> None:
+    pieces: list[int] = []
+
+    class Counting(Decoder):
+        def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+            pieces.append(len(data))
+            return super().decode(data, raw=raw)
+
+    monkeypatch.setattr(header_blocks, "Decoder", Counting)
+    sizes = b"\x3e\x3f\xe1\x1f"  # of the table: 30, then 4096
+    table = b"".join(b"\x40\x03%03d\x00" % number for number in range(100))
+    block = sizes + table + field * (17_000 // len(field))
+    decoded = HeaderDecoder().decode(block)
+    everything = list(Decoder(2**20).decode(block, raw=True))
+    assert decoded.fields == everything[: len(decoded.fields)]
+    assert decoded.size == sum(len(name) + len(value) + 32 for name, value in everything)
+    assert max(pieces) <= 8 * 1024 + len(field)
 
 
 @pytest.mark.parametrize("tail", [b"\x00\x01", b"\x00\x7f\xff", b"\x0f\xff\xff\xff\xff\xff\xff\x01"])
