@@ -326,7 +326,7 @@ def test_a_large_header_block_is_read_in_small_pieces(monkeypatch: pytest.Monkey
             return super().decode(data, raw=raw)
 
     monkeypatch.setattr(header_blocks, "Decoder", Counting)
-    sizes = b"\x3e\x3f\xe1\x1f"  # of the table: 30, then 4096
+    sizes = b"\x3e\x3f\xe1\x1f" * 2500  # of the table: 30, then 4096
     table = b"".join(b"\x40\x03%03d\x00" % number for number in range(100))
     block = sizes + table + field * (17_000 // len(field))
     decoded = HeaderDecoder().decode(block)
