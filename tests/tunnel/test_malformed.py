@@ -13,6 +13,7 @@ from hyperframe.frame import ContinuationFrame, DataFrame, ExtensionFrame, Frame
 
 from restate_identity.asgi import Receive, Scope, Send
 from restate_identity.tunnel import header_blocks
+from restate_identity.tunnel.floods import FloodError
 from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Verdict
 from restate_identity.tunnel.header_blocks import HeaderDecoder
 from restate_identity.tunnel.state import EndingKind
@@ -334,6 +335,12 @@ def test_a_large_header_block_is_read_in_small_pieces(monkeypatch: pytest.Monkey
     assert decoded.fields == everything[: len(decoded.fields)]
     assert decoded.size == sum(len(name) + len(value) + 32 for name, value in everything)
     assert max(pieces) <= 8 * 1024 + len(field)
+
+
+def test_the_pieces_of_a_header_block_are_counted_together() -> None:
+    # 42 bytes each: several pieces together have more than 1 MiB, and no one alone.
+    with pytest.raises(FloodError, match="a header list of more than 1048576 bytes"):
+        HeaderDecoder().decode(b"\x82" * 25_000)
 
 
 @pytest.mark.parametrize("tail", [b"\x00\x01", b"\x00\x7f\xff", b"\x0f\xff\xff\xff\xff\xff\xff\x01"])
