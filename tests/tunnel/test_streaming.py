@@ -44,6 +44,25 @@ async def test_request_and_response_flow_at_the_same_time() -> None:
         assert await exchange.read() == b""
 
 
+async def test_what_an_application_does_at_a_time_of_its_own_reaches_the_server_at_once() -> None:
+    steps = asyncio.Semaphore(0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await steps.acquire()
+        await send(START)
+        await steps.acquire()
+        raise RuntimeError
+
+    async with serving(app) as (here, line):
+        exchange = line.open(ECHO, end=True)
+        await until(lambda: here.connection.in_flight == 1)
+        await asyncio.sleep(0.01)
+        steps.release()
+        await exchange.response()
+        steps.release()
+        await line.until(lambda: exchange.reset_code == ErrorCodes.INTERNAL_ERROR)
+
+
 async def test_large_bodies_come_through_in_both_directions() -> None:
     body = bytes(range(256)) * 4096 * 10
     async with serving() as (_, line):
