@@ -161,6 +161,7 @@ async def test_a_host_that_is_not_the_authority_is_passed_on() -> None:
     ("field", "served"),
     [
         (("x-fine", "yes"), True),
+        (("0-digit", "first"), True),
         (("X-Upper", "case"), False),
         (("x bad", "name"), False),
         (("", "no name"), False),
