@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -209,3 +211,14 @@ def test_whoever_reads_a_file_says_at_once_that_it_cannot_be_used(folder: Path, 
 def test_a_name_that_no_file_can_have_is_an_error_too(reader: str) -> None:
     with pytest.raises((OSError, InvalidKeyError), match="no file has such a name"):
         READERS[reader](Path("nul\x00byte"))
+
+
+def test_a_terminal_does_not_become_the_one_that_controls_a_service() -> None:
+    main, terminal = os.openpty()
+    read = f"from contextlib import suppress\nwith suppress(ValueError): KeyFile({os.ttyname(terminal)!r})\n"
+    service = f"from restate_identity.keyring import KeyFile\n{read}open('/dev/tty')"
+    # A session of its own has no terminal yet, as a service has none.
+    ended = subprocess.run([sys.executable, "-c", service], start_new_session=True, stderr=subprocess.PIPE, check=False)
+    for descriptor in (main, terminal):
+        os.close(descriptor)
+    assert b"/dev/tty" in ended.stderr.splitlines()[-1]
