@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from h2.errors import ErrorCodes
@@ -14,7 +15,7 @@ from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.cloud import StreamResetError, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.neighbours import is_reset
-from tests.tunnel.tunnels import SIGNER
+from tests.tunnel.tunnels import SIGNER, SOON
 
 MEBIBYTE = 2**20
 
@@ -154,7 +155,8 @@ async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() ->
 
 
 async def test_a_lost_tunnel_gives_up_its_requests_at_the_target() -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+    timings = replace(SOON, grace=60)
+    async with Http2Target() as target, forwarding(target.origin, timings=timings) as (_, line):
         opened(line, target.origin)
         served = await target.request()
         line.kill()
