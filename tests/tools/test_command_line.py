@@ -535,7 +535,7 @@ def test_a_narrow_encoding_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch)
     assert "sub        \\u2192\n" in run_alone("inspect", SIGNER.token(PATH, subject="→")).stdout
 
 
-@pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography"])
+@pytest.mark.parametrize("missing", ["click", "rich", "jwt", "cryptography", "h2", "httpx"])
 def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
     code = f"import sys; sys.modules['{missing}'] = None; from restate_identity.__main__ import main; sys.exit(main())"
     done = ran(sys.executable, "-c", code)
