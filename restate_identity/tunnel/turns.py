@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import h2.connection
 
-_Waiting = dict[int, "asyncio.Future[None]"]
+_Waiting = dict[int, asyncio.Future[None]]
 
 
 class Turns:

@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from h2.errors import ErrorCodes
@@ -468,7 +469,10 @@ async def test_trailers_of_a_request_are_its_end() -> None:
         assert (await exchange.whole()).body == b"body"
 
 
-async def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns() -> None:
+@pytest.mark.parametrize("size", [16 * 1024, 10_000])
+async def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serving(answering(b"x" * MEBIBYTE), settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
         exchanges = [line.open(ECHO, end=True) for _ in range(4)]
         for exchange in exchanges:
@@ -476,12 +480,17 @@ async def test_streams_that_wait_for_the_window_of_the_connection_have_their_tur
         # The first one has taken all of it.
         await line.until(lambda: sum(exchange.total for exchange in exchanges) == 65_535)
         before = [exchange.total for exchange in exchanges]
+        loop = asyncio.get_running_loop()
+        call_soon = Mock(wraps=loop.call_soon)
+        monkeypatch.setattr(loop, "call_soon", call_soon)
         for turn in range(1, 9):
-            line.h2.increment_flow_control_window(16 * 1024)
+            line.h2.increment_flow_control_window(size)
             line.flush()
-            goal = 65_535 + turn * 16 * 1024
+            goal = 65_535 + turn * size
             await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
-        assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [32 * 1024] * 4
+        assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [2 * size] * 4
+        # They waited, and were not asked again and again.
+        assert call_soon.call_count < 100
 
 
 async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_other() -> None:
