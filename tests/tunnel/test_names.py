@@ -90,22 +90,35 @@ async def test_a_server_may_be_named_by_its_host_and_each_of_its_addresses_is_tr
         assert (await here.ending()).reason.startswith(told)
 
 
-@pytest.mark.usefixtures("two_addresses")
-async def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def delay(monkeypatch: pytest.MonkeyPatch, host: str, seconds: float) -> None:
+    """Let every connection to *host* take so long."""
     loop = asyncio.get_running_loop()
     connect = loop.sock_connect
 
-    async def swallowed(connection: socket.socket, address: Any) -> None:
-        if address[0] == "127.0.0.9":
-            await asyncio.Event().wait()
+    async def delayed(connection: socket.socket, address: Any) -> None:
+        if address[0] == host:
+            await asyncio.sleep(seconds)
         await connect(connection, address)
 
-    monkeypatch.setattr(loop, "sock_connect", swallowed)
+    monkeypatch.setattr(loop, "sock_connect", delayed)
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    delay(monkeypatch, "127.0.0.9", 600)
     brief = replace(SOON, connect=0.4)
     async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test"), timings=brief):
         await (await cloud.line(0)).accepted()
     async with dialled(cloud.target._replace(host="two.test"), timings=brief) as here:
         assert (await here.ending()).reason.startswith("cannot connect: no answer from 127.0.0.9: ")
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_the_last_address_has_the_rest_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    delay(monkeypatch, "127.0.0.1", 1.1)
+    async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test"), timings=replace(SOON, connect=2)):
+        await (await cloud.line(0)).accepted()
+        assert len(cloud.lines) == 1
 
 
 @pytest.mark.parametrize("reason", ["Name or service not known", "the host has no address"])

@@ -313,6 +313,17 @@ def test_what_is_no_application_is_refused_at_the_call(app: Any) -> None:
         asyncio.run(serve_tunnel(app, **COMPLETE))
 
 
+class Undocumented:
+    __signature__ = "not one"
+
+    def __call__(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("app", [Undocumented(), type])
+def test_what_does_not_say_its_arguments_may_be_an_application(app: Any) -> None:
+    connect_tunnel(app, **COMPLETE)
+
+
 @pytest.mark.parametrize("timings", [TunnelTimings, {"grace": 3}, 3, False])
 def test_what_is_no_timings_is_refused_at_the_call(timings: Any) -> None:
     with pytest.raises(TypeError, match=r"timings is a TunnelTimings\(\.\.\.\)"):

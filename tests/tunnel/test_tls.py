@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from restate_identity.tunnel import connect_tunnel
 from restate_identity.tunnel.state import EndingKind
 from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.cloud import Cloud, tls_pair
-from tests.tunnel.dialling import ECHO, dialled
+from tests.tunnel.dialling import ECHO, dialled, echo
+from tests.tunnel.tunnels import IDENTIFIED
 
 
 async def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
@@ -19,6 +23,15 @@ async def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
         assert cloud.target[:3] == ("127.0.0.1", cloud.port, True)
         line = await (await cloud.line(0)).accepted()
         assert (await line.request(ECHO, body=b"x" * 200_000)).body == b"x" * 200_000
+
+
+async def test_the_context_of_the_user_decides_whom_the_tunnel_trusts() -> None:
+    tls = tls_pair(name="127.0.0.1")
+    async with (
+        Cloud(tls=tls.cloud) as cloud,
+        connect_tunnel(echo, servers=[f"https://127.0.0.1:{cloud.port}"], tls=tls.tunnel, **IDENTIFIED) as tunnel,
+    ):
+        await asyncio.wait_for(tunnel.ready(), 30)
 
 
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
