@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from restate_identity.tunnel import TunnelError, connect_tunnel
+from restate_identity.tunnel import Tunnel, TunnelError, connect_tunnel
 from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.leftovers import Leftovers
@@ -39,6 +39,30 @@ async def test_too_many_tunnels_is_tried_again_until_there_is_room() -> None:
     async with Cloud(script("too-many-tunnels", "too-many-tunnels", "ok")) as cloud, opened(cloud) as tunnel:
         await tunnel.ready()
         assert len(cloud.lines) == 3
+
+
+async def test_a_server_without_a_public_url_is_reported_and_the_tunnel_is_not_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def script(line: Line) -> None:
+        await line.handshake(proxy_url="nowhere")
+
+    async with Cloud(script) as cloud, opened(cloud) as tunnel:
+        await until(lambda: tunnel.connection_count == 1)
+        before = asyncio.all_tasks()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(tunnel.ready(), 0.05)
+        await asyncio.sleep(0.01)
+        assert asyncio.all_tasks() <= before
+        assert "the tunnel server sent a proxy URL that is not an HTTP URL" in caplog.text
+
+
+def test_a_tunnel_that_has_ended_may_be_stopped_again() -> None:
+    async def ended() -> Tunnel:
+        async with Cloud() as cloud, opened(cloud) as tunnel:
+            return tunnel
+
+    asyncio.run(ended()).stop()
 
 
 @pytest.mark.parametrize("how", ["kill", "drain"])
