@@ -220,7 +220,10 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.turns": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
     "tunnel.ulids": ("tunnel/test_ulids.py",),
     "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
-    "tunnel.wire": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "liveness", "draining")),
+    "tunnel.wire": (
+        *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "liveness", "draining", "handshake", "tls")),
+        *("tunnel/test_timings.py", "tunnel/client/test_http2.py"),
+    ),
 }
 
 
