@@ -118,6 +118,13 @@ async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answ
         assert len(remote.api.seen) == 1
 
 
+async def test_a_caller_that_violates_http_2_is_hung_up_on(tmp_path: Path) -> None:
+    resets_what_there_is_not = b"\0\0\4\3\0\0\0\0\1\0\0\0\0"
+    async with proxied(tmp_path) as remote:
+        said = await remote.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" + resets_what_there_is_not)
+    assert said[-8:] == bytes(7) + b"\1"  # a GOAWAY: no request was served, PROTOCOL_ERROR
+
+
 async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
     """Send a request without a body, and return the first status of the answer."""
     connection = h2.connection.H2Connection(
