@@ -145,7 +145,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.backoff": ("tunnel/test_backoff.py",),
     "tunnel.connect": ("tunnel/test_options.py", "tunnel/test_tls.py", "tunnel/test_end_to_end.py"),
     "tunnel.connection": tuple(
-        f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining")
+        f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining", "leftovers")
     ),
     "tunnel.deadline": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
     "tunnel.deployment": ("tunnel/test_deployment.py",),
