@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from contextvars import Context
@@ -68,6 +69,13 @@ async def test_a_server_that_answers_pings_is_kept() -> None:
         await line.until(lambda: line.pings > 5)
         assert not here.task.done()
         assert (await line.request("/_/health", method="GET")).status == 200
+
+
+async def test_a_connection_that_is_cancelled_has_ended_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving():
+        pass
+    assert "ended: cancelled" in caplog.text
 
 
 @pytest.mark.parametrize("answered", [0, 1])
