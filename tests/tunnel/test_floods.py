@@ -107,12 +107,13 @@ def test_small_frames_of_many_header_blocks_are_counted_together(length: int) ->
         blocks()
 
 
-def test_parts_of_header_blocks_that_are_not_short_are_not_counted() -> None:
+@pytest.mark.parametrize("length", [1024, 1025])
+def test_parts_of_header_blocks_that_are_not_short_are_not_counted(length: int) -> None:
     gauge = FloodGauge()
     for stream in range(1, 1000, 2):
-        gauge.frame(FrameHead(FrameType.HEADERS, 0, stream, 1024))
+        gauge.frame(FrameHead(FrameType.HEADERS, 0, stream, length))
         for _ in range(8):
-            gauge.frame(FrameHead(FrameType.CONTINUATION, 0, stream, 1024))
+            gauge.frame(FrameHead(FrameType.CONTINUATION, 0, stream, length))
 
 
 async def test_a_caller_with_many_empty_frames_loses_its_own_stream_only() -> None:
@@ -278,6 +279,7 @@ def test_each_kind_of_frame_has_its_limit_for_each_second(kind: int, flags: int,
         gauge.at(float(second))
         for _ in range(limit):
             assert gauge.frame(head) is Verdict.PASS
+    gauge.at(2.9)
     with pytest.raises(FloodError, match=f"more than {limit} {name} in a second"):
         gauge.frame(head)
 
