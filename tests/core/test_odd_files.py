@@ -213,6 +213,12 @@ def test_a_name_that_no_file_can_have_is_an_error_too(reader: str) -> None:
         READERS[reader](Path("nul\x00byte"))
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_too_long_for_a_name_is_not_repeated(reader: str) -> None:
+    with pytest.raises((OSError, InvalidKeyError), match=r"\(\d+ characters that may be a secret\)"):
+        READERS[reader](Path("x" * 300))
+
+
 def test_a_terminal_does_not_become_the_one_that_controls_a_service() -> None:
     main, terminal = os.openpty()
     read = f"from contextlib import suppress\nwith suppress(ValueError): KeyFile({os.ttyname(terminal)!r})\n"

@@ -56,7 +56,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "_key_list": ("core/test_keyring.py",),
     "_open_body": ("tools/test_open_body.py", "tools/test_http_server.py"),
     "_quoting": ("core/test_reasons.py", "core/test_paths.py", "core/test_refusal_log.py"),
-    "_redaction": ("core/test_keys.py", *_CLI),
+    "_redaction": ("core/test_odd_files.py", "core/test_keys.py", *_CLI),
     "_refusal_log": ("core/test_refusal_log.py", "core/test_telemetry.py"),
     "_regular_file": ("core/test_odd_files.py", "core/test_keyring.py", "tools/test_no_secret_is_printed.py"),
     "_strict_json": _CORE,
