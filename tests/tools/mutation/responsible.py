@@ -197,7 +197,9 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
     "tunnel.outage": ("tunnel/test_outage.py",),
-    "tunnel.output": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods")),
+    "tunnel.output": tuple(
+        f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods", "draining", "liveness")
+    ),
     "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
     "tunnel.requests": (
         *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "draining", "floods", "streaming")),
