@@ -82,8 +82,8 @@ class RestateServer:
             self.ingress_url = f"http://127.0.0.1:{ingress}"
             self.admin_url = f"http://127.0.0.1:{admin}"
             self._log = folder / "server.log"
-            # No proxy from the environment: all of this is on loopback.
-            self._http = httpx.Client(trust_env=False, timeout=60)
+            # No proxy from the environment, and no TLS: all of this is on loopback.
+            self._http = httpx.Client(trust_env=False, verify=False, timeout=60)
             resources.push(self._close_client)
             resources.enter_context(
                 running(
