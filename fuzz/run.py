@@ -30,6 +30,8 @@ with atheris.instrument_imports(include=["fuzz.planted"]):
 NAMES = tuple(TARGETS)
 PLANTED_IN = {bug: target for bug, (target, _) in BUGS.items()}
 MAX_RATIO = 20
+# In seconds: at first everything is used for the first time.
+WARM_UP = 1
 # libFuzzer keeps interesting inputs, some MiB; a leak of 100 bytes for each input is far more.
 MAX_GROWTH = 64 * 2**20
 # Longer than the maximum token of 16 KiB with everything around it.
@@ -55,7 +57,7 @@ class Run:
         self._executions = 0
         self._started = self._reported = time.monotonic()
         self._ends = self._started + seconds
-        self._warm = self._started + seconds / 4
+        self._warm = self._started + WARM_UP
         self._resident: int | None = None
         self._growth = 0
 
