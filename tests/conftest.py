@@ -18,8 +18,8 @@ from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
 
 LIMIT = 120.0
-# The folders whose tests specify the modules, and call them in their own process.
-MEASURED = ("core", "adapters", "tunnel")
+# The folders whose tests specify the core, and call it in their own process.
+MEASURED = ("core", "adapters")
 
 # Measure the coverage of the workers, not of the servers that they start, which would only slow them down.
 if "PYTEST_XDIST_WORKER" in os.environ:
