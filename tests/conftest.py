@@ -89,7 +89,8 @@ def identity_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pem
 
 
-@pytest.fixture(scope="session")
+# Not for the whole run, because a server takes the processor also when nobody calls it.
+@pytest.fixture(scope="module")
 def restate_server(restate_program: Path, identity_pem: Path) -> Iterator[RestateServer]:
     """Run a server that signs with *identity_pem*."""
     with RestateServer(restate_program, identity_key=identity_pem) as server:
