@@ -92,7 +92,6 @@ endif
 	$(RUN) -m coverage erase
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(RUN) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 	$(RUN) -m coverage combine --quiet
-	$(RUN) -m coverage report
 	$(RUN) -m coverage report --fail-under=100 --include='$(CORE_FILES)'
 
 check: $(INSTALLED)  ## Check lint, formatting, types, and the imports between modules

@@ -1,6 +1,6 @@
 """The contenders on Node: the TypeScript SDK's verifier, jose, and fast-jwt with and without its cache.
 
-They are installed into `.cache/` from the lock in `benchmarks/node/`, and run in one child process, which times itself.
+They are installed from the lock in `benchmarks/node/`, and run in one child process, which times itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from benchmarks.contenders import Contender, ContenderError, prove
 from benchmarks.measure import Case
 from benchmarks.signed import KeyPair, SignedRequest
 from tests.support.base64url import base64url
+from tests.support.npm_packages import NpmUnavailable, installed
 
 SOURCES = Path(__file__).parent / "node"
-INSTALLED = Path(__file__).parent.parent / ".cache" / "benchmarks-node"
 FAST = "fast-jwt with its cache"
 
 
@@ -65,13 +65,13 @@ class NodePeer:
 class _Child:
     """Talks to the Node process in JSON lines."""
 
-    def __init__(self, pair: KeyPair, stack: ExitStack) -> None:
+    def __init__(self, pair: KeyPair, stack: ExitStack, folder: Path) -> None:
         x = base64url(pair.public.raw)
         jwk = json.dumps({"kty": "OKP", "crv": "Ed25519", "x": x})
         self._process = stack.enter_context(
             subprocess.Popen(
                 ["node", "peers.mjs", jwk, str(pair.public)],
-                cwd=INSTALLED,
+                cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -103,8 +103,7 @@ def node_contenders(pair: KeyPair, stack: ExitStack) -> tuple[list[NodePeer], li
     Closing *stack* ends their process.
     """
     try:
-        _install()
-        child = _Child(pair, stack)
+        child = _Child(pair, stack, _folder())
         peers = [NodePeer(child, name) for name in child.ask({"do": "peers"})]
     except NodeUnavailableError as error:
         return [], [f"left out, the contenders that run on Node: {error}"]
@@ -114,34 +113,22 @@ def node_contenders(pair: KeyPair, stack: ExitStack) -> tuple[list[NodePeer], li
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Node and of the packages installed for it, if any."""
-    lock = INSTALLED / "package-lock.json"
-    if not shutil.which("node") or not lock.exists():
+    """Return the versions of Node, if there is one, and of the contenders."""
+    if not shutil.which("node"):
         return {}
     node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout.strip()
-    packages = json.loads(lock.read_text())["packages"]
+    packages = json.loads((SOURCES / "package-lock.json").read_text())["packages"]
     wanted = packages[""]["dependencies"]
     return {"node": node, **{name: packages[f"node_modules/{name}"]["version"] for name in wanted}}
 
 
-def _install() -> None:
-    for program in ("node", "npm"):
-        if not shutil.which(program):
-            raise NodeUnavailableError(f"{program} is not installed")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SOURCES / "peers.mjs", INSTALLED)
-    stamp = INSTALLED / "installed.json"
-    lock = (SOURCES / "package-lock.json").read_text()
-    if stamp.exists() and stamp.read_text() == lock:
-        return
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(SOURCES / name, INSTALLED)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+def _folder() -> Path:
+    if not shutil.which("node"):
+        raise NodeUnavailableError("node is not installed")
     try:
-        subprocess.run(command, cwd=INSTALLED, check=True, capture_output=True, timeout=120)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise NodeUnavailableError("npm ci did not succeed (no network?)") from None
-    stamp.write_text(lock)
+        return installed(SOURCES, "the contenders")
+    except NpmUnavailable as error:
+        raise NodeUnavailableError(str(error)) from None
 
 
 def _plain(request: SignedRequest) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def forgery(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
 
 def verdict(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
     """Let one of the implementations of Ed25519 accept what the others refuse."""
-    return attempt._replace(call=lambda: [*attempt.call()[:-1], (True, True)])
+    return attempt._replace(call=lambda: [*attempt.call(), (True, True)])
 
 
 def plaintext(data: bytes, attempt: Attempt) -> Attempt:
@@ -84,6 +84,13 @@ def leak(data: bytes, attempt: Attempt) -> Attempt:  # noqa: ARG001
     return attempt
 
 
-BUGS: dict[str, Callable[[bytes, Attempt], Attempt]] = {
-    bug.__name__: bug for bug in (exception, forgery, verdict, plaintext, openness, slowness, leak)
+BUGS: dict[str, tuple[str, Callable[[bytes, Attempt], Attempt]]] = {
+    "exception": ("key", exception),
+    "forgery": ("token", forgery),
+    "verdict": ("signature", verdict),
+    "plaintext": ("encrypted_value", plaintext),
+    "openness": ("destination", openness),
+    "slowness": ("token", slowness),
+    "leak": ("token", leak),
 }
+"""Each bug, and the target that it is planted in."""

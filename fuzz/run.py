@@ -1,8 +1,7 @@
-"""Fuzz one target until the time is over or an input breaks it: ``python -m fuzz.run token 60 FOLDER``."""
+"""Fuzz one target until the time is over or an input breaks it, and end the process."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -28,7 +27,11 @@ with atheris.instrument_imports(include=["restate_identity"]):
 with atheris.instrument_imports(include=["fuzz.planted"]):
     from fuzz.planted import BUGS
 
+NAMES = tuple(TARGETS)
+PLANTED_IN = {bug: target for bug, (target, _) in BUGS.items()}
 MAX_RATIO = 20
+# In seconds: at first everything is used for the first time.
+WARM_UP = 1
 # libFuzzer keeps interesting inputs, some MiB; a leak of 100 bytes for each input is far more.
 MAX_GROWTH = 64 * 2**20
 # Longer than the maximum token of 16 KiB with everything around it.
@@ -41,7 +44,7 @@ class Run:
     def __init__(self, name: str, seconds: float, folder: Path, bug: str | None) -> None:
         self._read = TARGETS[name].attempt
         self._read_plain = PLAIN_TARGETS[name].attempt
-        self._plant = BUGS[bug] if bug else None
+        self._plant = BUGS[bug][1] if bug else None
         self._folder = folder
         self.corpus = folder / "corpus"
         self.corpus.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,7 @@ class Run:
         self._executions = 0
         self._started = self._reported = time.monotonic()
         self._ends = self._started + seconds
-        self._warm = self._started + seconds / 4
+        self._warm = self._started + WARM_UP
         self._resident: int | None = None
         self._growth = 0
 
@@ -100,18 +103,9 @@ class Run:
         written.replace(self._folder / "figures.json")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fuzz one target.")
-    parser.add_argument("target", choices=TARGETS)
-    parser.add_argument("seconds", type=float)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--plant", choices=BUGS, help="break the target, to see that it is found")
-    arguments = parser.parse_args()
-    run = Run(arguments.target, arguments.seconds, arguments.folder, arguments.plant)
-    options = [f"-max_len={MAX_LENGTH}", "-timeout=20", f"-artifact_prefix={arguments.folder}/"]
+def run(name: str, seconds: float, folder: Path, bug: str | None) -> None:
+    """Fuzz; libFuzzer ends the process, with a status other than 0 if an input broke the target."""
+    run = Run(name, seconds, folder, bug)
+    options = [f"-max_len={MAX_LENGTH}", "-timeout=20", f"-artifact_prefix={folder}/"]
     atheris.Setup([sys.argv[0], *options, str(run.corpus)], run.one)
     atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

@@ -153,6 +153,7 @@ class _Soak:
             memory.sample()
             await asyncio.sleep(1)
             if time.monotonic() >= self._ends:
+                memory.sample()
                 return
             if tick % REPORT_INTERVAL == 0:
                 done = self._tally.counts["tunnel: invocations, done"]

@@ -18,8 +18,8 @@ from restate_identity.signing import RequestSigner
 from tests.support.restate_server import RestateServer, find_server
 
 LIMIT = 120.0
-# The folders whose tests specify the modules, and call them in their own process.
-MEASURED = ("core", "adapters", "tunnel")
+# The folders whose tests specify the core, and call it in their own process.
+MEASURED = ("core", "adapters")
 
 # Measure the coverage of the workers, not of the servers that they start, which would only slow them down.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -89,7 +89,8 @@ def identity_pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pem
 
 
-@pytest.fixture(scope="session")
+# Not for the whole run, because a server takes the processor also when nobody calls it.
+@pytest.fixture(scope="module")
 def restate_server(restate_program: Path, identity_pem: Path) -> Iterator[RestateServer]:
     """Run a server that signs with *identity_pem*."""
     with RestateServer(restate_program, identity_key=identity_pem) as server:

@@ -69,10 +69,10 @@ def test_every_vector_of_the_authors_is_refused_with_one_bit_changed() -> None:
         assert not PublicKey(key).verify(message + b"\0", signature)
 
 
-@pytest.mark.parametrize("case", WYCHEPROOF, ids=[f"{case['id']}" for case in WYCHEPROOF])
-def test_wycheproof_gives_the_same_verdict(case: dict[str, Any]) -> None:
-    key, message, signature = (bytes.fromhex(case[name]) for name in ("public_key", "message", "signature"))
-    assert PublicKey(key).verify(message, signature) is case["valid"]
+def test_wycheproof_gives_the_same_verdicts() -> None:
+    for case in WYCHEPROOF:
+        key, message, signature = (bytes.fromhex(case[name]) for name in ("public_key", "message", "signature"))
+        assert PublicKey(key).verify(message, signature) is case["valid"], case["id"]
 
 
 def lax_point(encoded: bytes) -> Point:

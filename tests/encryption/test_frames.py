@@ -59,13 +59,13 @@ def test_what_begins_otherwise_is_not_encrypted(value: bytes, is_plaintext: bool
     assert ("accept_plaintext_until" in error.hint) is is_plaintext
 
 
-@pytest.mark.parametrize("size", range(5, 5 + 2 + 184 + 12 + 16))
-def test_a_value_cut_anywhere_is_truncated(size: int) -> None:
+def test_a_value_cut_anywhere_is_truncated() -> None:
     whole = head(KEY) + bytes(12) + bytes(16)
-    error = refusal(whole[:size])
-    assert error.reason is EncryptionReason.TRUNCATED
-    assert f"has {size} bytes" in error.hint
-    assert f"at least {len(whole) if size >= 7 else 7}" in error.hint
+    for size in range(5, len(whole)):
+        error = refusal(whole[:size])
+        assert error.reason is EncryptionReason.TRUNCATED, size
+        assert f"has {size} bytes" in error.hint
+        assert f"at least {len(whole) if size >= 7 else 7}" in error.hint
 
 
 @pytest.mark.parametrize("beginning", [b"\x01\x02\x02\x00", b"\x01\x02\x03\x00"])

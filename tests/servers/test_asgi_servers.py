@@ -404,5 +404,5 @@ def test_a_websocket_handshake_that_is_not_proven_is_refused_and_the_app_does_no
     ) as accepted:
         accepted.send("twin")
         assert accepted.recv(TIMEOUT) == f"twin for {path}"
-    events = httpx.get(f"http://127.0.0.1:{websocket_server.port}/events", trust_env=False).json()
+    events = httpx.get(f"http://127.0.0.1:{websocket_server.port}/events", trust_env=False, verify=False).json()
     assert [event for event in events if event.endswith(path)] == [f"websocket {path}"]

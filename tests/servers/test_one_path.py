@@ -84,7 +84,7 @@ def test_no_handler_runs_whose_own_path_was_not_signed_and_is_not_exempt(
 
 
 @pytest.mark.parametrize("pair", HTTP, ids=named)
-def test_each_handler_runs_for_every_plain_target_with_its_own_token(
+def test_each_handler_runs_for_every_plain_target_with_its_own_token_and_the_exempt_one_for_anybody(
     target_of: Callable[[Endpoint], Target], pair: tuple[Endpoint, str]
 ) -> None:
     endpoint, framework = pair
@@ -97,14 +97,6 @@ def test_each_handler_runs_for_every_plain_target_with_its_own_token(
         reply = target.ask(framework, sent.encode(), Access(NONE, OPEN))
         expected = (404, None) if framework in NOT_DECODING else (200, OPEN)
         assert (reply.status, handler_that_ran(reply.body)) == expected, sent
-
-
-@pytest.mark.parametrize("pair", HTTP, ids=named)
-def test_the_exempt_handler_runs_for_anybody_if_it_is_exempt(
-    target_of: Callable[[Endpoint], Target], pair: tuple[Endpoint, str]
-) -> None:
-    endpoint, framework = pair
-    target = target_of(endpoint)
     for sent in (HEALTH, PREFIX + HEALTH, f"{HEALTH}?a=/b"):
         for exemption in (LAST_SEGMENT, SDK_HEALTH_CHECK):
             reply = target.ask(framework, sent.encode(), Access(exemption, None))

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 
 @contextmanager
 def running_kms() -> Iterator[dict[str, Any]]:
     """Serve a KMS, and yield the options of a client for it."""
+    from moto.server import ThreadedMotoServer  # takes half a second
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

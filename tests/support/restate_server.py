@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,10 +14,10 @@ from types import TracebackType
 import httpx
 
 from tests.support import ROOT
-from tests.support.processes import free_port, interrupts_held_back, last_lines, running, started
+from tests.support.npm_packages import NpmUnavailable, installed
+from tests.support.processes import free_port, interrupts_held_back, running
 
 PINNED = ROOT / "tests" / "support" / "npm"
-INSTALL_TIMEOUT = 900.0
 REMEDY = "Set RESTATE_SERVER_BIN to a restate-server program if you have one."
 
 
@@ -44,21 +41,12 @@ def find_server(report: Callable[[str], None] = print) -> Path:
     if override:
         return _executable(Path(override), "RESTATE_SERVER_BIN is set to")
     program = _program_path()
-    cache = Path(os.environ.get("RESTATE_SERVER_CACHE") or ROOT / ".cache" / "restate-server").absolute()
-    # Each lock has its own folder. A folder with its final name is complete, because it is renamed at the end.
-    installed = cache / hashlib.sha256((PINNED / "package-lock.json").read_bytes()).hexdigest()[:16]
-    if not installed.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="installing-", dir=cache) as folder:
-            _npm_install(Path(folder, "package"), report)
-            _executable(Path(folder, "package") / program, "npm did not install")
-            try:
-                Path(folder, "package").rename(installed)
-            except OSError:
-                # Another process was faster; its folder is as good.
-                if not installed.is_dir():
-                    raise
-    return _executable(installed / program, f"The cache is damaged (remove {installed}): no")
+    cache = Path(os.environ.get("RESTATE_SERVER_CACHE") or ROOT / ".cache" / "restate-server")
+    try:
+        folder = installed(PINNED, "the Restate server, a download of 216 MB,", cache=cache, report=report)
+    except NpmUnavailable as error:
+        raise ServerUnavailable(f"{error} {REMEDY}") from None
+    return _executable(folder / program, f"The cache is damaged (remove {folder}): no")
 
 
 class RestateServer:
@@ -94,8 +82,8 @@ class RestateServer:
             self.ingress_url = f"http://127.0.0.1:{ingress}"
             self.admin_url = f"http://127.0.0.1:{admin}"
             self._log = folder / "server.log"
-            # No proxy from the environment: all of this is on loopback.
-            self._http = httpx.Client(trust_env=False, timeout=60)
+            # No proxy from the environment, and no TLS: all of this is on loopback.
+            self._http = httpx.Client(trust_env=False, verify=False, timeout=60)
             resources.push(self._close_client)
             resources.enter_context(
                 running(
@@ -167,30 +155,6 @@ def _program_path() -> Path:
             f"only for Linux and macOS on x64 and arm64. {REMEDY}"
         )
     return Path("node_modules", "@restatedev", f"restate-server-{sys.platform}-{machine}", "bin", "restate-server")
-
-
-def _npm_install(folder: Path, report: Callable[[str], None]) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ServerUnavailable(
-            f"The Restate server is not installed, and npm, which installs it, is not on the PATH. "
-            f"Install Node.js, which brings npm, and run this again. {REMEDY}"
-        )
-    shutil.copytree(PINNED, folder)
-    report("Installing the Restate server with npm, once (a download of 216 MB, a minute or so) ...")
-    log = folder / "npm.log"
-    with started([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], log=log, cwd=folder) as child:
-        for seconds in range(10, int(INSTALL_TIMEOUT) + 1, 10):
-            try:
-                child.wait(10)
-                break
-            except subprocess.TimeoutExpired:
-                report(f"  ... still installing after {seconds} s")
-    if child.returncode != 0:
-        raise ServerUnavailable(
-            f"npm could not install the Restate server (status {child.returncode}):\n{last_lines(log)}\n"
-            f"Check that npm can reach its registry, and run this again. {REMEDY}"
-        )
 
 
 def _executable(program: Path, complaint: str) -> Path:

@@ -16,6 +16,7 @@ from benchmarks import recording
 from benchmarks.contenders import PATH, Contender, ContenderError, ours, prove, python_contenders
 from benchmarks.measure import Case, calls, interleave
 from benchmarks.signed import LEEWAY, KeyPair
+from benchmarks.workloads import WORKLOADS
 from restate_identity import IdentityVerifier
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
@@ -23,11 +24,6 @@ from tests.support.base64url import from_base64url
 from tests.support.edge_proxies import INSTALLED
 
 ROUNDS = 2
-# All workloads except those that start servers, which have separate tests.
-WORKLOADS = [
-    *("seen", "middleware", "new", "shortcuts", "keys", "refusals"),
-    *("recorded", "objects", "cache", "threads", "encryption", "imports", "memory"),
-]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,41 +31,42 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
-def result_in(folder: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    completed = run("--output", str(folder))
+    assert completed.returncode == 0, completed.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> dict[str, Any]:
     (path,) = folder.glob("*.json")
     result: dict[str, Any] = json.loads(path.read_text())
     return result
 
 
-def measured(workload: str, folder: Path) -> tuple[dict[str, list[float]], list[dict[str, Any]]]:
-    """Return the samples and the budgets of one workload."""
-    completed = run("--only", workload, "--output", str(folder))
-    assert completed.returncode == 0, completed.stderr
-    result = result_in(folder)
-    return result["workloads"][workload]["samples"], result["budgets"]
+def samples_of(workload: str, result: dict[str, Any]) -> dict[str, list[float]]:
+    samples: dict[str, list[float]] = result["workloads"][workload]["samples"]
+    return samples
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("benchmarks")
-    only = [argument for name in WORKLOADS for argument in ("--only", name)]
-    completed = run(*only, "--output", str(folder))
-    assert completed.returncode == 0, completed.stderr
-    return result_in(folder)
+def budgets_of(workload: str, result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [budget for budget in result["budgets"] if budget["workload"] == workload]
 
 
 def test_every_workload_gives_one_sample_of_each_case_in_every_round(result: dict[str, Any]) -> None:
-    assert list(result["workloads"]) == WORKLOADS
+    assert list(result["workloads"]) == list(WORKLOADS)
     for name, workload in result["workloads"].items():
         # Memory is measured once, and so is what an import loads.
         lengths = {case: len(values) for case, values in workload["samples"].items()}
         once = {case for case, length in lengths.items() if length == 1}
         assert {length for case, length in lengths.items() if case not in once} <= {ROUNDS}
-        assert bool(once) == (name in ("imports", "memory"))
+        assert bool(once) == (name in ("imports", "memory", "tunnel", "tunnel-client"))
 
 
 def test_the_verdicts_follow_from_the_raw_samples(result: dict[str, Any]) -> None:
-    unjudged = {"shortcuts", "keys", "objects", "cache"}
+    unjudged = {"servers", "shortcuts", "keys", "objects", "cache"}
     assert {budget["workload"] for budget in result["budgets"]} == set(WORKLOADS) - unjudged
     for budget in result["budgets"]:
         samples = result["workloads"][budget["workload"]]["samples"]
@@ -94,8 +91,8 @@ def test_a_quick_or_partial_run_keeps_nothing_in_the_tree() -> None:
     assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before
 
 
-def test_whole_requests_are_served_and_counted(tmp_path: Path) -> None:
-    samples, _ = measured("servers", tmp_path)
+def test_whole_requests_are_served_and_counted(result: dict[str, Any]) -> None:
+    samples = samples_of("servers", result)
     rates = [name for name in samples if not name.endswith((", p50", ", p99"))]
     assert len(rates) == 2 * 4
     for name in rates:
@@ -104,9 +101,9 @@ def test_whole_requests_are_served_and_counted(tmp_path: Path) -> None:
         assert all(half <= tail for half, tail in zip(halves, tails, strict=True))
 
 
-def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) -> None:
-    samples, budgets = measured("tunnel", tmp_path)
-    assert "through the tunnel" in (tmp_path / "tunnel.svg").read_text()
+def test_requests_are_counted_through_the_tunnel_and_without_it(folder: Path, result: dict[str, Any]) -> None:
+    samples = samples_of("tunnel", result)
+    assert "through the tunnel" in (folder / "tunnel.svg").read_text()
     one = ["through the tunnel, one connection", "through restate.connect, one connection"]
     rates = ["hypercorn, directly", "through the tunnel", *one]
     assert set(samples) == {
@@ -114,11 +111,11 @@ def test_requests_are_counted_through_the_tunnel_and_without_it(tmp_path: Path) 
         "memory of an idle connection, TLS",
     }
     assert all(min(samples[name]) > 0 for name in rates)
-    assert len(budgets) == 3
+    assert len(budgets_of("tunnel", result)) == 3
 
 
-def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_path: Path) -> None:
-    samples, _ = measured("tunnel-client", tmp_path)
+def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(result: dict[str, Any]) -> None:
+    samples = samples_of("tunnel-client", result)
     for service in ("hypercorn", "granian"):
         for way in ("directly", "through the tunnel client"):
             assert min(samples[f"{service}, {way}"]) > 0
@@ -126,13 +123,13 @@ def test_requests_are_counted_through_the_tunnel_client_nginx_and_neither(tmp_pa
     assert samples["memory of an idle client"]
 
 
-def test_each_proxy_is_measured_with_an_edge_and_without(tmp_path: Path) -> None:
-    samples, budgets = measured("edge", tmp_path)
+def test_each_proxy_is_measured_with_an_edge_and_without(result: dict[str, Any]) -> None:
+    samples = samples_of("edge", result)
     for proxy in INSTALLED:
         for case in ("asks nobody", "asks, token seen before", "asks, new tokens"):
             assert min(samples[f"{proxy}: {case}"]) > 0
             assert f"{proxy}: {case}, p99" in samples
-    assert len(budgets) == 2 + 2 * len(INSTALLED)
+    assert len(budgets_of("edge", result)) == 2 + 2 * len(INSTALLED)
 
 
 def test_the_cases_of_a_round_are_sampled_in_turn_and_the_warm_up_is_dropped() -> None:

@@ -12,19 +12,19 @@ from tests.support.processes import ran
 
 
 def soak(program: Path, seconds: int, *options: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "soak", "--seconds", str(seconds), "--flood", "20000", *options)
+    command = (sys.executable, "-m", "soak", "--seconds", str(seconds), "--flood", "2000", *options)
     return ran(*command, cwd=ROOT, env={**os.environ, "RESTATE_SERVER_BIN": str(program)}, seconds=300)
 
 
 def test_a_short_soak_finds_nothing_wrong(restate_program: Path) -> None:
-    done = soak(restate_program, 8)
+    done = soak(restate_program, 4)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n0 violations" in done.stdout
 
 
 def test_planted_bugs_are_noticed(restate_program: Path) -> None:
-    done = soak(restate_program, 6, "--plant=unguarded", "--plant=deaf", "--plant=error", "--plant=leak")
+    done = soak(restate_program, 4, "--plant=unguarded", "--plant=deaf", "--plant=error", "--plant=leak")
 
     assert done.returncode == 1, done.stderr
     assert "gunicorn: answered with 200: headers: a server without a key" in done.stdout

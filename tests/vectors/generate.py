@@ -50,6 +50,12 @@ def suite(now: int = TIME) -> dict[str, dict[str, Any]]:
     )
 
 
+def stored(group: str) -> dict[str, Any]:
+    """The group as its file has it."""
+    read: dict[str, Any] = json.loads((HERE / f"{group}.json").read_text("utf-8"))
+    return read
+
+
 def recorded() -> dict[str, Any]:
     """The group of requests that a real server signed."""
     recording, *lines = map(json.loads, RECORDING.read_text("utf-8").splitlines())

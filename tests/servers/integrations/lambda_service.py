@@ -15,8 +15,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from cfnlint.decode import cfn_yaml
-
 from tests.support import ROOT
 
 REGION = "us-east-1"
@@ -26,6 +24,8 @@ TEMPLATE = ROOT / "integrations" / "aws_lambda" / "template.yaml"
 
 def template() -> dict[str, Any]:
     """Return the CloudFormation template, with its short forms (``!Ref``) written out."""
+    from cfnlint.decode import cfn_yaml  # takes a second
+
     parsed: dict[str, Any] = json.loads(json.dumps(cfn_yaml.load(str(TEMPLATE))))
     return parsed
 

@@ -6,22 +6,44 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.servers.integrations.lambda_service import FUNCTION_ARN, TEMPLATE, invocation_path, template
-from tests.servers.integrations.serving import HTTP, Served, forgeries
+from tests.servers.integrations.lambda_service import FUNCTION_ARN, REGION, TEMPLATE, invocation_path, template
+from tests.servers.integrations.serving import HTTP, NO_PATIENCE, Served, forgeries
 from tests.support import lambda_events
 from tests.support.invocation import CONTENT_TYPE, invocation_body
 from tests.support.processes import ran
 from tests.support.restate_server import RestateServer
+from tests.support.servers import python, serve
 
 GREET = "/invoke/LambdaGreeter/greet"
 RESTATE_CLOUD = "arn:aws:iam::654654156625:root"
+
+
+@pytest.fixture(scope="module")
+def aws_lambda(signer: RequestSigner) -> Iterator[Served]:
+    """AWS Lambda, with the function in ``integrations/aws_lambda``."""
+    command = python("tests.servers.integrations.lambda_service", "{port}", str(signer.public_key))
+    with serve(*command, env={"PYTHONUNBUFFERED": "1"}, patience=NO_PATIENCE) as server:
+        yield Served(server.url, server.log)
+
+
+@pytest.fixture(scope="module")
+def restate_server(restate_program: Path, identity_pem: Path, aws_lambda: Served) -> Iterator[RestateServer]:
+    """Run a server whose Lambda client calls `aws_lambda`."""
+    aws = {
+        "AWS_ENDPOINT_URL_LAMBDA": aws_lambda.url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+    }
+    with RestateServer(restate_program, identity_key=identity_pem, env=aws) as server:
+        yield server
 
 
 def invoke(aws_lambda: Served, headers: dict[str, str], argument: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from restate._internal import (  # type: ignore[import-not-found]  # a native mo
 )
 
 from restate_identity import IdentityVerifier, InvalidKeyError, VerificationError
-from tests.support import ROOT
 from tests.support.clock import Clock
+from tests.support.probed.typescript import installed_sdk
 
 HERE = Path(__file__).parent
 
@@ -136,24 +135,10 @@ def openssl_key(key: str) -> Ed25519PublicKey:
 # --- the TypeScript SDK (the same Rust core, compiled to WebAssembly) on Node
 
 
-def node_modules() -> Path:
-    """Where the packages of `typescript/package-lock.json` are installed; installs them when they are not there yet."""
-    lock = (HERE / "typescript" / "package-lock.json").read_bytes()
-    folder = ROOT / ".cache" / f"conformance-{hashlib.sha256(lock).hexdigest()[:16]}"
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            (folder / name).write_bytes((HERE / "typescript" / name).read_bytes())
-        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(npm, cwd=folder, check=True, timeout=600)
-        (folder / "installed").touch()
-    return folder / "node_modules"
-
-
 @contextmanager
 def typescript_sdk() -> Iterator[Judge]:
     """The TypeScript SDK's verifier in a child process, for the time of a ``with`` block."""
-    sdk = node_modules() / "@restatedev" / "restate-sdk"
+    sdk = installed_sdk()
     name = f"TypeScript SDK {json.loads((sdk / 'package.json').read_text('utf-8'))['version']}"
     command = ["node", os.fspath(HERE / "typescript" / "judge.mjs"), os.fspath(sdk)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:

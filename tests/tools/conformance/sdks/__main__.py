@@ -27,10 +27,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tests.support import ROOT
+from tests.support.probed.typescript import installed_sdk
 from tests.support.processes import free_port
 from tests.support.servers import serve
 from tests.support.wire import Http2Exchange
-from tests.tools.conformance.judges import node_modules, present
+from tests.tools.conformance.judges import present
 from tests.vectors.forge import OWN
 from tests.vectors.generate import GROUPS, suite
 
@@ -65,8 +66,7 @@ def _python(port: int, key: str) -> Sequence[str]:
 
 
 def _typescript(port: int, key: str) -> Sequence[str]:
-    sdk = node_modules() / "@restatedev" / "restate-sdk"
-    return ["node", os.fspath(HERE / "typescript" / "service.mjs"), os.fspath(sdk), str(port), key]
+    return ["node", os.fspath(HERE / "typescript" / "service.mjs"), os.fspath(installed_sdk()), str(port), key]
 
 
 def go(port: int, *key: str) -> Sequence[str]:
