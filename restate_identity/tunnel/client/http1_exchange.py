@@ -19,7 +19,7 @@ class Line(Protocol):
     async def room(self) -> None: ...  # noqa: D102
     def read_on(self) -> None: ...  # noqa: D102
     def over(self, exchange: Http1Exchange) -> None: ...  # noqa: D102
-    def abort(self) -> None: ...  # noqa: D102
+    def fail(self, exchange: Http1Exchange, reason: str) -> None: ...  # noqa: D102
 
 
 class Http1Exchange:
@@ -57,8 +57,7 @@ class Http1Exchange:
                 self._line.write(request_end(() if self._has_length else trailers))
                 self._sent = True
         except h11.LocalProtocolError as error:
-            self._line.abort()
-            raise ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}") from None
+            self._line.fail(self, f"the request cannot be sent over HTTP/1.1: {complaint(error)}")
         await self._line.room()
         self._raise_error()
 
@@ -78,10 +77,11 @@ class Http1Exchange:
             await self._news.wait()
         data = bytes(self._body)
         self._body.clear()
-        if not self._complete:
+        if self._complete:
+            if self._sent:
+                self._end()
+        elif self._error is None:
             self._line.read_on()
-        elif self._sent:
-            self._end()
         return data, self._complete
 
     def cancel(self) -> None:
@@ -103,8 +103,7 @@ class Http1Exchange:
         try:
             self._received(event)
         except ValueError as error:
-            self.failed(ExchangeError(f"its response has {error}"))
-            self._line.abort()
+            self._line.fail(self, f"its response has {error}")
 
     def _received(self, event: Any) -> None:
         if isinstance(event, h11.Response):

@@ -158,6 +158,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.failure_log": (*_PAGE, "tunnel/client/test_failure_log.py"),
     "tunnel.client.forwarded_request": ("tunnel/client/test_origins.py", *_CLIENT),
     "tunnel.client.group": (*_PAGE, "tunnel/client/test_group.py", "tunnel/client/test_connections.py"),
+    "tunnel.client.http1_connection": ("tunnel/client/test_http1_connection.py", *_CLIENT),
+    "tunnel.client.http1_exchange": ("tunnel/client/test_http1_connection.py", *_CLIENT),
     "tunnel.client.http1_heads": ("tunnel/client/test_http1_heads.py", *_CLIENT),
     "tunnel.client.idleness": ("tunnel/client/test_idleness.py",),
     "tunnel.client.limits": _PAGE,

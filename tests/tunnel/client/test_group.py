@@ -32,9 +32,6 @@ class Connection:
     def open(self, head: RequestHead, scheme: str) -> Exchange:  # noqa: ARG002
         raise AssertionError("a group opens no request")
 
-    def retire(self, reason: str) -> None:  # noqa: ARG002
-        raise AssertionError("a group retires no connection")
-
     async def gone(self, *, within: float) -> None:
         await asyncio.sleep(0)
         self.farewells.append(within)

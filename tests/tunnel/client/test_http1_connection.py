@@ -1,0 +1,173 @@
+"""How one connection over HTTP/1.1 ends, seen from both of its ends: raw sockets with little room."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from restate_identity.tunnel.client.connection import TargetConnection
+from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
+from restate_identity.tunnel.client.http1_connection import Http1Connection
+from restate_identity.tunnel.client.limits import Limits
+from tests.tunnel.dialling import until
+
+GET = RequestHead(b"GET", b"/", b"target", [], ended=True)
+POST = GET._replace(method=b"POST", ended=False)
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+LARGE = b"x" * 2**21
+
+
+class Owner:
+    """Counts what a connection tells it."""
+
+    def __init__(self) -> None:
+        self.free = self.left = 0
+
+    def has_room(self, connection: TargetConnection) -> None:  # noqa: ARG002
+        self.free += 1
+
+    def gone(self, connection: TargetConnection) -> None:
+        assert not connection.is_usable
+        self.left += 1
+
+
+class Target:
+    """The other end, and the socket of this one."""
+
+    def __init__(self, end: socket.socket, ours: socket.socket) -> None:
+        self.end = end
+        self.ours = ours
+
+    def send(self, data: bytes) -> None:
+        self.end.sendall(data)
+
+    async def rest(self) -> int:
+        """Read until the connection ends; return how many bytes there were."""
+        count, loop = 0, asyncio.get_running_loop()
+        while data := await asyncio.wait_for(loop.sock_recv(self.end, 2**20), 10):
+            count += len(data)
+        return count
+
+
+@asynccontextmanager
+async def connected(limits: Limits | None = None) -> AsyncIterator[tuple[Http1Connection, Owner, Target]]:
+    """Give a connection whose sockets take little, its owner and its target."""
+    connection = Http1Connection(limits or Limits())
+    connection.watcher = owner = Owner()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**14)
+        ours = socket.create_connection(server.getsockname())
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**14)
+        with server.accept()[0] as theirs:
+            theirs.setblocking(False)
+            transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+            yield connection, owner, Target(theirs, ours)
+            transport.abort()
+            await until(lambda: ours.fileno() == -1)
+
+
+@pytest.mark.parametrize("end", ["response", "violation", "half", "close", "stop"])
+async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_connection_ends(end: str) -> None:
+    async with connected() as (connection, owner, target):
+        exchange = connection.open(POST, "http")
+        sending = asyncio.ensure_future(exchange.send(LARGE))
+        done, _ = await asyncio.wait([sending], timeout=0.05)
+        assert not done
+        if end == "stop":
+            await connection.gone(within=0)
+        elif end == "close":
+            target.end.shutdown(socket.SHUT_WR)
+        else:
+            target.send({"response": OK, "violation": b"SSH-2.0\r\n\r\n", "half": OK[:-1]}[end])
+        if end == "response":
+            assert await exchange.read() == (b"ok", True)
+        elif end == "half":
+            assert await exchange.read() == (b"o", False)
+        if end in ("response", "half"):
+            exchange.cancel()
+        await asyncio.wait_for(asyncio.wait([sending]), 10)
+        assert (end == "response") == (sending.exception() is None)
+        assert await target.rest() < len(LARGE)
+        assert (owner.free, owner.left) == (0, 1)
+
+
+async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_one() -> None:
+    async with connected(Limits(requests=2)) as (connection, owner, target):
+        for count in (1, 2):
+            exchange = connection.open(GET, "http")
+            assert (connection.in_flight, connection.most) == (1, 1)
+            target.send(OK)
+            assert await exchange.head() == (200, [(b"content-length", b"2")])
+            assert (owner.free, owner.left) == (count - 1, count - 1)
+            assert await exchange.read() == (b"ok", True)
+            assert connection.in_flight == 0
+        assert await target.rest() > 0
+        assert (owner.free, owner.left) == (1, 1)
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_connection_that_nobody_uses_is_closed_and_a_request_may_take_longer(used: bool) -> None:
+    async with connected(Limits(idle=0.02)) as (connection, owner, target):
+        if used:
+            exchange = connection.open(GET, "http")
+            await asyncio.sleep(0.05)
+            assert owner.left == 0
+            target.send(OK)
+            assert await exchange.read() == (b"ok", True)
+        await target.rest()
+        assert owner.left == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda connection, _: connection.eof_received(), "the target closed the connection before it answered"),
+        (lambda connection, _: connection.connection_lost(None), "the target closed the connection before it answered"),
+        (lambda connection, _: connection.connection_lost(OSError("why")), "the connection broke: why"),
+        (lambda _, exchange: exchange.cancel(), "cancelled"),
+    ],
+)
+async def test_a_connection_that_ends_takes_no_more_requests_from_then_on(end: Any, reason: str) -> None:
+    async with connected() as (connection, owner, _):
+        exchange = connection.open(GET, "http")
+        end(connection, exchange)
+        assert (connection.is_usable, owner.left) == (False, 1)
+        with pytest.raises(ExchangeError, match=f"^{reason}$"):
+            await exchange.head()
+
+
+async def test_when_the_client_stops_a_connection_is_closed_and_no_body_looks_complete() -> None:
+    async with connected() as (connection, _, target):
+        exchange = connection.open(GET, "http")
+        target.send(b"HTTP/1.1 200 OK\r\n\r\nha")
+        assert await exchange.read() == (b"ha", False)
+        await asyncio.wait_for(connection.gone(within=600), 10)
+        assert target.ours.fileno() == -1
+        with pytest.raises(ExchangeError, match=r"^the client has stopped$"):
+            await exchange.read()
+
+
+async def test_the_end_of_a_body_without_a_length_may_be_that_of_the_connection_alone() -> None:
+    async with connected() as (connection, _, target):
+        exchange = connection.open(GET, "http")
+        target.send(b"HTTP/1.1 200 OK\r\n\r\nok")
+        assert await exchange.read() == (b"ok", False)
+        # Over TLS, Python 3.10 tells no more than this.
+        connection.connection_lost(None)
+        assert await exchange.read() == (b"", True)
+
+
+@pytest.mark.parametrize("how", ["a header that cannot be sent", "data that nobody has asked for"])
+async def test_a_connection_that_cannot_be_used_any_more_is_closed(how: str) -> None:
+    async with connected() as (connection, owner, target):
+        if how.startswith("data"):
+            target.send(OK)
+        else:
+            connection.open(GET._replace(headers=[(b"x", b"a\x0cb")]), "http")
+        assert await target.rest() == 0
+        assert owner.left == 1
