@@ -170,7 +170,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _take(self, exchange: Http1Exchange) -> None:
         try:
-            while not exchange.is_over:
+            while not exchange.has_failed:
                 event: Any = self._h11.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break

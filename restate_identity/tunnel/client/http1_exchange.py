@@ -32,7 +32,6 @@ class Http1Exchange:
 
     def __init__(self, line: Line, request: RequestHead) -> None:
         self.trailers: list[Field] = []
-        self.is_over: bool = False
         self._line = line
         self._has_length = any(name == b"content-length" for name, _ in request.headers)
         self._head: ResponseHead | None = None
@@ -79,17 +78,15 @@ class Http1Exchange:
         self._body.clear()
         if self._complete:
             if self._sent:
-                self._end()
+                self._line.over(self)
         elif self._error is None:
             self._line.read_on()
         return data, self._complete
 
     def cancel(self) -> None:
         """See `Exchange.cancel`."""
-        if not self.is_over:
-            if self._error is None and not self._complete:
-                self._error = ExchangeError("cancelled")
-            self._end()
+        self.failed(ExchangeError("cancelled"))
+        self._line.over(self)
 
     # What the connection reports.
 
@@ -97,6 +94,11 @@ class Http1Exchange:
     def buffered(self) -> int:
         """The number of bytes that wait to be read."""
         return len(self._body)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing more is to be received."""
+        return self._error is not None
 
     def received(self, event: Any) -> None:
         """Handle an event of h11."""
@@ -113,21 +115,13 @@ class Http1Exchange:
         elif isinstance(event, h11.EndOfMessage):
             self.trailers = trailers_of(event)
             self._complete = True
-        elif isinstance(event, h11.ConnectionClosed):
-            self.failed(ExchangeError("the target closed the connection"))
         self._news.set()
 
     def failed(self, error: ExchangeError) -> None:
         """Handle the loss of the connection."""
-        if self.is_over or self._complete:
-            return
-        self._error = error
-        self.is_over = True
-        self._news.set()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self._line.over(self)
+        if self._error is None and not self._complete:
+            self._error = error
+            self._news.set()
 
     def _raise_error(self) -> None:
         if self._error is not None:

@@ -7,14 +7,18 @@ import logging
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from restate_identity.asgi import Message
 from restate_identity.tunnel import TunnelError
 from restate_identity.tunnel.client import AllowList, ClientSettings, Limits, TunnelClient, run
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead, Version
 from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.client.passage import pass_through
+from restate_identity.tunnel.client.request_body import RequestBody
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -177,6 +181,26 @@ async def test_a_token_file_that_is_missing_at_the_start_is_an_error(tmp_path: P
         with pytest.raises(ValueError, match="cannot be read"):
             await run(settings(cloud, token_file=tmp_path / "none"))
         assert not cloud.lines
+
+
+@pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
+async def test_a_body_that_cannot_be_read_gives_the_request_up(
+    version: Version, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> Message:
+        raise KeyError("why")
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status"))
+
+    statuses: list[int | None] = []
+    silent = Http2Target() if version is Version.HTTP2 else Http1Target(lambda peer: peer.reader.read())
+    async with silent as target, forwarding(target.origin) as (client, _):
+        opening = partial(client.pool.open, Origin("http", "127.0.0.1", target.port), version)
+        head = HEAD._replace(ended=False)
+        await asyncio.wait_for(pass_through(opening, head, RequestBody(broken), send, client.counters), 20)
+    assert statuses == [502, None]
+    assert "the body of a request could not be passed on" in caplog.text
 
 
 async def test_no_request_is_lost_while_tunnel_connections_drain_and_targets_go_away() -> None:
