@@ -183,7 +183,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.client.special_addresses": ("tunnel/client/test_allow_list.py",),
     "tunnel.client.status": ("tunnel/client/test_status.py",),
     "tunnel.client.tcp": ("tunnel/client/test_tcp.py",),
-    "tunnel.client.variables": ("tunnel/client/test_configuration.py",),
+    "tunnel.client.variables": (*_PAGE, "tunnel/client/test_configuration.py"),
     "tunnel.fields": ("tunnel/test_dispatch.py",),
     "tunnel.floods": ("tunnel/test_floods.py",),
     "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),

@@ -90,6 +90,23 @@ async def test_a_signal_lets_what_is_in_flight_finish_everywhere(stop: signal.Si
         assert beside.told == ["start", SOON.grace]
 
 
+@pytest.mark.parametrize(
+    ("targets", "segments"),
+    [
+        (["http://greeter:9080", "https://[fd00::7]", "10.0.0.0/8"], ["/http/greeter/9080/", "/https/[fd00::7]/443/"]),
+        (["*.internal"], ["/<scheme>/<host>/<port>/"]),
+    ],
+)
+async def test_the_log_says_which_deployments_to_register(
+    targets: list[str], segments: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with forwarding(*targets) as (client, _):
+        await client.tunnel.ready()
+    urls = [line.partition(" to register is ")[2] for line in caplog.messages if " to register is " in line]
+    assert urls == [f"https://tunnel.test:9080/environment/greeter{each}" for each in segments]
+
+
 async def test_after_the_client_is_closed_no_connection_is_left() -> None:
     async with Http2Target(on_complete=answering) as target:
         async with forwarding(target.origin, limits=Limits(idle=600)) as (client, line):
