@@ -60,9 +60,11 @@ async def connected(limits: Limits | None = None) -> AsyncIterator[tuple[Http1Co
     connection = Http1Connection(limits or Limits())
     connection.watcher = owner = Owner()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**14)
-        ours = socket.create_connection(server.getsockname())
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**14)
+        ours = socket.socket()
+        for end in (server, ours):
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                end.setsockopt(socket.SOL_SOCKET, option, 2**14)
+        ours.connect(server.getsockname())
         with server.accept()[0] as theirs:
             theirs.setblocking(False)
             transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
@@ -75,7 +77,7 @@ async def connected(limits: Limits | None = None) -> AsyncIterator[tuple[Http1Co
 async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_connection_ends(end: str) -> None:
     async with connected() as (connection, owner, target):
         exchange = connection.open(POST, "http")
-        sending = asyncio.ensure_future(exchange.send(LARGE))
+        sending = asyncio.ensure_future(exchange.send(LARGE, end=end == "half"))
         done, _ = await asyncio.wait([sending], timeout=0.05)
         assert not done
         if end == "stop":
@@ -94,6 +96,22 @@ async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_co
         assert (end == "response") == (sending.exception() is None)
         assert await target.rest() < len(LARGE)
         assert (owner.free, owner.left) == (0, 1)
+
+
+async def test_what_nobody_reads_of_a_response_waits_at_the_target() -> None:
+    async with connected() as (connection, owner, target):
+        exchange = connection.open(GET, "http")
+        target.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(LARGE))
+        assert (await exchange.head()).status == 200
+        sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(target.end, LARGE))
+        done, _ = await asyncio.wait([sending], timeout=0.05)
+        assert not done
+        body, ended = b"", False
+        while not ended:
+            data, ended = await exchange.read()
+            body += data
+        assert body == LARGE
+        assert (owner.free, owner.left) == (1, 0)
 
 
 async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_one() -> None:
