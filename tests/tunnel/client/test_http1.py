@@ -9,7 +9,6 @@ import socket
 import pytest
 from h2.errors import ErrorCodes
 
-from restate_identity.tunnel.client import Limits
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.cloud import StreamResetError, tls_pair
@@ -137,16 +136,6 @@ async def test_a_connection_is_used_again_and_each_request_at_a_time_has_its_own
         for _ in range(3):
             assert (await sent(line, target.origin, HTTP1, method="GET")).status == 200
         assert (len(target.peers), len(target.heads), client.pool.connections) == (5, 8, 5)
-
-
-async def test_requests_wait_when_there_are_enough_connections() -> None:
-    async with (
-        Http1Target(replying) as target,
-        forwarding(target.origin, limits=Limits(connections_http1=2)) as (_, line),
-    ):
-        responses = await asyncio.gather(*(sent(line, target.origin, HTTP1, body=b"a") for _ in range(20)))
-        assert {response.status for response in responses} == {200}
-        assert len(target.peers) == 2
 
 
 async def test_a_connection_that_the_target_has_closed_is_not_used_again() -> None:
@@ -284,20 +273,6 @@ async def test_a_request_that_is_given_up_ends_the_connection_and_never_looks_co
         await until(lambda: target.peers[0].reader.at_eof())
         assert b"\r\n0\r\n" not in received
         assert client.pool.connections == 0
-
-
-async def test_an_early_response_ends_the_request() -> None:
-    async def early(peer: Peer) -> None:
-        await peer.head()
-        peer.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 4\r\n\r\nstop")
-        await peer.reader.read()
-
-    async with Http1Target(early) as target, forwarding(target.origin) as (client, line):
-        exchange = opened(line, target.origin, HTTP1)
-        await exchange.send(b"some")
-        response = await exchange.whole()
-        assert (response.status, response.body) == (413, b"stop")
-        await until(lambda: client.pool.connections == 0)
 
 
 @pytest.mark.parametrize("alpn", ["http/1.1", None])

@@ -88,6 +88,7 @@ async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_co
             target.send({"response": OK, "violation": b"SSH-2.0\r\n\r\n", "half": OK[:-1]}[end])
         if end == "response":
             assert await exchange.read() == (b"ok", True)
+            await exchange.send(b"that nobody needs any more")
         elif end == "half":
             assert await exchange.read() == (b"o", False)
         if end in ("response", "half"):
