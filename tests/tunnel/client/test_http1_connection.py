@@ -120,8 +120,11 @@ async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_on
         for count in (1, 2):
             exchange = connection.open(GET, "http")
             assert (connection.in_flight, connection.most) == (1, 1)
-            target.send(OK)
-            assert await exchange.head() == (200, [(b"content-length", b"2")])
+            head = asyncio.ensure_future(exchange.head())
+            for part in (b"HTTP/1.1 100 Continue\r\n\r\n", OK):
+                target.send(part)
+                await asyncio.sleep(0.01)
+            assert await head == (200, [(b"content-length", b"2")])
             assert (owner.free, owner.left) == (count - 1, count - 1)
             assert await exchange.read() == (b"ok", True)
             assert connection.in_flight == 0
