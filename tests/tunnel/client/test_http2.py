@@ -321,13 +321,6 @@ async def test_a_target_that_never_answers_the_dial_is_a_502() -> None:
         assert len(target.ends) == 1
 
 
-async def test_nobody_there_is_a_502() -> None:
-    async with Http2Target() as target:
-        pass
-    async with forwarding(target.origin) as (_, line):
-        assert (await sent(line, target.origin)).status == 502
-
-
 @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/2", "2", "", "h2", "HTTP/3.0"])
 async def test_another_version_of_http_is_a_bad_request(version: str) -> None:
     async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
