@@ -12,7 +12,7 @@ import pytest
 
 from restate_identity.tunnel.client.connection import TargetConnection
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
-from restate_identity.tunnel.client.http1_connection import Http1Connection
+from restate_identity.tunnel.client.http1_connection import BUFFER, Http1Connection
 from restate_identity.tunnel.client.limits import Limits
 from tests.tunnel.dialling import until
 
@@ -55,9 +55,9 @@ class Target:
 
 
 @asynccontextmanager
-async def connected(limits: Limits | None = None) -> AsyncIterator[tuple[Http1Connection, Owner, Target]]:
+async def connected(*, idle: float = 600, requests: int = 100) -> AsyncIterator[tuple[Http1Connection, Owner, Target]]:
     """Give a connection whose sockets take little, its owner and its target."""
-    connection = Http1Connection(limits or Limits())
+    connection = Http1Connection(Limits(idle=idle, requests=requests))
     connection.watcher = owner = Owner()
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.socket()
@@ -101,22 +101,24 @@ async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_co
 
 async def test_what_nobody_reads_of_a_response_waits_at_the_target() -> None:
     async with connected() as (connection, owner, target):
-        exchange = connection.open(GET, "http")
-        target.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(LARGE))
-        assert (await exchange.head()).status == 200
-        sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(target.end, LARGE))
-        done, _ = await asyncio.wait([sending], timeout=0.05)
-        assert not done
-        body, ended = b"", False
-        while not ended:
-            data, ended = await exchange.read()
-            body += data
-        assert body == LARGE
-        assert (owner.free, owner.left) == (1, 0)
+        for body in (LARGE, b"x" * (BUFFER + 1), b"ok"):
+            exchange = connection.open(GET, "http")
+            response = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+            sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(target.end, response))
+            if body is LARGE:
+                assert not (await asyncio.wait([sending], timeout=0.05))[0]
+            else:
+                await until(lambda: exchange.buffered == len(body))  # noqa: B023 (it is called at once)
+            received, ended = b"", False
+            while not ended:
+                data, ended = await exchange.read()
+                received += data
+            assert received == body
+        assert (owner.free, owner.left) == (3, 0)
 
 
 async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_one() -> None:
-    async with connected(Limits(requests=2)) as (connection, owner, target):
+    async with connected(requests=2) as (connection, owner, target):
         for count in (1, 2):
             exchange = connection.open(GET, "http")
             assert (connection.in_flight, connection.most) == (1, 1)
@@ -134,7 +136,7 @@ async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_on
 
 @pytest.mark.parametrize("used", [False, True])
 async def test_a_connection_that_nobody_uses_is_closed_and_a_request_may_take_longer(used: bool) -> None:
-    async with connected(Limits(idle=0.02)) as (connection, owner, target):
+    async with connected(idle=0.02) as (connection, owner, target):
         if used:
             exchange = connection.open(GET, "http")
             await asyncio.sleep(0.05)
