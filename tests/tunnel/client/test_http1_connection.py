@@ -99,6 +99,20 @@ async def test_what_the_target_does_not_read_of_a_request_is_dropped_when_the_co
         assert (owner.free, owner.left) == (0, 1)
 
 
+async def test_a_request_goes_on_when_the_target_reads_and_a_body_with_a_length_has_no_trailers() -> None:
+    async with connected() as (connection, owner, target):
+        exchange = connection.open(POST._replace(headers=[(b"content-length", b"%d" % len(LARGE))]), "http")
+        sending = asyncio.ensure_future(exchange.send(LARGE, end=True, trailers=[(b"x-sum", b"1")]))
+        assert not (await asyncio.wait([sending], timeout=0.05))[0]
+        reading = asyncio.ensure_future(target.rest())
+        await asyncio.wait_for(sending, 10)
+        target.send(OK)
+        assert await exchange.read() == (b"ok", True)
+        assert (owner.free, owner.left) == (1, 0)
+        await connection.gone(within=600)
+        assert await reading > len(LARGE)
+
+
 async def test_what_nobody_reads_of_a_response_waits_at_the_target() -> None:
     async with connected() as (connection, owner, target):
         for body in (LARGE, b"x" * (BUFFER + 1), b"ok"):
@@ -186,11 +200,16 @@ async def test_the_end_of_a_body_without_a_length_may_be_that_of_the_connection_
         assert await exchange.read() == (b"", True)
 
 
-@pytest.mark.parametrize("how", ["a header that cannot be sent", "data that nobody has asked for"])
+@pytest.mark.parametrize("how", ["a header that cannot be sent", "data that nobody has asked for", "its end"])
 async def test_a_connection_that_cannot_be_used_any_more_is_closed(how: str) -> None:
     async with connected() as (connection, owner, target):
         if how.startswith("data"):
             target.send(OK)
+        elif how == "its end":
+            # asyncio closes it then, but not at once.
+            connection.eof_received()
+            assert owner.left == 1
+            target.end.shutdown(socket.SHUT_WR)
         else:
             connection.open(GET._replace(headers=[(b"x", b"a\x0cb")]), "http")
         assert await target.rest() == 0
