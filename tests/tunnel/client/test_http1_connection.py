@@ -137,7 +137,7 @@ async def test_a_connection_has_one_request_at_a_time_and_ends_after_the_last_on
             exchange = connection.open(GET, "http")
             assert (connection.in_flight, connection.most) == (1, 1)
             head = asyncio.ensure_future(exchange.head())
-            for part in (b"HTTP/1.1 100 Continue\r\n\r\n", OK):
+            for part in (b"HTTP/1.1 100 Continue\r\n\r\n" + OK[:20], OK[20:]):
                 target.send(part)
                 await asyncio.sleep(0.01)
             assert await head == (200, [(b"content-length", b"2")])
