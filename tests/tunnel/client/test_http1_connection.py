@@ -200,11 +200,16 @@ async def test_the_end_of_a_body_without_a_length_may_be_that_of_the_connection_
         assert await exchange.read() == (b"", True)
 
 
-@pytest.mark.parametrize("how", ["a header that cannot be sent", "data that nobody has asked for", "its end"])
+@pytest.mark.parametrize("how", ["a header that cannot be sent", "data too early", "data too late", "its end"])
 async def test_a_connection_that_cannot_be_used_any_more_is_closed(how: str) -> None:
     async with connected() as (connection, owner, target):
-        if how.startswith("data"):
+        if how == "data too early":
             target.send(OK)
+        elif how == "data too late":
+            exchange = connection.open(GET, "http")
+            target.send(OK + b"x")
+            assert await exchange.read() == (b"ok", True)
+            assert owner.left == 1
         elif how == "its end":
             # asyncio closes it then, but not at once.
             connection.eof_received()
@@ -212,5 +217,5 @@ async def test_a_connection_that_cannot_be_used_any_more_is_closed(how: str) -> 
             target.end.shutdown(socket.SHUT_WR)
         else:
             connection.open(GET._replace(headers=[(b"x", b"a\x0cb")]), "http")
-        assert await target.rest() == 0
+        await target.rest()
         assert owner.left == 1
