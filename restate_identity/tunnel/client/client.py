@@ -37,7 +37,7 @@ class TunnelClient:
             tls=settings.target_tls,
         )
         self.pool: Pool = Pool(connector.connect, settings.limits)
-        segments = [f"/{o.scheme}/{_host(o.host)}/{o.port}/" for o in settings.targets.origins]
+        segments = [f"/{o.scheme}/{o.bracketed}/{o.port}/" for o in settings.targets.origins]
         self.tunnel: Tunnel = Tunnel(
             Forwarder(settings.targets, self.pool, self.counters),
             settings.options,
@@ -63,10 +63,6 @@ class TunnelClient:
             await self.tunnel.aclose()
         finally:
             await asyncio.shield(asyncio.ensure_future(self.pool.aclose()))
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 @asynccontextmanager

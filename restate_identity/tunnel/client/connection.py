@@ -41,8 +41,5 @@ class TargetConnection(Protocol):
     def open(self, head: RequestHead, scheme: str) -> Exchange:
         """Send the head of a request; the connection must be usable and have room."""
 
-    def retire(self, reason: str) -> None:
-        """Take no more requests, and close the connection once those in flight have ended."""
-
     async def gone(self, *, within: float) -> None:
         """Wait until the socket is closed, for at most *within* seconds, and then abort it."""

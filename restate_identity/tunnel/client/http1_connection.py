@@ -27,7 +27,7 @@ _COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
 
 class Http1Connection(asyncio.Protocol):
-    """See `TargetConnection`.
+    """See `TargetConnection`. It is used once it has its transport.
 
     Args:
         limits: How long the connection is kept without requests, and how many it takes.
@@ -35,12 +35,12 @@ class Http1Connection(asyncio.Protocol):
 
     multiplexes = False
     most = 1
+    _transport: asyncio.Transport
 
     def __init__(self, limits: Limits) -> None:
         self.watcher: Watcher | None = None
         self.is_usable: bool = True
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
-        self._transport: asyncio.Transport | None = None
         self._exchange: Http1Exchange | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -68,30 +68,25 @@ class Http1Connection(asyncio.Protocol):
             if head.ended:
                 self.write(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            exchange.failed(ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}"))
-            self.abort()
+            self.fail(exchange, f"the request cannot be sent over HTTP/1.1: {complaint(error)}")
         return exchange
-
-    def retire(self, reason: str) -> None:  # noqa: ARG002 (the interface of a connection)
-        """See `TargetConnection.retire`."""
-        self._leave()
-        if self._exchange is None:
-            self._close()
 
     async def gone(self, *, within: float) -> None:
         """See `TargetConnection.gone`."""
+        if self._exchange is not None:
+            self._exchange.failed(ExchangeError("the client has stopped"))
         self._close()
         try:
             await asyncio.wait_for(self._closed.wait(), within)
         except asyncio.TimeoutError:
-            self.abort()
+            self._abort()
 
     # What the exchange does.
 
     def write(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
         """Send a part of the request."""
         data = self._h11.send(event)
-        if data and self._transport is not None and not self._transport.is_closing():
+        if data and not self._transport.is_closing():
             self._transport.write(data)
 
     async def room(self) -> None:
@@ -100,7 +95,7 @@ class Http1Connection(asyncio.Protocol):
 
     def read_on(self) -> None:
         """Read from the socket again, because what was buffered has been read."""
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
+        if not self._reading and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
 
@@ -112,11 +107,10 @@ class Http1Connection(asyncio.Protocol):
         states = (self._h11.our_state, self._h11.their_state)
         # What comes after a response that nobody has asked for could be taken for the next response.
         if states != (h11.DONE, h11.DONE) or not self.is_usable or self._h11.trailing_data[0]:
-            self._leave()
             if states[0] in _COMPLETE and states[1] in _COMPLETE:
                 self._close()
             else:
-                self.abort()
+                self._abort()
             return
         self._h11.start_next_cycle()
         self.read_on()
@@ -124,11 +118,10 @@ class Http1Connection(asyncio.Protocol):
         if self.watcher is not None:
             self.watcher.has_room(self)
 
-    def abort(self) -> None:
-        """Close the socket at once: the target sees that the request is given up."""
-        self._leave()
-        if self._transport is not None:
-            self._transport.abort()
+    def fail(self, exchange: Http1Exchange, reason: str) -> None:
+        """End the exchange and the connection."""
+        exchange.failed(ExchangeError(reason))
+        self._abort()
 
     # Callbacks of asyncio.
 
@@ -141,34 +134,33 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._exchange is None:
             # Nobody has asked for it.
-            self.abort()
+            self._abort()
             return
         self._h11.receive_data(data)
         self._take(self._exchange)
 
-    def eof_received(self) -> bool:  # noqa: D102
+    def eof_received(self) -> None:  # noqa: D102
         self._leave()
-        if self._exchange is not None and _is_cut_off(self._transport):
+        if self._exchange is None:
+            return
+        if _is_cut_off(self._transport):
             # The body may have had no other end than that of the connection (RFC 9112, 9.8).
-            self._exchange.failed(ExchangeError("the connection ended without the end of TLS"))
-            self.abort()
-        elif self._exchange is not None and self._h11.their_state is h11.SEND_RESPONSE:
-            # No violation: the target may have closed an idle connection at this moment.
-            self._exchange.failed(ExchangeError("the target closed the connection before it answered"))
-            self.abort()
-        elif self._exchange is not None:
-            self._h11.receive_data(b"")
-            self._take(self._exchange)
-        return False
+            self.fail(self._exchange, "the connection ended without the end of TLS")
+        else:
+            self._take_end(self._exchange)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
         self._closed.set()
         self._writable.set()
         self._idleness.end()
         self._leave()
-        if self._exchange is not None:
-            reason = f"the connection broke: {error}" if error else "the target closed the connection"
-            self._exchange.failed(ExchangeError(reason))
+        if self._exchange is None:
+            return
+        if error is not None:
+            self._exchange.failed(ExchangeError(f"the connection broke: {error}"))
+        else:
+            # Python 3.10 reports the end of TLS in no other way.
+            self._take_end(self._exchange)
 
     def pause_writing(self) -> None:  # noqa: D102
         self._writable.clear()
@@ -178,7 +170,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _take(self, exchange: Http1Exchange) -> None:
         try:
-            while not exchange.is_over:
+            while not exchange.has_failed:
                 event: Any = self._h11.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break
@@ -186,18 +178,25 @@ class Http1Connection(asyncio.Protocol):
                 if isinstance(event, h11.ConnectionClosed):
                     break
         except h11.RemoteProtocolError as error:
-            exchange.failed(ExchangeError(f"the target violated HTTP/1.1: {complaint(error)}"))
-            self.abort()
+            self.fail(exchange, f"the target violated HTTP/1.1: {complaint(error)}")
             return
-        if exchange.buffered > BUFFER and self._reading and self._transport is not None:
+        if exchange.buffered > BUFFER and self._reading:
             self._reading = False
             self._transport.pause_reading()
+
+    def _take_end(self, exchange: Http1Exchange) -> None:
+        if self._h11.their_state is h11.SEND_RESPONSE:
+            # No violation: the target may have closed an idle connection at this moment.
+            self.fail(exchange, "the target closed the connection before it answered")
+        else:
+            self._h11.receive_data(b"")
+            self._take(exchange)
 
     # The end.
 
     def _idle(self) -> None:
         if self._exchange is None:
-            self.retire("nobody has used it for a while")
+            self._close()
 
     def _leave(self) -> None:
         if self.is_usable:
@@ -205,16 +204,19 @@ class Http1Connection(asyncio.Protocol):
             if self.watcher is not None:
                 self.watcher.gone(self)
 
+    def _abort(self) -> None:
+        """Close the socket at once: the target sees that the request is given up."""
+        self._leave()
+        self._transport.abort()
+
     def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-        else:
-            self._closed.set()
+        self._leave()
+        self._transport.close()
 
 
-def _is_cut_off(transport: asyncio.Transport | None) -> bool:
+def _is_cut_off(transport: asyncio.Transport) -> bool:
     """Return whether a connection over TLS has ended without being closed."""
-    tls: ssl.SSLObject | None = None if transport is None else transport.get_extra_info("ssl_object")
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if tls is None:
         return False
     try:

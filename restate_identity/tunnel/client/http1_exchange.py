@@ -19,7 +19,7 @@ class Line(Protocol):
     async def room(self) -> None: ...  # noqa: D102
     def read_on(self) -> None: ...  # noqa: D102
     def over(self, exchange: Http1Exchange) -> None: ...  # noqa: D102
-    def abort(self) -> None: ...  # noqa: D102
+    def fail(self, exchange: Http1Exchange, reason: str) -> None: ...  # noqa: D102
 
 
 class Http1Exchange:
@@ -32,7 +32,6 @@ class Http1Exchange:
 
     def __init__(self, line: Line, request: RequestHead) -> None:
         self.trailers: list[Field] = []
-        self.is_over: bool = False
         self._line = line
         self._has_length = any(name == b"content-length" for name, _ in request.headers)
         self._head: ResponseHead | None = None
@@ -57,8 +56,7 @@ class Http1Exchange:
                 self._line.write(request_end(() if self._has_length else trailers))
                 self._sent = True
         except h11.LocalProtocolError as error:
-            self._line.abort()
-            raise ExchangeError(f"the request cannot be sent over HTTP/1.1: {complaint(error)}") from None
+            self._line.fail(self, f"the request cannot be sent over HTTP/1.1: {complaint(error)}")
         await self._line.room()
         self._raise_error()
 
@@ -78,18 +76,17 @@ class Http1Exchange:
             await self._news.wait()
         data = bytes(self._body)
         self._body.clear()
-        if not self._complete:
+        if self._complete:
+            if self._sent:
+                self._line.over(self)
+        elif self._error is None:
             self._line.read_on()
-        elif self._sent:
-            self._end()
         return data, self._complete
 
     def cancel(self) -> None:
         """See `Exchange.cancel`."""
-        if not self.is_over:
-            if self._error is None and not self._complete:
-                self._error = ExchangeError("cancelled")
-            self._end()
+        self.failed(ExchangeError("cancelled"))
+        self._line.over(self)
 
     # What the connection reports.
 
@@ -98,13 +95,17 @@ class Http1Exchange:
         """The number of bytes that wait to be read."""
         return len(self._body)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing more is to be received."""
+        return self._error is not None
+
     def received(self, event: Any) -> None:
         """Handle an event of h11."""
         try:
             self._received(event)
         except ValueError as error:
-            self.failed(ExchangeError(f"its response has {error}"))
-            self._line.abort()
+            self._line.fail(self, f"its response has {error}")
 
     def _received(self, event: Any) -> None:
         if isinstance(event, h11.Response):
@@ -114,21 +115,13 @@ class Http1Exchange:
         elif isinstance(event, h11.EndOfMessage):
             self.trailers = trailers_of(event)
             self._complete = True
-        elif isinstance(event, h11.ConnectionClosed):
-            self.failed(ExchangeError("the target closed the connection"))
         self._news.set()
 
     def failed(self, error: ExchangeError) -> None:
         """Handle the loss of the connection."""
-        if self.is_over or self._complete:
-            return
-        self._error = error
-        self.is_over = True
-        self._news.set()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self._line.over(self)
+        if self._error is None and not self._complete:
+            self._error = error
+            self._news.set()
 
     def _raise_error(self) -> None:
         if self._error is not None:

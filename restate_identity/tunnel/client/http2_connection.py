@@ -91,7 +91,7 @@ class Http2Connection:
         return exchange
 
     def retire(self, reason: str) -> None:
-        """See `TargetConnection.retire`."""
+        """Take no more requests, and close the connection once those in flight have ended."""
         self._leave()
         if not self._exchanges:
             self._close(reason)

@@ -105,6 +105,7 @@ class Http2Exchange:
             return
         if self._error is None and not self._complete:
             self._error = ExchangeError("cancelled")
+            self._wake()
         self._output.reset(self.stream_id, ErrorCodes.CANCEL)
         self._end()
 

@@ -39,12 +39,16 @@ class Origin(NamedTuple):
     @property
     def authority(self) -> str:
         """The host, with the port unless it is the scheme's default."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.bracketed
         return host if DEFAULT_PORTS[self.scheme] == self.port else f"{host}:{self.port}"
 
+    @property
+    def bracketed(self) -> str:
+        """The host as it stands in a URI, with brackets around an IPv6 address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{self.bracketed}:{self.port}"
 
 
 def origin(scheme: str, host: str, port: str) -> Origin:

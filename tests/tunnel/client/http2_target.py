@@ -204,10 +204,6 @@ class Http2Target:
             end.transport.abort()
         await asyncio.sleep(0)
 
-    def refuse_connections(self) -> None:
-        """Accept no further connection."""
-        self._server.close()
-
     @property
     def origin(self) -> str:
         return f"http{'s' if self._tls else ''}://{self._host}:{self.port}"

@@ -51,7 +51,8 @@ def complaint(given: Mapping[str, Any] | None = None, /, **variables: str | None
 
 
 def test_the_variables_of_the_documented_line_are_enough() -> None:
-    found = configured()
+    # The command passes all options, also those that it was not given.
+    found = configured({"targets": (), "region": None})
     options = found.settings.options
     assert (options.tunnel_name, options.environment_id) == ("greeter-v1", "env_201K0YD9W3")
     assert (options.servers, options.servers_srv) == ((), "tunnel.eu.restate.cloud")
@@ -98,6 +99,22 @@ def test_the_servers_take_precedence_over_the_record_and_that_over_the_region(te
     assert [str(target) for target in found.servers] == ["https://a:1", "http://b:2"]
     assert configured(RESTATE_TUNNEL_SERVERS_SRV="tunnel.test").settings.options.servers_srv == "tunnel.test"
     assert configured({"servers_srv": "x.test"}, RESTATE_TUNNEL_SERVERS=text).settings.options.servers_srv == "x.test"
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        *(("[fd00::7]", ["[fd00::7]"]), ("[fd00::7]:9080", ["[fd00::7]:9080"]), ("[greeter:9080]", ["greeter:9080"])),
+        *(("[http://greeter:1]", ["http://greeter:1"]), ("[greeter:1,router:2]", ["greeter:1", "router:2"])),
+    ],
+)
+def test_brackets_around_a_list_are_left_out_and_those_of_an_address_are_not(text: str, targets: list[str]) -> None:
+    assert configured(RESTATE_TUNNEL_TARGETS=text).settings.targets.texts == tuple(targets)
+
+
+def test_an_option_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        configured({"target": ("greeter:9080",)})
 
 
 def test_the_token_may_be_in_a_file_and_have_the_old_names(tmp_path: Path) -> None:
@@ -214,7 +231,11 @@ def test_variables_of_other_programs_are_left_alone() -> None:
             "the ingress proxy needs a region or a URI",
         ),
         ({}, {"RESTATE_TUNNEL_SERVERS": "a:1", "RESTATE_CLOUD_REGION": "EU"}, "must be DNS labels in lower case"),
-        ({}, {"RESTATE_TUNNEL_SERVERS": ", ,"}, "RESTATE_TUNNEL_SERVERS is set, but lists nothing"),
+        (
+            {},
+            {"RESTATE_TUNNEL_SERVERS": ", ,"},
+            "lists nothing: unset it, or pass --server, or set RESTATE_TUNNEL_SERV",
+        ),
         ({}, {"RESTATE_TUNNEL_SERVERS": "a"}, "'a' is not a tunnel server"),
         ({}, {"RESTATE_TUNNEL_TARGETS": "greeter/x"}, "the target 'greeter/x' cannot be used"),
         ({}, {"RESTATE_TUNNEL_TARGETS": "[]"}, "RESTATE_TUNNEL_TARGETS is set, but lists nothing"),

@@ -59,33 +59,6 @@ async def test_requests_that_come_at_once_are_spread_over_connections() -> None:
         assert client.pool.connections == 7
 
 
-async def test_when_all_connections_are_open_the_requests_share_them() -> None:
-    limits = Limits(connections=2, streams=2)
-    async with Http2Target() as target, forwarding(target.origin, limits=limits) as (_, line):
-        exchanges = [opened(line, target.origin, end=True) for _ in range(10)]
-        await target.request(9)
-        assert spread(target) == [5, 5]
-        for served in target.served:
-            served.answer()
-        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
-
-
-@pytest.mark.parametrize("how", ["slow to come", "refused"])
-async def test_requests_share_what_is_open_while_another_connection_is(how: str) -> None:
-    async with Http2Target() as target, forwarding(target.origin, limits=Limits(connect=60, streams=2)) as (_, line):
-        exchanges = [opened(line, target.origin, end=True)]
-        await target.request()
-        if how == "refused":
-            target.refuse_connections()
-        target.silent = True
-        exchanges += [opened(line, target.origin, end=True) for _ in range(4)]
-        await target.request(4)
-        assert spread(target) == [5]
-        for served in target.served:
-            served.answer()
-        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
-
-
 async def test_a_burst_to_nodes_http2_is_answered_whole() -> None:
     port = free_port()
     command = ["node", "-e", NODE_SERVICE, "--", str(port)]

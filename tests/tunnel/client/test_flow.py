@@ -13,7 +13,6 @@ from restate_identity.tunnel.client import Limits
 from tests.support.servers import hypercorn, serve, uvicorn
 from tests.tunnel.client import few_requests
 from tests.tunnel.client.clients import HTTP1, forwarding, opened, sent
-from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target
 from tests.tunnel.cloud import Exchange
 from tests.tunnel.dialling import until
@@ -111,54 +110,6 @@ async def test_many_responses_that_nobody_reads_do_not_hold_up_another_one_on_th
         assert len((await other.whole()).body) == 60_000
         for exchange in exchanges:
             exchange.reset()
-
-
-async def test_over_http_1_1_a_target_that_does_not_read_stops_the_server() -> None:
-    gate = asyncio.Event()
-    got: list[int] = []
-
-    async def slow(peer: Peer) -> None:
-        head = await peer.head()
-        await gate.wait()
-        got.append(len(await peer.body(head)))
-        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-        await peer.head()
-
-    body = b"x" * 24 * MEBIBYTE
-    async with Http1Target(slow) as target, forwarding(target.origin) as (_, line):
-        await line.until(lambda: line.settings_known)
-        exchange = opened(line, target.origin, HTTP1)
-        sending = asyncio.ensure_future(exchange.send(body, end=True))
-        await line.until(lambda: exchange.sendable() == 0)
-        assert not sending.done()
-        gate.set()
-        await sending
-        assert (await exchange.whole()).body == b"ok"
-        assert got == [len(body)]
-
-
-async def test_over_http_1_1_a_server_that_does_not_read_stops_the_target() -> None:
-    count = [0]
-    part = b"x" * 65_536
-    total = 24 * MEBIBYTE
-
-    async def fast(peer: Peer) -> None:
-        await peer.head()
-        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % total)
-        while count[0] < total:
-            peer.send(part)
-            count[0] += len(part)
-            await peer.writer.drain()
-        await peer.head()
-
-    async with Http1Target(fast) as target, forwarding(target.origin) as (_, line):
-        exchange = opened(line, target.origin, HTTP1, end=True)
-        exchange.hold = True
-        await line.until(lambda: exchange.total == 65_535)
-        # What the kernel buffers on loopback counts, too.
-        assert await stalled(count) < total
-        exchange.hold = False
-        assert sum([len(part) async for part in exchange.parts()]) == total
 
 
 @pytest.fixture(scope="module", params=["hypercorn", "uvicorn"])

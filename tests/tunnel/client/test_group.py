@@ -32,9 +32,6 @@ class Connection:
     def open(self, head: RequestHead, scheme: str) -> Exchange:  # noqa: ARG002
         raise AssertionError("a group opens no request")
 
-    def retire(self, reason: str) -> None:  # noqa: ARG002
-        raise AssertionError("a group retires no connection")
-
     async def gone(self, *, within: float) -> None:
         await asyncio.sleep(0)
         self.farewells.append(within)
@@ -143,12 +140,12 @@ async def test_one_dial_is_made_for_as_many_requests_as_a_connection_takes() -> 
 
 
 async def test_the_first_dial_is_alone_since_it_tells_what_the_target_speaks() -> None:
-    group = Dialled(streams=1)
-    waiters = await group.waiting(3)
+    group = Dialled(streams=1, connections_http1=3)
+    waiters = await group.waiting(5)
     assert len(group.dials) == 1
     group.dials[0].set_result(Connection(multiplexes=False, most=1))
     await settled()
-    assert (done(waiters), len(group.dials)) == ([True, False, False], 3)
+    assert (done(waiters), len(group.dials)) == ([True, *[False] * 4], 3)
 
 
 async def test_as_many_wake_as_have_room() -> None:
@@ -301,11 +298,15 @@ async def test_a_failed_dial_fails_nobody_for_whom_another_one_is_made() -> None
 
 async def test_instances_that_multiplex_are_shared_beside_any_number_of_those_that_do_not() -> None:
     group = Dialled(connections=1, streams=2)
-    shared = Connection(5)
-    await group.opened(Connection(multiplexes=False, most=1), Connection(multiplexes=False, most=1), shared)
-    assert group.choose() in group.connections[:2]
-    assert group.choose() in group.connections[:2]
-    assert group.choose() is shared
+    await group.opened(Connection(multiplexes=False, most=1), Connection(multiplexes=False, most=1))
+    assert group.choose() in group.connections
+    assert group.choose() in group.connections
+    # Two are dialled, since it is not known that they multiplex.
+    await group.waiting(2)
+    for dial in group.dials[2:]:
+        dial.set_result(Connection(5))
+    await settled()
+    assert group.choose() in group.connections[2:]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,18 @@ import logging
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from restate_identity.asgi import Message
 from restate_identity.tunnel import TunnelError
 from restate_identity.tunnel.client import AllowList, ClientSettings, Limits, TunnelClient, run
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead, Version
 from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.client.passage import pass_through
+from restate_identity.tunnel.client.request_body import RequestBody
 from tests.tunnel.client.clients import HTTP1, forwarded, forwarding, opened, sent, signed
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served
@@ -84,6 +88,23 @@ async def test_a_signal_lets_what_is_in_flight_finish_everywhere(stop: signal.Si
         await until(lambda: target.ends[0].lost)
         assert (bytes(served.body), target.ends[0].goaways) == (b"last words", 1)
         assert beside.told == ["start", SOON.grace]
+
+
+@pytest.mark.parametrize(
+    ("targets", "segments"),
+    [
+        (["http://greeter:9080", "https://[fd00::7]", "10.0.0.0/8"], ["/http/greeter/9080/", "/https/[fd00::7]/443/"]),
+        (["*.internal"], ["/<scheme>/<host>/<port>/"]),
+    ],
+)
+async def test_the_log_says_which_deployments_to_register(
+    targets: list[str], segments: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with forwarding(*targets) as (client, _):
+        await client.tunnel.ready()
+    urls = [line.partition(" to register is ")[2] for line in caplog.messages if " to register is " in line]
+    assert urls == [f"https://tunnel.test:9080/environment/greeter{each}" for each in segments]
 
 
 async def test_after_the_client_is_closed_no_connection_is_left() -> None:
@@ -177,6 +198,26 @@ async def test_a_token_file_that_is_missing_at_the_start_is_an_error(tmp_path: P
         with pytest.raises(ValueError, match="cannot be read"):
             await run(settings(cloud, token_file=tmp_path / "none"))
         assert not cloud.lines
+
+
+@pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
+async def test_a_body_that_cannot_be_read_gives_the_request_up(
+    version: Version, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> Message:
+        raise KeyError("why")
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status"))
+
+    statuses: list[int | None] = []
+    silent = Http2Target() if version is Version.HTTP2 else Http1Target(lambda peer: peer.reader.read())
+    async with silent as target, forwarding(target.origin) as (client, _):
+        opening = partial(client.pool.open, Origin("http", "127.0.0.1", target.port), version)
+        head = HEAD._replace(ended=False)
+        await asyncio.wait_for(pass_through(opening, head, RequestBody(broken), send, client.counters), 20)
+    assert statuses == [502, None]
+    assert "the body of a request could not be passed on" in caplog.text
 
 
 async def test_no_request_is_lost_while_tunnel_connections_drain_and_targets_go_away() -> None:

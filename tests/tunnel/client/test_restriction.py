@@ -124,17 +124,20 @@ async def _looked_up(host: str) -> list[str]:
     return [host]
 
 
-async def test_a_name_that_is_rebound_to_a_special_address_is_not_dialled_there() -> None:
+async def test_a_name_that_is_rebound_to_a_special_address_is_not_dialled_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with NameServer() as names, Http2Target(on_complete=answering) as target:
         names.records["greeter.test", "A"] = ["127.0.0.1"]
         async with forwarding(f"http://greeter.test:{target.port}", "10.0.0.0/8", resolve=asking(names)) as (_, line):
             assert (await sent(line, f"http://greeter.test:{target.port}")).status == 403
             assert names.asked == 1
             assert not target.ends
+    assert "greeter.test is at 127.0.0.1 (this machine, loopback), which is not to be dialled" in caplog.text
 
 
 async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_dialled(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     dialled = _dials_elsewhere(monkeypatch)
     async with NameServer() as names:
@@ -143,6 +146,7 @@ async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_dial
             assert (await sent(line, "http://greeter.test:80")).status == 502
         assert names.asked == 1
         assert sorted(dialled) == ["10.0.0.1", "10.0.0.2"]
+    assert "cannot connect: nobody is there" in caplog.text
 
 
 def _dials_elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -219,11 +223,12 @@ async def test_a_query_that_http_1_1_would_end_in_the_middle_is_not_forwarded(qu
         assert (await sent(line, target.origin, path=f"{PATH}?x=a%20b")).status == 200
 
 
-async def test_a_connect_is_not_forwarded() -> None:
+async def test_a_connect_is_not_forwarded(caplog: pytest.LogCaptureFixture) -> None:
     async with Http1Target(replying) as target, forwarding(target.origin) as (_, line):
         line.h2.config.validate_outbound_headers = False
         assert (await sent(line, target.origin, HTTP1, method="CONNECT")).status == 400
         assert not target.peers
+    assert "answers 400: CONNECT is not forwarded" in caplog.text
 
 
 async def test_a_body_that_is_longer_than_it_says_never_reaches_the_target_as_another_request() -> None:
