@@ -90,6 +90,7 @@ class Http1Exchange:
             if self._error is None and not self._complete:
                 self._error = ExchangeError("cancelled")
             self._end()
+            self._news.set()
 
     # What the connection reports.
 

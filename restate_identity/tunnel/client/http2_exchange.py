@@ -107,6 +107,7 @@ class Http2Exchange:
             self._error = ExchangeError("cancelled")
         self._output.reset(self.stream_id, ErrorCodes.CANCEL)
         self._end()
+        self._wake()
 
     # What the connection reports.
 

@@ -10,6 +10,7 @@ import pytest
 from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client import Limits
+from restate_identity.tunnel.client.request_body import RequestBody
 from tests.support.servers import hypercorn, serve, uvicorn
 from tests.tunnel.client import few_requests
 from tests.tunnel.client.clients import HTTP1, forwarding, opened, sent
@@ -159,6 +160,24 @@ async def test_over_http_1_1_a_server_that_does_not_read_stops_the_target() -> N
         assert await stalled(count) < total
         exchange.hold = False
         assert sum([len(part) async for part in exchange.parts()]) == total
+
+
+@pytest.mark.parametrize("headers", [HTTP1, {}], ids=["HTTP/1.1", "HTTP/2"])
+async def test_a_mistake_of_ours_in_passing_a_body_on_ends_that_request_and_is_logged(
+    headers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def mistaken(_: RequestBody) -> bytes:
+        raise RuntimeError("a mistake of ours")
+
+    async def silent(peer: Peer) -> None:
+        while await peer.head():
+            pass
+
+    monkeypatch.setattr(RequestBody, "_next", mistaken)
+    async with Http1Target(silent) if headers else Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, headers)
+        assert (await exchange.whole()).status == 502
+    assert "the body of a request could not be passed on" in caplog.text
 
 
 @pytest.fixture(scope="module", params=["hypercorn", "uvicorn"])
