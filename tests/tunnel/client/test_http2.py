@@ -88,7 +88,7 @@ async def test_both_bodies_flow_at_the_same_time() -> None:
         exchange = opened(line, target.origin)
         served = await target.request()
         assert not served.complete
-        served.respond(200)
+        served.respond(200, [("content-length", "11")])
         assert (await exchange.response())[":status"] == "200"
         for word in (b"one", b"two", b"three"):
             await exchange.send(word)
@@ -111,8 +111,9 @@ async def test_trailers_pass_both_ways() -> None:
         assert (bytes(served.body), served.trailers) == (b"hello", {"x-sum": "1", "x-more": "2"})
         served.respond(200)
         served.send(b"body")
+        assert await exchange.read() == b"body"
         served.trail([("grpc-status", "0")])
-        assert (await exchange.whole()).body == b"body"
+        assert await exchange.read() == b""
         assert exchange.response_trailers == {"grpc-status": "0"}
 
 
@@ -139,6 +140,8 @@ async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() ->
             exchange.reset()
             await until(lambda served=served: served.reset_code == ErrorCodes.CANCEL)  # type: ignore[misc]
             assert not served.complete
+            # What the target may have sent before it knew is ignored.
+            served.end.raw_head(served.stream_id, "200")
         # While it answers, too; and others are not harmed.
         other = opened(line, target.origin, end=True)
         exchange = opened(line, target.origin)
@@ -161,7 +164,7 @@ async def test_a_lost_tunnel_gives_up_its_requests_at_the_target() -> None:
         await until(lambda: served.reset_code == ErrorCodes.CANCEL)
 
 
-@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR])
+@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR, 0xFF])
 async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: ErrorCodes) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (client, line):
         exchange = opened(line, target.origin, end=True)
@@ -176,6 +179,9 @@ async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: Er
         (await target.request(1)).reset(code)
         assert await exchange.whole() == (502, {":status": "502"}, b"")
         assert (client.counters.requests, client.counters.resets) == ({200: 1, 502: 1}, 1)
+        exchange = opened(line, target.origin, end=True)
+        (await target.request(2)).answer()
+        assert (await exchange.whole()).status == 200
         assert len(target.ends) == 1
 
 
@@ -241,16 +247,18 @@ async def test_a_body_that_is_not_kept_any_more_is_not_sent_again() -> None:
 @pytest.mark.parametrize(
     "respond",
     [
-        lambda served: served.respond(99),
+        lambda served: served.respond(10),
+        lambda served: served.respond("099"),
         lambda served: served.respond(101),
         lambda served: served.respond(1000),
         lambda served: served.respond(200, [(":status", "200")]),
         lambda served: served.respond(200, [("X-Upper", "a")]),
         lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
-        lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")], end=True),
+        lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")]),
         lambda served: served.respond(200, [("content-length", "x")]),
         lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
-        lambda served: served.trail([("no-status", "200")]),
+        lambda served: served.head([("no-status", "103")]),
+        lambda served: served.head([(":path", "103")]),
     ],
 )
 async def test_a_malformed_response_costs_that_request_only(respond: Callable[[Served], None]) -> None:
@@ -262,20 +270,30 @@ async def test_a_malformed_response_costs_that_request_only(respond: Callable[[S
         served.end.h2.config.normalize_outbound_headers = False
         respond(served)
         assert await exchange.whole() == (502, {":status": "502"}, b"")
+        await until(lambda: served.reset_code == ErrorCodes.PROTOCOL_ERROR)
         target.served[0].answer()
         assert (await neighbour.whole()).body == b"done"
         assert len(target.ends) == 1
 
 
-@pytest.mark.parametrize(("length", "parts"), [("3", [b"abcd"]), ("9", [b"abcd"]), ("3", [b"ab", b"cd"])])
-async def test_a_body_of_another_length_than_it_says_is_reset(length: str, parts: list[bytes]) -> None:
+@pytest.mark.parametrize(
+    ("length", "respond"),
+    [
+        ("3", lambda served: served.send(b"abcd", end=True)),
+        ("9", lambda served: served.send(b"abcd", end=True)),
+        ("3", lambda served: served.send(b"ab") or served.send(b"cd", end=True)),
+        ("3", lambda served: served.send(b"abc") or served.trail([("x-a", "b\r\nc: d")])),
+        ("3", lambda served: served.send(b"abc") or served.end.raw_head(served.stream_id, "200")),
+    ],
+)
+async def test_a_response_that_turns_out_to_be_malformed_is_reset(
+    length: str, respond: Callable[[Served], None]
+) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         exchange = opened(line, target.origin, end=True)
         served = await target.request()
         served.respond(200, [("content-length", length)])
-        for part in parts[:-1]:
-            served.send(part)
-        served.send(parts[-1], end=True)
+        respond(served)
         with pytest.raises(StreamResetError):
             await exchange.whole()
 
@@ -293,6 +311,7 @@ async def test_informational_responses_are_not_the_response() -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         exchange = opened(line, target.origin, end=True)
         served = await target.request()
+        served.respond(100)
         served.respond(103, [("link", "</a>")])
         served.answer()
         assert (await exchange.whole())[::2] == (200, b"done")
@@ -310,7 +329,7 @@ async def test_a_target_that_does_not_speak_http2_is_a_502_that_the_log_explains
     origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, forwarding(origin) as (_, line):
         assert await sent(line, origin) == (502, {":status": "502"}, b"")
-    assert f"a request to {origin} failed" in caplog.text
+    assert f"a request to {origin} failed: cannot connect: the target ended the connection at once (" in caplog.text
 
 
 async def test_a_target_that_never_answers_the_dial_is_a_502() -> None:
