@@ -15,6 +15,7 @@ import h2.connection
 import h2.events
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
@@ -23,6 +24,7 @@ from restate_identity.tunnel.client.proxies.patience import Patience
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
 
+_HEADS = (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)
 HASTY = Patience(head=0.1, stall=0.2, idle=0.2, check_every=0.02)
 
 # The requests, and the status that they get; nothing of them reaches the cloud.
@@ -118,21 +120,24 @@ async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answ
         assert len(remote.api.seen) == 1
 
 
-async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
-    """Send a request without a body, and return the first status of the answer."""
+async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int = 65_535) -> str:
+    """Send a request without a body, and return the first status of the answer; without a window, how it is reset."""
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(
             header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
         )
     )
     connection.initiate_connection()
+    connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
     connection.send_headers(1, sorted(fields.items(), key=lambda field: field[0][0] != ":"), end_stream=True)
     reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
     writer.write(connection.data_to_send())
     try:
         while True:
             for event in connection.receive_data(await asyncio.wait_for(reader.read(65536), 30)):
-                if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)):
+                if isinstance(event, h2.events.StreamReset):
+                    return f"reset {event.error_code}"
+                if window and isinstance(event, _HEADS):
                     return next(str(value) for name, value in event.headers or () if str(name) == ":status")
             writer.write(connection.data_to_send())
     finally:
@@ -222,13 +227,21 @@ async def test_when_all_connections_are_busy_a_new_one_is_closed(tmp_path: Path)
 
 
 async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
-    few = Patience(requests=1)
+    few = Patience(requests=1, stall=0, check_every=600)
     async with proxied(tmp_path, patience=few) as remote, exchanging(remote, Version.HTTP1, "/held") as exchange:
         await exchange.send(b"", end=True)
         await remote.until(lambda: bool(remote.api.bodies))
         request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
         assert remote.proxy.refused == {"busy": 1}
+        # Who does not read that is not waited for, and makes no room either.
+        fields = {":method": "GET", ":scheme": "http", ":path": "/", ":authority": "localhost"}
+        unread = asyncio.ensure_future(over_http2(remote, fields, window=0))
+        await remote.until(lambda: len(remote.listener._calls) == 2)
+        assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
+        remote.listener._check()
+        assert await unread == "reset 8"
+        assert remote.proxy.refused == {"busy": 3, "slow": 1}
         remote.api.release.set()
         assert (await exchange.head()).status == 201
         await remote.until(lambda: not remote.listener._calls)

@@ -89,12 +89,13 @@ class Listener:
     async def serve(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer one request; give it up when its caller is too slow."""
         call = PatientCall(receive, send)
-        if len(self._calls) >= self._patience.requests:
-            await self._proxy.refuse(_BUSY, send)
-            return
+        is_busy = len(self._calls) >= self._patience.requests
         self._calls.add(call)
         try:
-            await self._proxy(request, call.receive, call.send)
+            if is_busy:
+                await self._proxy.refuse(_BUSY, call.send)
+            else:
+                await self._proxy(request, call.receive, call.send)
         except asyncio.CancelledError:
             if not call.is_given_up:
                 raise
