@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,32 +248,49 @@ async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 201")
 
 
-@pytest.mark.parametrize("drains", [False, True])
-async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path, *, drains: bool) -> None:
+@asynccontextmanager
+async def unread(folder: Path, patience: Patience) -> AsyncIterator[tuple[Remote, socket.socket]]:
+    """Answer the last request of an old connection, whose caller does not read."""
+
     def answer(served: Served) -> None:
+        for side in remote.listener._sides:
+            side._idle_since = -10_000.0  # type: ignore[attr-defined]
         served.respond()
         for number in range(12):
             served.send(bytes(16_000), end=number == 11)
 
-    patience = replace(HASTY, idle=600) if drains else HASTY
     async with (
         Http2Target(on_request=answer) as target,
-        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), patience=patience) as remote,
+        proxied(folder, origin=Origin("http", "127.0.0.1", target.port), patience=patience) as remote,
     ):
         # The kernel takes little of the response, and the proxy's buffer all of the rest.
         remote.listener._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
         with socket.socket() as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect(("127.0.0.1", remote.port))
-            caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             await remote.until(lambda: bool(remote.proxy.counters.requests))
             await remote.until(lambda: not remote.listener._calls)
-            if drains:
-                await asyncio.wait_for(remote.proxies.drain(600), 30)
-            await remote.until(lambda: not remote.listener.connections)
+            yield remote, caller
 
 
-async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path, *, drains: bool) -> None:
+    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY) as (remote, _):
+        if drains:
+            await asyncio.wait_for(remote.proxies.drain(600), 30)
+        await remote.until(lambda: not remote.listener.connections)
+
+
+async def test_a_response_that_took_long_has_as_much_time_to_be_read_as_any_other(tmp_path: Path) -> None:
+    async with unread(tmp_path, Patience(check_every=600)) as (remote, caller):
+        remote.listener._check()
+        with caller.makefile("rb") as file:
+            answer = await asyncio.to_thread(file.read)
+        assert answer.endswith(b"\0\r\n0\r\n\r\n")
+
+
+async def test_an_early_response_is_not_lost_while_the_caller_still_uploads_and_the_proxy_stops(tmp_path: Path) -> None:
     def answer(served: Served) -> None:
         served.answer(b"too much", status=413)
 
@@ -283,11 +300,14 @@ async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
         writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
+        await remote.until(lambda: remote.proxy.counters.requests == {413: 1} and not remote.listener._calls)
+        stopping = asyncio.ensure_future(remote.proxies.drain(30))
         for _ in range(6):
             writer.write(bytes(1000))
             await asyncio.sleep(0.5)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
         writer.transport.abort()
+        await stopping
 
 
 async def test_a_caller_that_uploads_on_after_the_response_is_hung_up_on(

@@ -62,8 +62,8 @@ class Http1Side(asyncio.Protocol):
         return self._head_since
 
     def leave(self) -> None:
-        """See `Side.leave`."""
-        if self._call is None:
+        """See `Side.leave`. Lingering ends by itself."""
+        if self.idle_since is not None:
             self._close()
 
     def abort(self) -> None:
@@ -103,13 +103,13 @@ class Http1Side(asyncio.Protocol):
         if self._call is not call:
             return
         self._call = None
+        self._idle_since = self._loop.time()
         if not complete:
             if self._transport is not None:
                 # In HTTP/1.0 the end of the connection alone would look like the end of the body.
                 reset(self._transport)
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
-            self._idle_since = self._loop.time()
             if self._h11.trailing_data[0]:
                 # The next head has begun to come before this response was complete.
                 self._head_since = self._idle_since
