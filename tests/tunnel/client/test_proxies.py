@@ -436,7 +436,8 @@ async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Ve
     async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
         await exchange.send(b"", end=True)
         await remote.until(lambda: bool(remote.api.bodies))
-        await remote.proxies.drain(0.05)
+        await remote.listener.drain(0.05)
+        assert not remote.listener.connections
         with pytest.raises(ExchangeError):
             await exchange.head()
         await remote.until(lambda: remote.api.gone == 1)

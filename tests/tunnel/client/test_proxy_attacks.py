@@ -198,14 +198,18 @@ async def test_a_caller_is_given_up_when_its_connection_is_idle_and_not_while_it
 
 async def test_when_there_is_no_room_the_longest_idle_connection_makes_it(tmp_path: Path) -> None:
     request = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
-    async with proxied(tmp_path, patience=Patience(connections=3)) as remote:
+    # Far from its limits in time, none is closed for another reason.
+    async with proxied(tmp_path, patience=Patience(connections=3, stall=1000)) as remote:
         ends = [await asyncio.open_connection("127.0.0.1", remote.port) for _ in range(3)]
+        await remote.until(lambda: remote.listener.connections == 3)
+        remote.listener._check()
         (busy, to_busy), (oldest, to_oldest), (newer, to_newer) = ends
         to_busy.write(request % b"held")
         await remote.until(lambda: bool(remote.api.bodies))
         for reader, writer in ((oldest, to_oldest), (newer, to_newer)):
             writer.write(request % b"")
             assert (await reader.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        remote.listener._check()
         assert (await remote.raw(request % b"", until=b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
         assert await oldest.read() == b""
         remote.api.release.set()
