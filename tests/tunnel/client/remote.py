@@ -16,6 +16,7 @@ import trustme
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.client.connector import Connector
 from restate_identity.tunnel.client.exchange import Exchange, RequestHead, Version
+from restate_identity.tunnel.client.http2_connection import Http2Connection
 from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies.callers import Callers
@@ -165,9 +166,11 @@ class Remote:
 
 
 @asynccontextmanager
-async def exchanging(remote: Remote, version: Version, path: str) -> AsyncIterator[Exchange]:
-    """Begin a request to the proxy, with a body that is open."""
-    connection = await Connector(Limits()).connect(Origin("http", "127.0.0.1", remote.port), version)
+async def exchanging(remote: Remote, version: Version, path: str, *, stays: bool = False) -> AsyncIterator[Exchange]:
+    """Begin a request to the proxy, with a body that is open. Who *stays* does not close a connection that is left."""
+    connection = await Connector(Limits(idle=600)).connect(Origin("http", "127.0.0.1", remote.port), version)
+    if stays and isinstance(connection, Http2Connection):
+        connection.protocol._on_goaway = lambda _: None
     head = RequestHead(b"POST", path.encode(), b"localhost:%d" % remote.port, [], False)
     exchange = connection.open(head, "http")
     try:

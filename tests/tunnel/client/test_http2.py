@@ -290,12 +290,16 @@ async def test_a_response_that_turns_out_to_be_malformed_is_reset(
     length: str, respond: Callable[[Served], None]
 ) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        neighbour = opened(line, target.origin, end=True)
+        await target.request()
         exchange = opened(line, target.origin, end=True)
-        served = await target.request()
+        served = await target.request(1)
         served.respond(200, [("content-length", length)])
         respond(served)
         with pytest.raises(StreamResetError):
             await exchange.whole()
+        target.served[0].answer()
+        assert (await neighbour.whole()).status == 200
 
 
 async def test_a_response_to_head_has_a_length_and_no_body() -> None:

@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.client.proxies import http2_side
 from restate_identity.tunnel.client.proxies.callers import Callers
 from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
 from restate_identity.tunnel.client.serve_address import ServeAddress
@@ -381,14 +383,17 @@ async def test_without_a_readable_token_the_answer_is_502(tmp_path: Path, caplog
 
 
 @VERSIONS
-async def test_what_is_in_flight_finishes_when_the_proxy_stops(tmp_path: Path, version: Version) -> None:
-    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
+async def test_what_is_in_flight_finishes_when_the_proxy_stops(
+    tmp_path: Path, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2_side, "TIMINGS", replace(http2_side.TIMINGS, farewell=600))
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held", stays=True) as exchange:
         await exchange.send(b"", end=True)
         reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
         writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await remote.until(lambda: len(remote.api.bodies) == 2)
         await reader.readuntil(b"0\r\n\r\n")
-        stopping = asyncio.ensure_future(remote.proxies.drain(30))
+        stopping = asyncio.ensure_future(remote.proxies.drain(600))
         assert await asyncio.wait_for(reader.read(), 30) == b""  # nothing was in flight here
         writer.close()
         with pytest.raises(ConnectionRefusedError):
