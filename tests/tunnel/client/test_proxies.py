@@ -342,8 +342,10 @@ async def test_a_mistake_of_the_proxy_ends_only_the_connection_and_is_logged(
         for _ in range(2):
             with pytest.raises(ConnectionResetError):
                 await remote.raw(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    assert [record.exc_info is not None for record in caplog.records] == [True, True]
-    assert {record.getMessage() for record in caplog.records} == {"tunnel client: a remote proxy failed"}
+        async with exchanging(remote, Version.HTTP2, "/x") as exchange:
+            assert (await exchange.head()).status == 500
+    assert all(record.exc_info is not None for record in caplog.records)
+    assert caplog.messages == ["tunnel client: a remote proxy failed"] * 2 + ["the application failed on '/x'"]
 
 
 async def test_the_log_says_what_a_port_gives_access_to(caplog: pytest.LogCaptureFixture) -> None:

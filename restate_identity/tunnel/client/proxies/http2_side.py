@@ -134,7 +134,7 @@ class _ProxiedRequests(Requests):
             if (b"expect", b"100-continue") in request.headers:
                 self._output.headers(stream.stream_id, [(b":status", b"100")])
             path = request.target.decode("latin-1")
-            self._call(stream, {"type": "http", "path": path, _REQUEST: request})
+            self._call(stream, {"path": path, _REQUEST: request})
 
 
 def _names_two_hosts(headers: HeaderList) -> bool:
