@@ -440,7 +440,7 @@ async def test_the_last_response_of_a_connection_says_so(tmp_path: Path) -> None
 
 @VERSIONS
 async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Version) -> None:
-    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held") as exchange:
+    async with proxied(tmp_path) as remote, exchanging(remote, version, "/held", stays=True) as exchange:
         await exchange.send(b"", end=True)
         await remote.until(lambda: bool(remote.api.bodies))
         await remote.listener.drain(0.05)
@@ -448,6 +448,9 @@ async def test_what_does_not_finish_in_time_is_ended(tmp_path: Path, version: Ve
         with pytest.raises(ExchangeError):
             await exchange.head()
         await remote.until(lambda: remote.api.gone == 1)
+        # A request that came after the first of these is surely not lost, and one after the second was not processed.
+        lasts = [goaway.last_stream_id for goaway in remote.goaways]
+        assert lasts == ([2**31 - 1, 1] if version is Version.HTTP2 else [])
 
 
 @VERSIONS

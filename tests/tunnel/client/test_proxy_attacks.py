@@ -19,7 +19,7 @@ from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.proxies import http1_side
+from restate_identity.tunnel.client.proxies import http1_side, http2_side
 from restate_identity.tunnel.client.proxies.patience import Patience
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
@@ -69,7 +69,14 @@ async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> N
             assert answer.startswith(b"HTTP/1.1 %d " % status), (name, answer)
             assert answer.count(b"HTTP/1.1") == 1, (name, answer)
             assert answer.endswith(b"\r\n\r\n") or not head.startswith(b"HEAD"), (name, answer)
+            if status in (403, 405, 421):
+                assert b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: " in answer
         assert remote.api.seen == []
+        # The rest was refused before there was a request.
+        assert remote.proxy.refused == {"malformed": 4, "method": 2, "host": 2, "origin": 1}
+
+
+FIELDS = {":method": "GET", ":scheme": "http", ":path": "/"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,7 @@ async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> N
 )
 async def test_the_same_over_http_2(tmp_path: Path, fields: dict[str, str], status: str) -> None:
     async with proxied(tmp_path) as remote:
-        assert await over_http2(remote, {":method": "GET", ":scheme": "http", ":path": "/", **fields}) == status
+        assert await over_http2(remote, {**FIELDS, **fields}) == status
         if status != "100":  # then the caller is gone before the cloud has answered
             assert len(remote.api.seen) == (status == "201")
 
@@ -120,8 +127,7 @@ async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answ
         assert len(remote.api.seen) == 1
 
 
-async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int = 65_535) -> str:
-    """Send a request without a body, and return the first status of the answer; without a window, how it is reset."""
+def asking(fields: Mapping[str, str], window: int) -> h2.connection.H2Connection:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(
             header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
@@ -129,7 +135,14 @@ async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int =
     )
     connection.initiate_connection()
     connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
+    connection.increment_flow_control_window(2**20)
     connection.send_headers(1, sorted(fields.items(), key=lambda field: field[0][0] != ":"), end_stream=True)
+    return connection
+
+
+async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int = 65_535) -> str:
+    """Send a request without a body, and return the first status of the answer; without a window, how it is reset."""
+    connection = asking(fields, window)
     reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
     writer.write(connection.data_to_send())
     try:
@@ -151,13 +164,16 @@ async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int =
         (b"GET / HTTP/1.1\r\nhost: local", ["head"]),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET /half", ["head"]),
         (b"PRI * HTTP/2.0\r\n", ["head"]),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ["idle", "stall"]),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ["idle"]),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", ["idle"]),
         (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhalf", ["stall"]),
     ],
     ids=["nothing", "half a head", "half a second head", "half a preface", "a preface", "an idle one", "half a body"],
 )
-async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes, limits: list[str]) -> None:
+async def test_a_caller_that_falls_silent_is_not_waited_for(
+    tmp_path: Path, data: bytes, limits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2_side, "TIMINGS", replace(http2_side.TIMINGS, farewell=0.1))
     short: dict[str, Any] = dict.fromkeys(limits, 0.1)
     patience = Patience(check_every=0.02, **short)
     async with proxied(tmp_path, patience=patience) as remote:
@@ -239,8 +255,7 @@ async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
         assert remote.proxy.refused == {"busy": 1}
         # Who does not read that is not waited for, and makes no room either.
-        fields = {":method": "GET", ":scheme": "http", ":path": "/", ":authority": "localhost"}
-        unread = asyncio.ensure_future(over_http2(remote, fields, window=0))
+        unread = asyncio.ensure_future(over_http2(remote, {**FIELDS, ":authority": "localhost"}, window=0))
         await remote.until(lambda: len(remote.listener._calls) == 2)
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
         remote.listener._check()
@@ -253,7 +268,7 @@ async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def unread(folder: Path, patience: Patience) -> AsyncIterator[tuple[Remote, socket.socket]]:
+async def unread(folder: Path, patience: Patience, request: bytes) -> AsyncIterator[tuple[Remote, socket.socket]]:
     """Answer the last request of an old connection, whose caller does not read."""
 
     def answer(served: Served) -> None:
@@ -272,22 +287,29 @@ async def unread(folder: Path, patience: Patience) -> AsyncIterator[tuple[Remote
         with socket.socket() as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect(("127.0.0.1", remote.port))
-            caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            caller.sendall(request)
             await remote.until(lambda: bool(remote.proxy.counters.requests))
             await remote.until(lambda: not remote.listener._calls)
             yield remote, caller
 
 
+ONE = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+ONE_OVER_HTTP2 = asking({**FIELDS, ":authority": "localhost"}, 2**20).data_to_send()
+
+
+@pytest.mark.parametrize("request_", [ONE, ONE_OVER_HTTP2], ids=["HTTP/1.1", "h2c"])
 @pytest.mark.parametrize("drains", [False, True])
-async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path, *, drains: bool) -> None:
-    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY) as (remote, _):
+async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(
+    tmp_path: Path, request_: bytes, *, drains: bool
+) -> None:
+    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY, request_) as (remote, _):
         if drains:
             await asyncio.wait_for(remote.proxies.drain(600), 30)
         await remote.until(lambda: not remote.listener.connections)
 
 
 async def test_a_response_that_took_long_has_as_much_time_to_be_read_as_any_other(tmp_path: Path) -> None:
-    async with unread(tmp_path, Patience(check_every=600)) as (remote, caller):
+    async with unread(tmp_path, Patience(check_every=600), ONE) as (remote, caller):
         remote.listener._check()
         with caller.makefile("rb") as file:
             answer = await asyncio.to_thread(file.read)
