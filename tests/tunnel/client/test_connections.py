@@ -411,7 +411,8 @@ async def test_a_response_that_is_complete_holds_no_place_at_the_target_though_n
     ):
         line.h2.increment_flow_control_window(2**30)
         line.flush()
-        unread = opened(line, target.origin, end=True)
+        unread = opened(line, target.origin)
+        unread.end()
         unread.hold = True
         await line.until(lambda: unread.total == 65_535)
         assert len((await sent(line, target.origin)).body) == 120_000

@@ -62,7 +62,7 @@ SMUGGLED = {
 SECOND = b"\r\nconnection: close\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
-async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> None:
+async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(tmp_path) as remote:
         for name, (head, status) in SMUGGLED.items():
             answer = await remote.raw(head + SECOND)
@@ -74,6 +74,8 @@ async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> N
         assert remote.api.seen == []
         # The rest was refused before there was a request.
         assert remote.proxy.refused == {"malformed": 4, "method": 2, "host": 2, "origin": 1}
+        assert remote.proxy.counters.requests == {400: 4, 405: 2, 421: 2, 403: 1}
+        assert "a remote proxy refused a request: a request must have exactly one host" in caplog.text
 
 
 FIELDS = {":method": "GET", ":scheme": "http", ":path": "/"}
@@ -144,7 +146,10 @@ async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int =
     """Send a request without a body, and return the first status of the answer; without a window, how it is reset."""
     connection = asking(fields, window)
     reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
-    writer.write(connection.data_to_send())
+    data = connection.data_to_send()
+    writer.write(data[:10])
+    await remote.until(lambda: any(getattr(side, "_first", b"") for side in remote.listener._sides))
+    writer.write(data[10:])
     try:
         while True:
             for event in connection.receive_data(await asyncio.wait_for(reader.read(65536), 30)):
