@@ -18,6 +18,7 @@ from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies import http2_side
 from restate_identity.tunnel.client.proxies.callers import Callers
+from restate_identity.tunnel.client.proxies.patience import Patience
 from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
 from restate_identity.tunnel.client.serve_address import ServeAddress
 from restate_identity.tunnel.token import AuthToken
@@ -425,22 +426,26 @@ async def test_a_response_that_was_begun_before_the_proxy_stops_ends_its_connect
 
 
 async def test_the_last_response_of_a_connection_says_so(tmp_path: Path) -> None:
-    async with proxied(tmp_path) as remote:
-        late, writer = await asyncio.open_connection("127.0.0.1", remote.port)
+    async with proxied(tmp_path, patience=Patience(head=600)) as remote:
+        ends = [await asyncio.open_connection("127.0.0.1", remote.port) for _ in range(3)]
+        (late, to_late), (half, to_half), (silent, _) = ends
         answer = asyncio.ensure_future(remote.raw(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n"))
         await remote.until(lambda: bool(remote.api.bodies))
-        stopping = asyncio.ensure_future(remote.proxies.drain(30))
+        stopping = asyncio.ensure_future(remote.proxies.drain(600))
         await remote.until(lambda: remote.listener.is_draining)
-        # Whoever had connected may still ask.
-        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert b"\r\nconnection: close\r\n" in (await late.read()).lower()
-        writer.close()
+        # Whoever had connected may still ask, but not slowly.
+        to_late.write(b"GET /held HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        to_half.write(b"GET /half")
+        assert await half.read() == await silent.read() == b""
         remote.api.release.set()
-        head, _, body = (await answer).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 201")
-        assert b"connection: close" in head.lower().split(b"\r\n")
-        assert body.endswith(b"answered\r\n0\r\n\r\n")
+        for response in (await answer, await late.read()):
+            head, _, body = response.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 201")
+            assert b"connection: close" in head.lower().split(b"\r\n")
+            assert body.endswith(b"answered\r\n0\r\n\r\n")
         await stopping
+        for _, writer in ends:
+            writer.close()
 
 
 @VERSIONS
