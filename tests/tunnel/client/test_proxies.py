@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -133,6 +134,9 @@ async def test_a_cloud_that_does_not_read_holds_the_caller_back(tmp_path: Path, 
             sending = asyncio.ensure_future(exchange.send(bytes(64 * 1024 * 1024)))
             served = await target.request()
             await settled(lambda: len(served.body))
+            if version is Version.HTTP1:
+                side: Any = next(iter(remote.listener._sides))
+                await remote.until(lambda: not side._transport.is_reading())
             # The other megabytes are in no buffer: the caller still has them.
             assert not sending.done()
             sending.cancel()

@@ -321,23 +321,27 @@ async def test_a_response_that_took_long_has_as_much_time_to_be_read_as_any_othe
         assert answer.endswith(b"\0\r\n0\r\n\r\n")
 
 
-async def test_an_early_response_is_not_lost_while_the_caller_still_uploads_and_the_proxy_stops(tmp_path: Path) -> None:
-    def answer(served: Served) -> None:
-        served.answer(b"too much", status=413)
-
+async def test_an_early_response_is_not_lost_while_the_caller_still_uploads_and_the_proxy_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1_side, "_LINGER", 600)
     async with (
-        Http2Target(on_request=answer) as target,
+        Http2Target() as target,
         proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port)) as remote,
     ):
+        target.hold = True
         reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
-        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
-        await remote.until(lambda: remote.proxy.counters.requests == {413: 1} and not remote.listener._calls)
-        stopping = asyncio.ensure_future(remote.proxies.drain(30))
-        for _ in range(6):
-            writer.write(bytes(1000))
-            await asyncio.sleep(0.5)
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
-        writer.transport.abort()
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000\r\n\r\n" + bytes(1_000_000))
+        served = await target.request()
+        side: Any = next(iter(remote.listener._sides))
+        await remote.until(lambda: not side._transport.is_reading())
+        served.answer(b"too much", status=413)
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+        stopping = asyncio.ensure_future(remote.proxies.drain(600))
+        timer = side._lingers._timer
+        writer.write(bytes(1000))
+        await remote.until(lambda: side._lingers._timer is not timer)
+        writer.close()
         await stopping
 
 

@@ -64,7 +64,7 @@ class Http1Side(asyncio.Protocol):
     def leave(self) -> None:
         """See `Side.leave`. Lingering ends by itself."""
         if self.idle_since is not None:
-            self._close()
+            self._transport.close()
 
     def abort(self) -> None:
         """See `Side.abort`."""
@@ -112,7 +112,7 @@ class Http1Side(asyncio.Protocol):
             self.read_on()
             self._advance()
         elif self._h11.their_state in _COMPLETE:
-            self._close()
+            self._transport.close()
         else:
             self._linger()
 
@@ -127,7 +127,7 @@ class Http1Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._lingers.is_set:
             if self._loop.time() < self._lingers_until:
-                self._lingers.set(_LINGER, self._close)
+                self._lingers.set(_LINGER, self._transport.close)
             return
         self._h11.receive_data(data)
         if self._call is None and self._head_since is None:
@@ -135,8 +135,6 @@ class Http1Side(asyncio.Protocol):
         self._advance()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002, D102
-        self._lingers.cancel()
-        self._writable.set()
         self._give_up()
         self._owner.closed(self)
 
@@ -197,8 +195,4 @@ class Http1Side(asyncio.Protocol):
         self.read_on()
         self._transport.write_eof()
         self._lingers_until = self._loop.time() + _LINGER_AT_MOST
-        self._lingers.set(_LINGER, self._close)
-
-    def _close(self) -> None:
-        self._lingers.cancel()
-        self._transport.close()
+        self._lingers.set(_LINGER, self._transport.close)
