@@ -19,7 +19,7 @@ from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies import http2_side
 from restate_identity.tunnel.client.proxies.callers import Callers
-from restate_identity.tunnel.client.proxies.patience import Patience
+from restate_identity.tunnel.client.proxies.patience import PIECE, Patience
 from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
 from restate_identity.tunnel.client.serve_address import ServeAddress
 from restate_identity.tunnel.token import AuthToken
@@ -137,6 +137,9 @@ async def test_a_cloud_that_does_not_read_holds_the_caller_back(tmp_path: Path, 
             if version is Version.HTTP1:
                 side: Any = next(iter(remote.listener._sides))
                 await remote.until(lambda: not side._transport.is_reading())
+                # A caller that has read a piece of a response is seen to read.
+                low, high = side._transport.get_write_buffer_limits()
+                assert high - low == PIECE
             # The other megabytes are in no buffer: the caller still has them.
             assert not sending.done()
             sending.cancel()
@@ -274,12 +277,14 @@ async def test_blanks_around_a_header_of_the_cloud_end_there(tmp_path: Path) -> 
 
 async def test_requests_that_are_sent_at_once_are_answered_in_order(tmp_path: Path) -> None:
     one = b"POST /%d HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n%d"
+    # More than the proxy buffers.
+    large = b"GET /0 HTTP/1.1\r\nhost: localhost\r\nx: " + 60_000 * b"1" + b"\r\n\r\n"
     last = b"GET /3 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     async with proxied(tmp_path) as remote:
-        answer = await remote.raw(one % (1, 1) + one % (2, 2) + last)
-        assert answer.count(b"HTTP/1.1 201") == 3
-        assert [scope["path"] for scope in remote.api.seen] == ["/1", "/2", "/3"]
-        assert remote.api.bodies == [b"1", b"2", b""]
+        answer = await remote.raw(10 * large + one % (1, 1) + one % (2, 2) + last)
+        assert answer.count(b"HTTP/1.1 201") == 13
+        assert [scope["path"] for scope in remote.api.seen] == [*10 * ["/0"], "/1", "/2", "/3"]
+        assert remote.api.bodies == [*10 * [b""], b"1", b"2", b""]
 
 
 async def test_a_caller_that_waits_for_100_continue_gets_it(tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ async def test_a_caller_that_uploads_on_after_the_response_is_hung_up_on(
 
 
 async def test_a_caller_that_reads_slowly_is_not_given_up(tmp_path: Path) -> None:
-    patience = Patience(stall=0.5, check_every=0.05)
+    patience = Patience(head=0.5, stall=0.5, check_every=0.05)
     async with proxied(tmp_path, patience=patience) as remote:
         with socket.socket() as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
