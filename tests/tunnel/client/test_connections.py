@@ -461,12 +461,12 @@ async def test_a_target_that_does_not_answer_pings_has_vanished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "parts"),
-    [([], [(30_000, None)]), ([("content-length", "1")], [(30_000, None)]), ([], [(1, 255)] * 115)],
+    ("length", "count", "size", "padding"),
+    [([], 1, 30_000, None), ([("content-length", "1")], 1, 30_000, None), ([], 115, 1, 255)],
     ids=["given up", "too long", "padded"],
 )
 async def test_what_nobody_reads_of_responses_does_not_use_up_the_window_of_their_connection(
-    length: list[tuple[str, str]], parts: list[tuple[int, int | None]]
+    length: list[tuple[str, str]], count: int, size: int, padding: int | None
 ) -> None:
     windows = {"stream_window": 65_535, "connection_window": 65_535}
     async with Http2Target() as target, connected(target, **windows) as connection:
@@ -475,10 +475,9 @@ async def test_what_nobody_reads_of_responses_does_not_use_up_the_window_of_thei
             served = await target.request(number)
             await until(lambda served=served: served.window() > 30_000)  # type: ignore[misc]
             served.respond(200, length)
-            for size, padding in parts:
+            for _ in range(count):
                 served.end.h2.send_data(served.stream_id, bytes(size), pad_length=padding)
             served.end.flush()
-            sent = sum(size for size, _ in parts)
-            while not exchange._error and len(exchange._body) < sent:  # noqa: ASYNC110
+            while not exchange._error and len(exchange._body) < count * size:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             exchange.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -234,62 +235,52 @@ async def test_a_body_that_is_not_kept_any_more_is_not_sent_again() -> None:
         assert len(target.served) == 1
 
 
-@pytest.mark.parametrize(
-    "respond",
-    [
-        lambda served: served.respond(10),
-        lambda served: served.respond("099"),
-        lambda served: served.respond(101),
-        lambda served: served.respond(1000),
-        lambda served: served.respond(200, [(":status", "200")]),
-        lambda served: served.respond(200, [("X-Upper", "a")]),
-        lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
-        lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")]),
-        lambda served: served.respond(200, [("content-length", "x")]),
-        lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
-        lambda served: served.head([("no-status", "103")]),
-        lambda served: served.head([(":path", "103")]),
-    ],
-)
-async def test_a_malformed_response_costs_that_request_only(respond: Callable[[Served], None]) -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
-        neighbour = opened(line, target.origin, end=True)
-        await target.request()
-        exchange = opened(line, target.origin, end=True)
-        served = await target.request(1)
-        served.end.h2.config.normalize_outbound_headers = False
-        respond(served)
-        assert await exchange.whole() == (502, {":status": "502"}, b"")
-        await until(lambda: served.reset_code == ErrorCodes.PROTOCOL_ERROR)
-        target.served[0].answer()
-        assert (await neighbour.whole()).body == b"done"
-        assert len(target.ends) == 1
+MALFORMED_HEADS: list[Any] = [
+    lambda served: served.respond(10),
+    lambda served: served.respond("099"),
+    lambda served: served.respond(101),
+    lambda served: served.respond(1000),
+    lambda served: served.respond(200, [(":status", "200")]),
+    lambda served: served.respond(200, [("X-Upper", "a")]),
+    lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
+    lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")]),
+    lambda served: served.respond(200, [("content-length", "x")]),
+    lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
+    lambda served: served.head([("no-status", "103")]),
+    lambda served: served.head([(":path", "103")]),
+]
+# What follows a head with this length.
+MALFORMED_BODIES: list[Any] = [
+    ("3", lambda served: served.send(b"abcd", end=True)),
+    ("9", lambda served: served.send(b"abcd", end=True)),
+    ("3", lambda served: served.send(b"ab") or served.send(b"cd", end=True)),
+    ("3", lambda served: served.send(b"abc") or served.trail([("x-a", "b\r\nc: d")])),
+    ("3", lambda served: served.send(b"abc") or served.end.raw_head(served.stream_id, "200")),
+]
 
 
-@pytest.mark.parametrize(
-    ("length", "respond"),
-    [
-        ("3", lambda served: served.send(b"abcd", end=True)),
-        ("9", lambda served: served.send(b"abcd", end=True)),
-        ("3", lambda served: served.send(b"ab") or served.send(b"cd", end=True)),
-        ("3", lambda served: served.send(b"abc") or served.trail([("x-a", "b\r\nc: d")])),
-        ("3", lambda served: served.send(b"abc") or served.end.raw_head(served.stream_id, "200")),
-    ],
-)
-async def test_a_response_that_turns_out_to_be_malformed_is_reset(
-    length: str, respond: Callable[[Served], None]
+@pytest.mark.parametrize(("length", "respond"), [*((None, head) for head in MALFORMED_HEADS), *MALFORMED_BODIES])
+async def test_a_malformed_response_costs_that_request_only(
+    length: str | None, respond: Callable[[Served], None]
 ) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         neighbour = opened(line, target.origin, end=True)
         await target.request()
         exchange = opened(line, target.origin, end=True)
         served = await target.request(1)
-        served.respond(200, [("content-length", length)])
-        respond(served)
-        with pytest.raises(StreamResetError):
-            await exchange.whole()
+        served.end.h2.config.normalize_outbound_headers = False
+        if length is None:
+            respond(served)
+            assert await exchange.whole() == (502, {":status": "502"}, b"")
+            await until(lambda: served.reset_code == ErrorCodes.PROTOCOL_ERROR)
+        else:
+            served.respond(200, [("content-length", length)])
+            respond(served)
+            with pytest.raises(StreamResetError):
+                await exchange.whole()
         target.served[0].answer()
-        assert (await neighbour.whole()).status == 200
+        assert (await neighbour.whole()).body == b"done"
+        assert len(target.ends) == 1
 
 
 async def test_a_response_to_head_has_a_length_and_no_body() -> None:
