@@ -80,5 +80,4 @@ class Doorway(asyncio.Protocol):
             side.leave()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002, D102
-        self._leaving.cancel()
         self._owner.closed(self)
