@@ -359,6 +359,9 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
         # A signed request can name any number of hosts, so nothing is kept of one.
         assert not client.pool._groups
         assert (await sent(line, target.origin)).status == 200
+        # One that never had a request, too.
+        await Connector(Limits(idle=0.05)).connect(Origin("http", "127.0.0.1", target.port), Version.HTTP2)
+        await until(lambda: len(target.ends) == 3 and target.ends[2].lost)
 
 
 async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
