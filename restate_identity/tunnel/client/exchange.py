@@ -68,7 +68,7 @@ class Exchange(Protocol):
     async def send(self, data: bytes, *, end: bool = False, trailers: Iterable[Field] = ()) -> None:
         """Send a part of the request's body; return when the target's windows and the socket have taken it.
 
-        It does nothing once the response is complete, because then the target does not need the rest.
+        Once the response is complete or lost, it need not send anything, nor return: cancel it when `read` has told so.
         """
 
     async def head(self) -> ResponseHead:

@@ -37,7 +37,6 @@ class Http2Connection:
         self.is_usable: bool = False
         self._exchanges: dict[int, Http2Exchange] = {}
         self._reason = "the connection to the target has ended"
-        self._lost = False
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.protocol: ClientWire = ClientWire(
             awaits_head=self._awaits_head,
@@ -106,7 +105,7 @@ class Http2Connection:
     def _settings(self) -> None:
         if not self._greeted.done():
             self._greeted.set_result(None)
-            self.is_usable = not self._lost
+            self.is_usable = True
             self._watchdog.start()
             self._idleness.begin()
         elif self.watcher is not None:
@@ -121,14 +120,10 @@ class Http2Connection:
             self._watchdog.answered()
             return
         exchange = self._exchanges.get(getattr(event, "stream_id", None) or 0)
-        if isinstance(event, h2.events.DataReceived):
-            size = event.flow_controlled_length or 0
-            if exchange is None:
-                self.protocol.output.credit(event.stream_id, size)
-            else:
-                exchange.data_received(event.data or b"", size)
-        elif exchange is None:
+        if exchange is None:
             return
+        if isinstance(event, h2.events.DataReceived):
+            exchange.data_received(event.data or b"", event.flow_controlled_length or 0)
         elif isinstance(event, ResponseReceived):
             self._refusals = 0
             exchange.head_received(event.headers)
@@ -157,7 +152,6 @@ class Http2Connection:
             self._close("the target ended the connection (GOAWAY)")
 
     def _ended(self, reason: str) -> None:
-        self._lost = True
         self._reason = reason
         self._watchdog.stop()
         self._idleness.end()
@@ -195,8 +189,7 @@ class Http2Connection:
                 self.watcher.gone(self)
 
     def _close(self, reason: str) -> None:
-        if not self._lost:
-            self.protocol.end(ErrorCodes.NO_ERROR, reason)
+        self.protocol.end(ErrorCodes.NO_ERROR, reason)
 
 
 def _reset(code: ErrorCodes | int | None) -> ExchangeError:

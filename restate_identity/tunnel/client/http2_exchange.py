@@ -35,7 +35,6 @@ class Http2Exchange:
         "_on_over",
         "_output",
         "_over",
-        "_owed",
         "_sent",
         "_waiter",
         "stream_id",
@@ -53,7 +52,6 @@ class Http2Exchange:
         self._head: ResponseHead | None = None
         self._left: int | None = None  # of the body's announced length
         self._body = bytearray()
-        self._owed = 0  # bytes in the buffer, to be credited to the window when they are read
         self._complete = False  # the response
         self._sent = request.ended  # the request
         self._over = False
@@ -64,23 +62,16 @@ class Http2Exchange:
 
     async def send(self, data: bytes, *, end: bool = False, trailers: Iterable[Field] = ()) -> None:
         """See `Exchange.send`."""
-        rest = memoryview(data)
-        last = list(trailers)
-        ends = end and not last
-        while rest or ends:
-            self._raise_error()
-            if self._complete:
-                return
-            rest = rest[self._output.write(self.stream_id, rest, end=ends) :]
+        rest, last = memoryview(data), list(trailers)
+        while rest or (end and not last):
+            rest = rest[self._output.write(self.stream_id, rest, end=end and not last) :]
             if not rest:
                 break
             await self._output.room(self.stream_id)
-        self._raise_error()
-        if self._complete or not end:
-            return
-        if last:
-            self._output.headers(self.stream_id, last, end=True)
-        self._sent = True
+        if end:
+            if last:
+                self._output.headers(self.stream_id, last, end=True)
+            self._sent = True
 
     async def head(self) -> ResponseHead:
         """See `Exchange.head`."""
@@ -101,20 +92,14 @@ class Http2Exchange:
     def cancel(self) -> None:
         """See `Exchange.cancel`."""
         self._discard()
-        if self._over:
-            return
-        if self._error is None and not self._complete:
-            self._error = ExchangeError("cancelled")
-            self._wake()
-        self._output.reset(self.stream_id, ErrorCodes.CANCEL)
-        self._end()
+        self.broken(ErrorCodes.CANCEL, "cancelled")
 
     # What the connection reports.
 
     @property
     def awaits_head(self) -> bool:
         """Whether the response has not begun."""
-        return self._head is None and self._error is None
+        return self._head is None
 
     def head_received(self, headers: HeaderList) -> None:
         """Handle the head of the response."""
@@ -129,9 +114,6 @@ class Http2Exchange:
 
     def data_received(self, data: bytes, flow_controlled: int) -> None:
         """Buffer a part of the body. *flow_controlled* is its size in the window, padding included."""
-        if self._error is not None or self._head is None:
-            self._output.credit(self.stream_id, flow_controlled)
-            return
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
@@ -139,7 +121,6 @@ class Http2Exchange:
                 self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is longer than its head says")
                 return
         self._body += data
-        self._owed += len(data)
         self._output.credit(self.stream_id, flow_controlled - len(data))
         self._wake()
 
@@ -152,27 +133,22 @@ class Http2Exchange:
 
     def ended(self) -> None:
         """Handle the end of the response."""
-        if self._error is not None:
-            return
         if self._left:
             self.broken(ErrorCodes.PROTOCOL_ERROR, "its body is shorter than its head says")
             return
         self._complete = True
-        self._output.turns.release(self.stream_id)
         if self._sent:
             self._end()
         self._wake()
 
     def broken(self, code: ErrorCodes, reason: str) -> None:
-        """Reset the stream because of an error of the target."""
+        """Reset the stream, unless it has ended: because of an error of the target, or of `cancel`."""
         if not self._over:
             self._output.reset(self.stream_id, code)
-        self.failed(ExchangeError(reason))
+            self.failed(ExchangeError(reason))
 
     def failed(self, error: ExchangeError) -> None:
         """Handle the loss of the stream: the target reset it, or the connection has ended."""
-        if self._over:
-            return
         if not self._complete:
             # A reset after the whole response only says that the rest of the request is not needed (RFC 9113, 8.1).
             self._error = error
@@ -181,13 +157,11 @@ class Http2Exchange:
 
     def _end(self) -> None:
         self._over = True
-        self._output.turns.release(self.stream_id)
         self._on_over(self)
 
     def _discard(self) -> None:
-        owed, self._owed = self._owed, 0
+        self._output.credit(self.stream_id, len(self._body))
         self._body.clear()
-        self._output.credit(self.stream_id, owed)
 
     def _raise_error(self) -> None:
         if self._error is not None:

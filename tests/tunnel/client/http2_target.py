@@ -11,7 +11,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame
 
 from tests.tunnel.dialling import until
 
@@ -33,8 +33,11 @@ class Served:
         self.hold = False
         self.unread = 0
 
-    def respond(self, status: int = 200, headers: Fields = (), *, end: bool = False) -> None:
-        self.end.h2.send_headers(self.stream_id, [(":status", str(status)), *headers], end_stream=end)
+    def respond(self, status: int | str = 200, headers: Fields = (), *, end: bool = False) -> None:
+        self.head([(":status", str(status)), *headers], end=end)
+
+    def head(self, fields: Fields, *, end: bool = False) -> None:
+        self.end.h2.send_headers(self.stream_id, list(fields), end_stream=end)
         self.end.flush()
 
     def send(self, data: bytes, *, end: bool = False) -> None:
@@ -43,8 +46,7 @@ class Served:
         self.end.flush()
 
     def trail(self, fields: Fields) -> None:
-        self.end.h2.send_headers(self.stream_id, list(fields), end_stream=True)
-        self.end.flush()
+        self.head(fields, end=True)
 
     def answer(self, body: bytes = b"done", status: int = 200) -> None:
         """Send a whole response."""
@@ -79,6 +81,7 @@ class TargetEnd(asyncio.Protocol):
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values=dict(target.settings))
         self._silent = target.silent
         self.goaways = 0
+        self.pings = 0
         self.lost = False
         self.transport: asyncio.Transport
 
@@ -118,6 +121,12 @@ class TargetEnd(asyncio.Protocol):
         frame.last_stream_id = last
         self.raw(frame.serialize())
 
+    def raw_head(self, stream_id: int, status: str) -> None:
+        """Send the head of a response on any stream."""
+        frame = HeadersFrame(stream_id, self.h2.encoder.encode([(":status", status)]))
+        frame.flags.add("END_HEADERS")
+        self.raw(frame.serialize())
+
     def raw(self, data: bytes) -> None:
         self.flush()
         self.transport.write(data)
@@ -135,6 +144,7 @@ class TargetEnd(asyncio.Protocol):
             self._target.served.append(served)
             self._target.on_request(served)
             return
+        self.pings += isinstance(event, h2.events.PingReceived)
         known = self._target.by_stream.get((self, getattr(event, "stream_id", None) or 0))
         if known is None:
             return

@@ -16,6 +16,7 @@ import trustme
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.client.connector import Connector
 from restate_identity.tunnel.client.exchange import Exchange, RequestHead, Version
+from restate_identity.tunnel.client.http2_connection import Http2Connection
 from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.origins import Origin
 from restate_identity.tunnel.client.proxies.callers import Callers
@@ -24,6 +25,7 @@ from restate_identity.tunnel.client.proxies.listener import Listener
 from restate_identity.tunnel.client.proxies.patience import Patience
 from restate_identity.tunnel.client.proxies.remote_proxies import Port, RemoteProxies
 from restate_identity.tunnel.client.serve_address import ServeAddress
+from restate_identity.tunnel.frames import GoAway
 from restate_identity.tunnel.token import AuthToken
 from tests.support.processes import free_port
 from tests.tunnel.dialling import TOKEN
@@ -142,6 +144,7 @@ class Remote:
         self.proxy: CloudProxy = proxies.proxies[0]
         self.listener: Listener = proxies.listeners[0]
         self.port: int = self.listener.port
+        self.goaways: list[GoAway] = []
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def raw(self, data: bytes, *, until: bytes | None = None) -> bytes:
@@ -165,9 +168,11 @@ class Remote:
 
 
 @asynccontextmanager
-async def exchanging(remote: Remote, version: Version, path: str) -> AsyncIterator[Exchange]:
-    """Begin a request to the proxy, with a body that is open."""
-    connection = await Connector(Limits()).connect(Origin("http", "127.0.0.1", remote.port), version)
+async def exchanging(remote: Remote, version: Version, path: str, *, stays: bool = False) -> AsyncIterator[Exchange]:
+    """Begin a request to the proxy, with a body that is open. Who *stays* does not close a connection that is left."""
+    connection = await Connector(Limits(idle=600)).connect(Origin("http", "127.0.0.1", remote.port), version)
+    if stays and isinstance(connection, Http2Connection):
+        connection.protocol._on_goaway = remote.goaways.append
     head = RequestHead(b"POST", path.encode(), b"localhost:%d" % remote.port, [], False)
     exchange = connection.open(head, "http")
     try:

@@ -15,6 +15,11 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client import Limits
+from restate_identity.tunnel.client.connector import Connector
+from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead, Version
+from restate_identity.tunnel.client.http2_connection import Http2Connection
+from restate_identity.tunnel.client.origins import Origin
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.client.clients import forwarding, opened, sent
 from tests.tunnel.client.http1_target import Http1Target, Peer
@@ -23,6 +28,8 @@ from tests.tunnel.cloud import tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import PATH
 
+MEBIBYTE = 2**20
+HEAD = RequestHead(b"POST", b"/", b"127.0.0.1", [], ended=False)
 # Answers each request with a mebibyte. Its connections have the limit of 10 MB that is Node's default.
 NODE_SERVICE = """
 const http2 = require("http2"), body = Buffer.alloc(2 ** 20);
@@ -91,17 +98,19 @@ async def test_an_instance_that_shuts_down_as_it_accepts_costs_no_request() -> N
         assert client.counters.failures == 0
 
 
-async def test_a_connection_that_refuses_twice_is_left_for_one_that_may_not() -> None:
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_connection_that_refuses_twice_is_left_for_one_that_may_not(before: int) -> None:
     def answer(served: Served) -> None:
-        if served.end is target.ends[0]:
+        if served.end is target.ends[0] and len(target.served) > before:
             served.reset(ErrorCodes.REFUSED_STREAM)
         else:
             served.answer()
 
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         target.on_complete = answer
-        assert (await sent(line, target.origin)).status == 200
-        assert (len(target.served), len(target.ends)) == (3, 2)
+        for _ in range(before + 1):
+            assert (await sent(line, target.origin)).status == 200
+        assert (len(target.served), len(target.ends)) == (before + 3, 2)
         await until(lambda: target.ends[0].lost)
 
 
@@ -315,7 +324,7 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
         held = opened(line, target.origin)
         served = await target.request()
         await asyncio.sleep(0.1)
-        assert not target.ends[0].lost
+        assert client.pool.connections == 1
         held.end()
         await held.whole()
         await until(lambda: target.ends[0].lost)
@@ -323,24 +332,128 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
         # A signed request can name any number of hosts, so nothing is kept of one.
         assert not client.pool._groups
         assert (await sent(line, target.origin)).status == 200
+        # One that never had a request, too.
+        await Connector(Limits(idle=0.05)).connect(Origin("http", "127.0.0.1", target.port), Version.HTTP2)
+        await until(lambda: len(target.ends) == 3 and target.ends[2].lost)
 
 
 async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
-        first, second = (opened(line, target.origin, end=True) for _ in range(2))
-        await target.request(1)
-        # The second one was not processed: it is sent again elsewhere. The first one goes on.
-        target.ends[0].goaway(last=target.served[0].stream_id)
-        again = await target.request(2)
+        first, second, third = (opened(line, target.origin, end=True) for _ in range(3))
+        await target.request(2)
+        # The third one was not processed: it is sent again elsewhere. The others go on.
+        target.ends[0].goaway(last=target.served[1].stream_id)
+        again = await target.request(3)
         assert len(target.ends) == 2
         again.answer(b"again")
-        assert (await second.whole()).body == b"again"
-        third = opened(line, target.origin, end=True)
-        (await target.request(3)).answer(b"third")
-        assert (await third.whole()).body == b"third"
+        assert (await third.whole()).body == b"again"
+        fourth = opened(line, target.origin, end=True)
+        (await target.request(4)).answer(b"fourth")
+        assert (await fourth.whole()).body == b"fourth"
         assert not target.ends[0].lost
-        target.served[0].answer(b"first")
-        assert (await first.whole()).body == b"first"
+        for exchange, served in zip((first, second), target.served, strict=False):
+            served.answer(b"%d" % served.stream_id)
+            assert (await exchange.whole()).body == b"%d" % served.stream_id
         await until(lambda: target.ends[0].lost)
         assert target.ends[0].goaways == 1
         assert len(target.ends) == 2
+
+
+async def test_a_target_that_allows_more_streams_later_gets_what_waits() -> None:
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    limits = Limits(connections=1)
+    async with Http2Target(settings=settings) as target, forwarding(target.origin, limits=limits) as (_, line):
+        exchanges = [opened(line, target.origin, end=True) for _ in range(2)]
+        await target.request()
+        target.ends[0].h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+        target.ends[0].flush()
+        await target.request(1)
+        for served in target.served:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+async def test_a_response_that_is_complete_holds_no_place_at_the_target_though_nobody_reads_it() -> None:
+    def answer(served: Served) -> None:
+        served.respond()
+        for ends in (False, True):
+            served.send(bytes(60_000), end=ends)
+
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    limits = Limits(connections=1)
+    async with (
+        Http2Target(settings=settings, on_complete=answer) as target,
+        forwarding(target.origin, limits=limits) as (_, line),
+    ):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        unread = opened(line, target.origin)
+        unread.end()
+        unread.hold = True
+        await line.until(lambda: unread.total == 65_535)
+        assert len((await sent(line, target.origin)).body) == 120_000
+        unread.reset()
+
+
+@pytest.mark.parametrize("stream_id", [2, 99])
+async def test_a_target_that_answers_what_was_not_asked_loses_its_connection(stream_id: int) -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, end=True)
+        for _ in range(2):
+            opened(line, target.origin, end=True)
+        await target.request(2)
+        target.ends[0].raw_head(stream_id, "200")
+        assert (await exchange.whole()).status == 502
+
+
+@asynccontextmanager
+async def connected(target: Http2Target, **timings: float) -> AsyncIterator[Http2Connection]:
+    connector = Connector(Limits(), timings=TunnelTimings(**timings))  # type: ignore[arg-type]
+    connection = await connector.connect(Origin("http", "127.0.0.1", target.port), Version.HTTP2)
+    assert isinstance(connection, Http2Connection)
+    yield connection
+    await connection.gone(within=0.1)
+    assert connection.protocol._closed.is_set()
+
+
+async def test_a_target_that_does_not_answer_pings_has_vanished() -> None:
+    async with Http2Target(settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}) as target:
+        target.on_connection = lambda end: end.h2.increment_flow_control_window(2**30)
+        for number, ping_answer in enumerate((5, 0.1)):
+            async with connected(target, ping_every=0.05, ping_answer=ping_answer) as connection:
+                await until(lambda end=target.ends[number]: end.pings > 3)  # type: ignore[misc]
+                exchange = connection.open(HEAD, "http")
+                await target.request(number)
+                target.ends[number].transport.pause_reading()
+                # More than the kernel takes, so that closing alone would wait.
+                sending = asyncio.ensure_future(exchange.send(bytes(32 * MEBIBYTE)))
+                if ping_answer < 1:
+                    with pytest.raises(ExchangeError, match="did not answer 2 pings in a row"):
+                        await exchange.head()
+                    await asyncio.wait_for(connection.protocol._closed.wait(), 10)
+                else:
+                    await until(lambda output=connection.protocol.output: output.paused)  # type: ignore[misc]
+            await sending
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "size", "padding"),
+    [([], 1, 30_000, None), ([("content-length", "1")], 1, 30_000, None), ([], 115, 1, 255)],
+    ids=["given up", "too long", "padded"],
+)
+async def test_what_nobody_reads_of_responses_does_not_use_up_the_window_of_their_connection(
+    length: list[tuple[str, str]], count: int, size: int, padding: int | None
+) -> None:
+    windows = {"stream_window": 65_535, "connection_window": 65_535}
+    async with Http2Target() as target, connected(target, **windows) as connection:
+        for number in range(3):
+            exchange = connection.open(HEAD, "http")
+            served = await target.request(number)
+            await until(lambda served=served: served.window() > 30_000)  # type: ignore[misc]
+            served.respond(200, length)
+            for _ in range(count):
+                served.end.h2.send_data(served.stream_id, bytes(size), pad_length=padding)
+            served.end.flush()
+            while not exchange._error and len(exchange._body) < count * size:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            exchange.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -91,7 +92,7 @@ async def test_both_bodies_flow_at_the_same_time() -> None:
         exchange = opened(line, target.origin)
         served = await target.request()
         assert not served.complete
-        served.respond(200)
+        served.respond(200, [("content-length", "11")])
         assert (await exchange.response())[":status"] == "200"
         for word in (b"one", b"two", b"three"):
             await exchange.send(word)
@@ -104,32 +105,23 @@ async def test_both_bodies_flow_at_the_same_time() -> None:
         assert await exchange.read() == b""
 
 
-async def test_trailers_pass_both_ways() -> None:
+@pytest.mark.parametrize("body", [b"hello", b""])
+async def test_trailers_pass_both_ways(body: bytes) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         exchange = opened(line, target.origin)
-        await exchange.send(b"hello")
+        if body:
+            await exchange.send(body)
         exchange.trailers([("x-sum", "1"), ("x-more", "2")])
         served = await target.request()
         await until(lambda: served.complete)
-        assert (bytes(served.body), served.trailers) == (b"hello", {"x-sum": "1", "x-more": "2"})
+        assert (bytes(served.body), served.trailers) == (body, {"x-sum": "1", "x-more": "2"})
         served.respond(200)
-        served.send(b"body")
+        if body:
+            served.send(body)
+            assert await exchange.read() == body
         served.trail([("grpc-status", "0")])
-        assert (await exchange.whole()).body == b"body"
+        assert await exchange.read() == b""
         assert exchange.response_trailers == {"grpc-status": "0"}
-
-
-async def test_trailers_without_a_body_pass_too() -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
-        exchange = opened(line, target.origin)
-        exchange.trailers([("x-sum", "1")])
-        served = await target.request()
-        await until(lambda: served.complete)
-        assert served.trailers == {"x-sum": "1"}
-        served.respond(200)
-        served.trail([("x-end", "2")])
-        assert (await exchange.whole()).body == b""
-        assert exchange.response_trailers == {"x-end": "2"}
 
 
 async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() -> None:
@@ -142,6 +134,8 @@ async def test_a_request_that_the_server_gives_up_is_given_up_at_the_target() ->
             exchange.reset()
             await until(lambda served=served: served.reset_code == ErrorCodes.CANCEL)  # type: ignore[misc]
             assert not served.complete
+            # What the target may have sent before it knew is ignored.
+            served.end.raw_head(served.stream_id, "200")
         # While it answers, too; and others are not harmed.
         other = opened(line, target.origin, end=True)
         exchange = opened(line, target.origin)
@@ -165,7 +159,7 @@ async def test_a_lost_tunnel_gives_up_its_requests_at_the_target() -> None:
         await until(lambda: served.reset_code == ErrorCodes.CANCEL)
 
 
-@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR])
+@pytest.mark.parametrize("code", [ErrorCodes.INTERNAL_ERROR, ErrorCodes.CANCEL, ErrorCodes.NO_ERROR, 0xFF])
 async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: ErrorCodes) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (client, line):
         exchange = opened(line, target.origin, end=True)
@@ -180,6 +174,9 @@ async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: Er
         (await target.request(1)).reset(code)
         assert await exchange.whole() == (502, {":status": "502"}, b"")
         assert (client.counters.requests, client.counters.resets) == ({200: 1, 502: 1}, 1)
+        exchange = opened(line, target.origin, end=True)
+        (await target.request(2)).answer()
+        assert (await exchange.whole()).status == 200
         assert len(target.ends) == 1
 
 
@@ -242,46 +239,52 @@ async def test_a_body_that_is_not_kept_any_more_is_not_sent_again() -> None:
         assert len(target.served) == 1
 
 
-@pytest.mark.parametrize(
-    "respond",
-    [
-        lambda served: served.respond(99),
-        lambda served: served.respond(101),
-        lambda served: served.respond(1000),
-        lambda served: served.respond(200, [(":status", "200")]),
-        lambda served: served.respond(200, [("X-Upper", "a")]),
-        lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
-        lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")], end=True),
-        lambda served: served.respond(200, [("content-length", "x")]),
-        lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
-        lambda served: served.trail([("no-status", "200")]),
-    ],
-)
-async def test_a_malformed_response_costs_that_request_only(respond: Callable[[Served], None]) -> None:
+MALFORMED_HEADS: list[Any] = [
+    lambda served: served.respond(10),
+    lambda served: served.respond("099"),
+    lambda served: served.respond(101),
+    lambda served: served.respond(1000),
+    lambda served: served.respond(200, [(":status", "200")]),
+    lambda served: served.respond(200, [("X-Upper", "a")]),
+    lambda served: served.respond(200, [("x-a", "b\r\nc: d")]),
+    lambda served: served.respond(200, [("content-length", "3"), ("content-length", "4")]),
+    lambda served: served.respond(200, [("content-length", "x")]),
+    lambda served: served.respond(200, [("x-large", "a" * 70_000)]),
+    lambda served: served.head([("no-status", "103")]),
+    lambda served: served.head([(":path", "103")]),
+]
+# What follows a head with this length.
+MALFORMED_BODIES: list[Any] = [
+    ("3", lambda served: served.send(b"abcd", end=True)),
+    ("9", lambda served: served.send(b"abcd", end=True)),
+    ("3", lambda served: served.send(b"ab") or served.send(b"cd", end=True)),
+    ("3", lambda served: served.send(b"abc") or served.trail([("x-a", "b\r\nc: d")])),
+    ("3", lambda served: served.send(b"abc") or served.end.raw_head(served.stream_id, "200")),
+]
+
+
+@pytest.mark.parametrize(("length", "respond"), [*((None, head) for head in MALFORMED_HEADS), *MALFORMED_BODIES])
+async def test_a_malformed_response_costs_that_request_only(
+    length: str | None, respond: Callable[[Served], None]
+) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         neighbour = opened(line, target.origin, end=True)
         await target.request()
         exchange = opened(line, target.origin, end=True)
         served = await target.request(1)
         served.end.h2.config.normalize_outbound_headers = False
-        respond(served)
-        assert await exchange.whole() == (502, {":status": "502"}, b"")
+        if length is None:
+            respond(served)
+            assert await exchange.whole() == (502, {":status": "502"}, b"")
+            await until(lambda: served.reset_code == ErrorCodes.PROTOCOL_ERROR)
+        else:
+            served.respond(200, [("content-length", length)])
+            respond(served)
+            with pytest.raises(StreamResetError):
+                await exchange.whole()
         target.served[0].answer()
         assert (await neighbour.whole()).body == b"done"
         assert len(target.ends) == 1
-
-
-@pytest.mark.parametrize(("length", "parts"), [("3", [b"abcd"]), ("9", [b"abcd"]), ("3", [b"ab", b"cd"])])
-async def test_a_body_of_another_length_than_it_says_is_reset(length: str, parts: list[bytes]) -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
-        exchange = opened(line, target.origin, end=True)
-        served = await target.request()
-        served.respond(200, [("content-length", length)])
-        for part in parts[:-1]:
-            served.send(part)
-        served.send(parts[-1], end=True)
-        with pytest.raises(StreamResetError):
-            await exchange.whole()
 
 
 async def test_a_response_to_head_has_a_length_and_no_body() -> None:
@@ -297,6 +300,7 @@ async def test_informational_responses_are_not_the_response() -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         exchange = opened(line, target.origin, end=True)
         served = await target.request()
+        served.respond(100)
         served.respond(103, [("link", "</a>")])
         served.answer()
         assert (await exchange.whole())[::2] == (200, b"done")
@@ -314,7 +318,7 @@ async def test_a_target_that_does_not_speak_http2_is_a_502_that_the_log_explains
     origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, forwarding(origin) as (_, line):
         assert await sent(line, origin) == (502, {":status": "502"}, b"")
-    assert f"a request to {origin} failed" in caplog.text
+    assert f"a request to {origin} failed: cannot connect: the target ended the connection at once (" in caplog.text
 
 
 async def test_a_target_that_never_answers_the_dial_is_a_502() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ import h2.connection
 import h2.events
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.origins import Origin
-from restate_identity.tunnel.client.proxies import http1_side
+from restate_identity.tunnel.client.proxies import http1_side, http2_side
 from restate_identity.tunnel.client.proxies.patience import Patience
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
 
+_HEADS = (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)
 HASTY = Patience(head=0.1, stall=0.2, idle=0.2, check_every=0.02)
 
 # The requests, and the status that they get; nothing of them reaches the cloud.
@@ -60,14 +62,23 @@ SMUGGLED = {
 SECOND = b"\r\nconnection: close\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
-async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> None:
+async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(tmp_path) as remote:
         for name, (head, status) in SMUGGLED.items():
             answer = await remote.raw(head + SECOND)
             assert answer.startswith(b"HTTP/1.1 %d " % status), (name, answer)
             assert answer.count(b"HTTP/1.1") == 1, (name, answer)
             assert answer.endswith(b"\r\n\r\n") or not head.startswith(b"HEAD"), (name, answer)
+            if status in (403, 405, 421):
+                assert b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: " in answer
         assert remote.api.seen == []
+        # The rest was refused before there was a request.
+        assert remote.proxy.refused == {"malformed": 4, "method": 2, "host": 2, "origin": 1}
+        assert remote.proxy.counters.requests == {400: 4, 405: 2, 421: 2, 403: 1}
+        assert "a remote proxy refused a request: a request must have exactly one host" in caplog.text
+
+
+FIELDS = {":method": "GET", ":scheme": "http", ":path": "/"}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ async def test_what_could_be_read_in_two_ways_does_not_pass(tmp_path: Path) -> N
 )
 async def test_the_same_over_http_2(tmp_path: Path, fields: dict[str, str], status: str) -> None:
     async with proxied(tmp_path) as remote:
-        assert await over_http2(remote, {":method": "GET", ":scheme": "http", ":path": "/", **fields}) == status
+        assert await over_http2(remote, {**FIELDS, **fields}) == status
         if status != "100":  # then the caller is gone before the cloud has answered
             assert len(remote.api.seen) == (status == "201")
 
@@ -125,21 +136,33 @@ async def test_a_caller_that_violates_http_2_is_hung_up_on(tmp_path: Path) -> No
     assert said[-8:] == bytes(7) + b"\1"  # a GOAWAY: no request was served, PROTOCOL_ERROR
 
 
-async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
-    """Send a request without a body, and return the first status of the answer."""
+def asking(fields: Mapping[str, str], window: int) -> h2.connection.H2Connection:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(
             header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
         )
     )
     connection.initiate_connection()
+    connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
+    connection.increment_flow_control_window(2**20)
     connection.send_headers(1, sorted(fields.items(), key=lambda field: field[0][0] != ":"), end_stream=True)
+    return connection
+
+
+async def over_http2(remote: Remote, fields: Mapping[str, str], *, window: int = 65_535) -> str:
+    """Send a request without a body, and return the first status of the answer; without a window, how it is reset."""
+    connection = asking(fields, window)
     reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
-    writer.write(connection.data_to_send())
+    data = connection.data_to_send()
+    writer.write(data[:10])
+    await remote.until(lambda: any(getattr(side, "_first", b"") for side in remote.listener._sides))
+    writer.write(data[10:])
     try:
         while True:
             for event in connection.receive_data(await asyncio.wait_for(reader.read(65536), 30)):
-                if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived)):
+                if isinstance(event, h2.events.StreamReset):
+                    return f"reset {event.error_code}"
+                if window and isinstance(event, _HEADS):
                     return next(str(value) for name, value in event.headers or () if str(name) == ":status")
             writer.write(connection.data_to_send())
     finally:
@@ -153,13 +176,16 @@ async def over_http2(remote: Remote, fields: Mapping[str, str]) -> str:
         (b"GET / HTTP/1.1\r\nhost: local", ["head"]),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET /half", ["head"]),
         (b"PRI * HTTP/2.0\r\n", ["head"]),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ["idle", "stall"]),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ["idle"]),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", ["idle"]),
         (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhalf", ["stall"]),
     ],
     ids=["nothing", "half a head", "half a second head", "half a preface", "a preface", "an idle one", "half a body"],
 )
-async def test_a_caller_that_falls_silent_is_not_waited_for(tmp_path: Path, data: bytes, limits: list[str]) -> None:
+async def test_a_caller_that_falls_silent_is_not_waited_for(
+    tmp_path: Path, data: bytes, limits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2_side, "TIMINGS", replace(http2_side.TIMINGS, farewell=0.1))
     short: dict[str, Any] = dict.fromkeys(limits, 0.1)
     patience = Patience(check_every=0.02, **short)
     async with proxied(tmp_path, patience=patience) as remote:
@@ -200,14 +226,18 @@ async def test_a_caller_is_given_up_when_its_connection_is_idle_and_not_while_it
 
 async def test_when_there_is_no_room_the_longest_idle_connection_makes_it(tmp_path: Path) -> None:
     request = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
-    async with proxied(tmp_path, patience=Patience(connections=3)) as remote:
+    # Far from its limits in time, none is closed for another reason.
+    async with proxied(tmp_path, patience=Patience(connections=3, stall=1000)) as remote:
         ends = [await asyncio.open_connection("127.0.0.1", remote.port) for _ in range(3)]
+        await remote.until(lambda: remote.listener.connections == 3)
+        remote.listener._check()
         (busy, to_busy), (oldest, to_oldest), (newer, to_newer) = ends
         to_busy.write(request % b"held")
         await remote.until(lambda: bool(remote.api.bodies))
         for reader, writer in ((oldest, to_oldest), (newer, to_newer)):
             writer.write(request % b"")
             assert (await reader.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        remote.listener._check()
         assert (await remote.raw(request % b"", until=b"0\r\n\r\n")).startswith(b"HTTP/1.1 201")
         assert await oldest.read() == b""
         remote.api.release.set()
@@ -229,59 +259,97 @@ async def test_when_all_connections_are_busy_a_new_one_is_closed(tmp_path: Path)
 
 
 async def test_too_many_requests_are_answered_503(tmp_path: Path) -> None:
-    few = Patience(requests=1)
+    few = Patience(requests=1, stall=0, check_every=600)
     async with proxied(tmp_path, patience=few) as remote, exchanging(remote, Version.HTTP1, "/held") as exchange:
         await exchange.send(b"", end=True)
         await remote.until(lambda: bool(remote.api.bodies))
         request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
         assert remote.proxy.refused == {"busy": 1}
+        # Who does not read that is not waited for, and makes no room either.
+        unread = asyncio.ensure_future(over_http2(remote, {**FIELDS, ":authority": "localhost"}, window=0))
+        await remote.until(lambda: len(remote.listener._calls) == 2)
+        assert (await remote.raw(request)).startswith(b"HTTP/1.1 503")
+        remote.listener._check()
+        assert await unread == "reset 8"
+        assert remote.proxy.refused == {"busy": 3, "slow": 1}
         remote.api.release.set()
         assert (await exchange.head()).status == 201
         await remote.until(lambda: not remote.listener._calls)
         assert (await remote.raw(request)).startswith(b"HTTP/1.1 201")
 
 
-@pytest.mark.parametrize("drains", [False, True])
-async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(tmp_path: Path, *, drains: bool) -> None:
+@asynccontextmanager
+async def unread(folder: Path, patience: Patience, request: bytes) -> AsyncIterator[tuple[Remote, socket.socket]]:
+    """Answer the last request of an old connection, whose caller does not read."""
+
     def answer(served: Served) -> None:
+        for side in remote.listener._sides:
+            side._idle_since = -10_000.0  # type: ignore[attr-defined]
         served.respond()
         for number in range(12):
             served.send(bytes(16_000), end=number == 11)
 
-    patience = replace(HASTY, idle=600) if drains else HASTY
     async with (
         Http2Target(on_request=answer) as target,
-        proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port), patience=patience) as remote,
+        proxied(folder, origin=Origin("http", "127.0.0.1", target.port), patience=patience) as remote,
     ):
         # The kernel takes little of the response, and the proxy's buffer all of the rest.
         remote.listener._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
         with socket.socket() as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             caller.connect(("127.0.0.1", remote.port))
-            caller.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            caller.sendall(request)
             await remote.until(lambda: bool(remote.proxy.counters.requests))
             await remote.until(lambda: not remote.listener._calls)
-            if drains:
-                await asyncio.wait_for(remote.proxies.drain(600), 30)
-            await remote.until(lambda: not remote.listener.connections)
+            yield remote, caller
 
 
-async def test_an_early_response_is_not_lost_while_the_caller_still_uploads(tmp_path: Path) -> None:
-    def answer(served: Served) -> None:
-        served.answer(b"too much", status=413)
+ONE = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+ONE_OVER_HTTP2 = asking({**FIELDS, ":authority": "localhost"}, 2**20).data_to_send()
 
+
+@pytest.mark.parametrize("request_", [ONE, ONE_OVER_HTTP2], ids=["HTTP/1.1", "h2c"])
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(
+    tmp_path: Path, request_: bytes, *, drains: bool
+) -> None:
+    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY, request_) as (remote, _):
+        if drains:
+            await asyncio.wait_for(remote.proxies.drain(600), 30)
+        await remote.until(lambda: not remote.listener.connections)
+
+
+async def test_a_response_that_took_long_has_as_much_time_to_be_read_as_any_other(tmp_path: Path) -> None:
+    async with unread(tmp_path, Patience(check_every=600), ONE) as (remote, caller):
+        remote.listener._check()
+        with caller.makefile("rb") as file:
+            answer = await asyncio.to_thread(file.read)
+        assert answer.endswith(b"\0\r\n0\r\n\r\n")
+
+
+async def test_an_early_response_is_not_lost_while_the_caller_still_uploads_and_the_proxy_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1_side, "_LINGER", 600)
     async with (
-        Http2Target(on_request=answer) as target,
+        Http2Target() as target,
         proxied(tmp_path, origin=Origin("http", "127.0.0.1", target.port)) as remote,
     ):
+        target.hold = True
         reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
-        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
-        for _ in range(6):
-            writer.write(bytes(1000))
-            await asyncio.sleep(0.5)
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
-        writer.transport.abort()
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000\r\n\r\n" + bytes(1_000_000))
+        served = await target.request()
+        side: Any = next(iter(remote.listener._sides))
+        await remote.until(lambda: not side._transport.is_reading())
+        served.answer(b"too much", status=413)
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+        stopping = asyncio.ensure_future(remote.proxies.drain(600))
+        timer = side._lingers._timer
+        writer.write(bytes(1000))
+        await remote.until(lambda: side._lingers._timer is not timer)
+        writer.close()
+        await stopping
 
 
 async def test_a_caller_that_uploads_on_after_the_response_is_hung_up_on(
@@ -303,7 +371,7 @@ async def test_a_caller_that_uploads_on_after_the_response_is_hung_up_on(
 
 
 async def test_a_caller_that_reads_slowly_is_not_given_up(tmp_path: Path) -> None:
-    patience = Patience(stall=0.5, check_every=0.05)
+    patience = Patience(head=0.5, stall=0.5, check_every=0.05)
     async with proxied(tmp_path, patience=patience) as remote:
         with socket.socket() as caller:
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -61,7 +61,7 @@ class Doorway(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._first += data
-        if len(self._first) < len(PREFACE) and PREFACE.startswith(self._first):
+        if self._first != PREFACE and PREFACE.startswith(self._first):
             return
         assert self._transport is not None
         side: Http1Side | Http2Side
@@ -80,5 +80,4 @@ class Doorway(asyncio.Protocol):
             side.leave()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002, D102
-        self._leaving.cancel()
         self._owner.closed(self)

@@ -29,21 +29,21 @@ _COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
 
 class Http1Side(asyncio.Protocol):
-    """See `Side`.
+    """See `Side`. It is used once it has its transport. A client that closes its end has gone: nobody reads a response.
 
     Args:
         owner: Who has accepted the connection.
     """
 
+    _transport: asyncio.Transport
+
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_LIST_SIZE)
-        self._transport: asyncio.Transport | None = None
         self._call: Http1Call | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._reading = True
         self._lingers = Deadline()
         self._lingers_until = 0.0
         self._idle_since = self._loop.time()
@@ -62,14 +62,13 @@ class Http1Side(asyncio.Protocol):
         return self._head_since
 
     def leave(self) -> None:
-        """See `Side.leave`."""
-        if self._call is None:
-            self._close()
+        """See `Side.leave`. Lingering ends by itself."""
+        if self.idle_since is not None:
+            self._transport.close()
 
     def abort(self) -> None:
         """See `Side.abort`."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     # What the call does.
 
@@ -83,40 +82,37 @@ class Http1Side(asyncio.Protocol):
         if isinstance(event, h11.Response) and self._owner.is_draining:
             event = h11.Response(status_code=event.status_code, headers=[*event.headers, (b"connection", b"close")])
         data = self._h11.send(event)
-        if data and self._transport is not None and not self._transport.is_closing():
+        if data and not self._transport.is_closing():
             self._transport.write(data)
         await self._writable.wait()
 
     def continue_(self) -> None:
         """Ask the client for the body, if it waits for that (RFC 9110, 10.1.1)."""
-        if self._h11.they_are_waiting_for_100_continue and self._transport is not None:
+        if self._h11.they_are_waiting_for_100_continue:
             self._transport.write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
 
     def read_on(self) -> None:
         """Read from the socket again."""
-        if not self._reading and self._transport is not None and not self._transport.is_closing():
-            self._reading = True
-            self._transport.resume_reading()
+        self._transport.resume_reading()
 
     def over(self, call: Http1Call, *, complete: bool) -> None:
         """Go on with the next request, or close the connection."""
         if self._call is not call:
             return
         self._call = None
+        self._idle_since = self._loop.time()
         if not complete:
-            if self._transport is not None:
-                # In HTTP/1.0 the end of the connection alone would look like the end of the body.
-                reset(self._transport)
+            # In HTTP/1.0 the end of the connection alone would look like the end of the body.
+            reset(self._transport)
         elif self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE and not self._owner.is_draining:
             self._h11.start_next_cycle()
-            self._idle_since = self._loop.time()
             if self._h11.trailing_data[0]:
                 # The next head has begun to come before this response was complete.
                 self._head_since = self._idle_since
             self.read_on()
             self._advance()
         elif self._h11.their_state in _COMPLETE:
-            self._close()
+            self._transport.close()
         else:
             self._linger()
 
@@ -131,24 +127,15 @@ class Http1Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         if self._lingers.is_set:
             if self._loop.time() < self._lingers_until:
-                self._lingers.set(_LINGER, self._close)
+                self._lingers.set(_LINGER, self._transport.close)
             return
         self._h11.receive_data(data)
         if self._call is None and self._head_since is None:
             self._head_since = self._loop.time()
         self._advance()
 
-    def eof_received(self) -> bool:  # noqa: D102
-        # The client has gone: nobody reads a response.
-        return False
-
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002, D102
-        self._lingers.cancel()
-        self._writable.set()
-        self._transport = None
-        call, self._call = self._call, None
-        if call is not None and call.task is not None:
-            call.task.cancel()
+        self._give_up()
         self._owner.closed(self)
 
     def pause_writing(self) -> None:  # noqa: D102
@@ -166,16 +153,12 @@ class Http1Side(asyncio.Protocol):
                 event: Any = self._h11.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break
-                if isinstance(event, h11.ConnectionClosed):
-                    self._close()
-                    return
                 self._received(event)
         except h11.RemoteProtocolError as error:
             self._malformed(error.error_status_hint)
             return
         waiting = len(self._h11.trailing_data[0]) + (self._call.buffered if self._call is not None else 0)
-        if waiting > BUFFER and self._reading and self._transport is not None:
-            self._reading = False
+        if waiting > BUFFER:
             self._transport.pause_reading()
 
     def _received(self, event: Any) -> None:
@@ -192,11 +175,7 @@ class Http1Side(asyncio.Protocol):
 
     def _malformed(self, status: int) -> None:
         """Answer that the request cannot be read, unless a response was begun, and close."""
-        call, self._call = self._call, None
-        if call is not None and call.task is not None:
-            call.task.cancel()
-        if self._transport is None:
-            return
+        self._give_up()
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.abort()
             return
@@ -206,15 +185,14 @@ class Http1Side(asyncio.Protocol):
 
     # The end.
 
+    def _give_up(self) -> None:
+        call, self._call = self._call, None
+        if call is not None and call.task is not None:
+            call.task.cancel()
+
     def _linger(self) -> None:
         self._head_since = None
         self.read_on()
-        if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
+        self._transport.write_eof()
         self._lingers_until = self._loop.time() + _LINGER_AT_MOST
-        self._lingers.set(_LINGER, self._close)
-
-    def _close(self) -> None:
-        self._lingers.cancel()
-        if self._transport is not None:
-            self._transport.close()
+        self._lingers.set(_LINGER, self._transport.close)

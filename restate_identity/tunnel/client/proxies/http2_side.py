@@ -9,7 +9,6 @@ import h2.events
 from h2.errors import ErrorCodes
 
 from restate_identity.asgi import Receive, Scope, Send
-from restate_identity.tunnel import goodbye
 from restate_identity.tunnel.client.proxies.side import Owner
 from restate_identity.tunnel.frames import GRACEFUL_GOAWAY
 from restate_identity.tunnel.goodbye import Goodbye
@@ -79,10 +78,10 @@ class Http2Side:
         self.protocol.abort()
 
     def _received(self, event: WireEvent) -> None:
-        if not isinstance(event, h2.events.PingAckReceived):
-            self._requests.received(event)
-        elif event.ping_data == goodbye.PING:
+        if isinstance(event, h2.events.PingAckReceived):
             self._goodbye.answered()
+        else:
+            self._requests.received(event)
 
     def _idle(self) -> None:
         self._idle_since = self._loop.time()
@@ -135,7 +134,7 @@ class _ProxiedRequests(Requests):
             if (b"expect", b"100-continue") in request.headers:
                 self._output.headers(stream.stream_id, [(b":status", b"100")])
             path = request.target.decode("latin-1")
-            self._call(stream, {"type": "http", "path": path, _REQUEST: request})
+            self._call(stream, {"path": path, _REQUEST: request})
 
 
 def _names_two_hosts(headers: HeaderList) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from contextlib import suppress
 
 from restate_identity.asgi import Receive, Send
 from restate_identity.tunnel.beyond_asgi import RESET
@@ -13,9 +13,8 @@ from restate_identity.tunnel.client.proxies.doorway import Doorway
 from restate_identity.tunnel.client.proxies.patience import Patience, PatientCall
 from restate_identity.tunnel.client.proxies.side import Side
 from restate_identity.tunnel.client.serve_address import ServeAddress
+from restate_identity.tunnel.deadline import Deadline
 from restate_identity.tunnel.request import Request
-
-logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 _BUSY = Refusal(503, "busy", "too many requests are in flight\n")
 # How long sockets may take to close at the end.
@@ -39,7 +38,7 @@ class Listener:
         self._sides: set[Side] = set()
         self._calls: set[PatientCall] = set()
         self._changed = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._next_check = Deadline()
         self.is_draining: bool = False
         self._drain_began = 0.0
 
@@ -61,10 +60,10 @@ class Listener:
         Raises:
             OSError: The port is in use, or this process may not use it.
         """
-        loop = asyncio.get_running_loop()
-        host = self._address.listen_on
-        self._server = await loop.create_server(lambda: Doorway(self, self._opened), host, self._address.port)
-        self._timer = loop.call_later(self._patience.check_every, self._check)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Doorway(self, self._opened), self._address.listen_on, self._address.port
+        )
+        self._next_check.set(self._patience.check_every, self._check)
 
     async def drain(self, within: float) -> None:
         """Accept nothing more, let what is in flight finish for up to *within* seconds, and close everything."""
@@ -78,8 +77,7 @@ class Listener:
         try:
             await self._until_closed(within)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._next_check.cancel()
             for side in list(self._sides):
                 side.abort()
         await self._until_closed(_FAREWELL)
@@ -89,12 +87,13 @@ class Listener:
     async def serve(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer one request; give it up when its caller is too slow."""
         call = PatientCall(receive, send)
-        if len(self._calls) >= self._patience.requests:
-            await self._proxy.refuse(_BUSY, send)
-            return
+        is_busy = len(self._calls) >= self._patience.requests
         self._calls.add(call)
         try:
-            await self._proxy(request, call.receive, call.send)
+            if is_busy:
+                await self._proxy.refuse(_BUSY, call.send)
+            else:
+                await self._proxy(request, call.receive, call.send)
         except asyncio.CancelledError:
             if not call.is_given_up:
                 raise
@@ -133,8 +132,7 @@ class Listener:
 
     def _check(self) -> None:
         """Give up what has been waiting for too long."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = asyncio.get_running_loop().time()
         for side in list(self._sides):
             head, idle = side.head_since, side.idle_since
             if head is not None and now - head >= self._patience.head:
@@ -150,13 +148,13 @@ class Listener:
         for call in self._calls:
             if call.waits_since(now - self._patience.stall):
                 call.give_up()
-        self._timer = loop.call_later(self._patience.check_every, self._check)
+        self._next_check.set(self._patience.check_every, self._check)
 
     async def _until_closed(self, within: float) -> None:
-        deadline = asyncio.get_running_loop().time() + within
-        while self._sides and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except asyncio.TimeoutError:
-                return
+        async def closed() -> None:
+            while self._sides:
+                self._changed.clear()
+                await self._changed.wait()
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(closed(), within)
