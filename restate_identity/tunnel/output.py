@@ -46,6 +46,7 @@ class Output:
     def shut(self) -> None:
         """Stop sending."""
         self._transport = None
+        self.turns.release_all()
 
     @property
     def open(self) -> bool:

@@ -55,16 +55,25 @@ class Turns:
 
     def all_opened(self) -> None:
         """Handle new settings, which may have enlarged the windows of all streams, but not that of the connection."""
-        for future in self._for_stream.values():
-            _wake(future)
-        self._for_stream.clear()
+        _wake_all(self._for_stream)
 
     def release(self, stream_id: int) -> None:
         """Wake a stream that has ended."""
         for waiting in (self._for_stream, self._for_connection):
             _wake(waiting.pop(stream_id, None))
 
+    def release_all(self) -> None:
+        """Wake all streams, because the connection has ended."""
+        _wake_all(self._for_stream)
+        _wake_all(self._for_connection)
+
 
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
+
+
+def _wake_all(waiting: _Waiting) -> None:
+    for future in waiting.values():
+        _wake(future)
+    waiting.clear()

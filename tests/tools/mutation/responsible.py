@@ -199,8 +199,9 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.names": ("tunnel/test_names.py",),
     "tunnel.options": ("tunnel/test_options.py",),
     "tunnel.outage": ("tunnel/test_outage.py",),
-    "tunnel.output": tuple(
-        f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods", "draining", "liveness")
+    "tunnel.output": (
+        *(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "floods", "draining", "liveness")),
+        "tunnel/client/test_connections.py",
     ),
     "tunnel.request": ("tunnel/test_dispatch.py", "tunnel/test_malformed.py"),
     "tunnel.requests": (
@@ -221,7 +222,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.timings": ("tunnel/test_timings.py", "tunnel/test_documentation.py"),
     "tunnel.token": ("tunnel/test_options.py", "tunnel/test_handshake.py"),
     "tunnel.tunnel": tuple(f"tunnel/test_{name}.py" for name in ("supervision", "lane", "lifespan", "leftovers")),
-    "tunnel.turns": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
+    "tunnel.turns": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py", "tunnel/client/test_connections.py"),
     "tunnel.ulids": ("tunnel/test_ulids.py",),
     "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
     "tunnel.wire": (
