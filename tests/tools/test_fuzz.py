@@ -28,7 +28,7 @@ FOUND = {
 
 def fuzz(folder: Path, seconds: float, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fuzz", "--seconds", str(seconds), "--crashes", str(folder), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_nothing_is_found_in_any_target(tmp_path: Path) -> None:
