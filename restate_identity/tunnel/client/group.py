@@ -16,8 +16,6 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel.client")
 
 # How long the last frames may take when the client stops.
 _FAREWELL = 1.0
-# How long requests wait for another connection while those that are open could take them.
-_PATIENCE = 0.25
 # How long after a failed dial the next one is made for those that still wait.
 _PAUSE = 1.0
 
@@ -166,7 +164,7 @@ class Group:
     async def _open(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        patience = asyncio.get_running_loop().call_later(_PATIENCE, self._is_slow, task)
+        patience = asyncio.get_running_loop().call_later(self._limits.patience, self._is_slow, task)
         try:
             connection = await self._connect()
         except ExchangeError as error:

@@ -22,5 +22,8 @@ class Limits:
     server resets requests when the responses of one connection take 10 MB of its memory."""
     streams: int = 8
     """See *connections*. When all connections are open, each takes as many requests as the target allows."""
+    patience: float = 1.0
+    """How long requests wait for another HTTP/2 connection while those that are open could take them. A server that is
+    busy is slow to open one, and Node's, see above, resets the requests that share one instead."""
     connections_http1: int = 1024
     """How many HTTP/1.1 connections an origin may have. Each has one request; further requests wait."""

@@ -120,12 +120,18 @@ def test_the_numbers_are_those_of_the_code() -> None:
 
 def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
     limits = Limits()
-    assert (limits.connections, limits.streams, limits.connections_http1) == (16, 8, 1024)
+    assert (limits.connections, limits.streams, limits.connections_http1, limits.patience) == (16, 8, 1024, 1)
     assert (ATTEMPTS, KEPT, limits.connect) == (3, 64 * 1024, CONNECT)
     # A connection is left before such a server closes it.
     assert limits.requests == hypercorn.config.Config().keep_alive_max_requests
     assert limits.idle < min(hypercorn.config.Config().keep_alive_timeout, uvicorn.Config(cli).timeout_keep_alive)
-    for text in ("up to 16 HTTP/2", "each has 8 requests", "three times in all", "at most 64 KiB"):
+    for text in (
+        "up to 16 HTTP/2",
+        "each has 8 requests",
+        "longer than a second",
+        "three times in all",
+        "at most 64 KiB",
+    ):
         assert text in section("What is dialled")
 
 

@@ -16,6 +16,7 @@ from restate_identity.tunnel.client.connection import TargetConnection, Watcher
 from restate_identity.tunnel.client.exchange import Exchange, ExchangeError, RequestHead
 from restate_identity.tunnel.client.group import Group
 from restate_identity.tunnel.client.limits import Limits
+from tests.tunnel.dialling import until
 
 
 class Connection:
@@ -208,9 +209,9 @@ async def test_a_failed_dial_fails_nobody_who_may_still_get_a_place() -> None:
 
 
 async def test_a_dial_that_was_quick_is_not_taken_for_a_slow_one_later() -> None:
-    group = Dialled(streams=2)
+    group = Dialled(streams=2, patience=0.01)
     await group.opened(quick := Connection())
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.05)
     quick.in_flight = 2
     assert group.choose() is None
 
@@ -229,12 +230,11 @@ async def test_those_that_still_wait_after_a_failed_dial_get_another_one() -> No
 
 
 async def test_while_one_dial_takes_long_requests_share_what_is_open_though_others_succeed() -> None:
-    group = Dialled(streams=2)
+    group = Dialled(streams=2, patience=0.01)
     await group.opened(first := Connection(2))
     waiters = await group.waiting(3)
     slow, quick = group.dials[1:]
-    await asyncio.sleep(0.3)
-    assert done(waiters) == [True] * 3
+    await until(lambda: done(waiters) == [True] * 3)
     quick.set_result(second := Connection(2))
     await settled()
     assert group.choose() in (first, second)
