@@ -338,7 +338,7 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
 
 
 async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:
-    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+    async with Http2Target() as target, forwarding(target.origin, limits=Limits(idle=600)) as (_, line):
         first, second, third = (opened(line, target.origin, end=True) for _ in range(3))
         await target.request(2)
         # The third one was not processed: it is sent again elsewhere. The others go on.

@@ -314,10 +314,15 @@ ONE_OVER_HTTP2 = asking({**FIELDS, ":authority": "localhost"}, 2**20).data_to_se
 async def test_a_caller_that_never_reads_the_end_of_a_response_is_hung_up_on(
     tmp_path: Path, request_: bytes, *, drains: bool
 ) -> None:
-    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY, request_) as (remote, _):
+    async with unread(tmp_path, replace(HASTY, idle=600) if drains else HASTY, request_) as (remote, caller):
         if drains:
             await asyncio.wait_for(remote.proxies.drain(600), 30)
         await remote.until(lambda: not remote.listener.connections)
+        received = 0
+        with suppress(ConnectionResetError):
+            while data := await asyncio.to_thread(caller.recv, 65_536):
+                received += len(data)
+        assert received < 12 * 16_000
 
 
 async def test_a_response_that_took_long_has_as_much_time_to_be_read_as_any_other(tmp_path: Path) -> None:
