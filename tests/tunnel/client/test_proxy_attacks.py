@@ -110,7 +110,10 @@ async def test_the_same_over_http_2(tmp_path: Path, fields: dict[str, str], stat
 
 
 @pytest.mark.parametrize("is_answered", [False, True])
-async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answered: bool) -> None:
+async def test_a_malformed_chunk_gives_the_request_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
+) -> None:
+    monkeypatch.setattr(http1_side, "_LINGER", 600)
     path = b"echo" if is_answered else b"held"
     async with proxied(tmp_path) as remote:
         reader, writer = await asyncio.open_connection("127.0.0.1", remote.port)
@@ -123,10 +126,10 @@ async def test_a_malformed_chunk_gives_the_request_up(tmp_path: Path, *, is_answ
         answer = b""
         with suppress(ConnectionResetError):
             answer = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
         assert answer == (b"" if is_answered else b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         await remote.until(lambda: remote.api.gone == 1)
         assert len(remote.api.seen) == 1
+        writer.close()
 
 
 async def test_a_caller_that_violates_http_2_is_hung_up_on(tmp_path: Path) -> None:
