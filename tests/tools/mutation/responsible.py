@@ -227,7 +227,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.watchdog": ("tunnel/test_liveness.py", "tunnel/test_draining.py"),
     "tunnel.wire": (
         *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "liveness", "draining", "handshake", "tls")),
-        *("tunnel/test_timings.py", "tunnel/test_streaming.py", "tunnel/client/test_http2.py"),
+        *(f"tunnel/test_{name}.py" for name in ("timings", "streaming", "floods")),
+        "tunnel/client/test_http2.py",
     ),
 }
 
