@@ -78,8 +78,7 @@ class Wire(asyncio.Protocol):
 
     # Callbacks of asyncio.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         self._transport = transport
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and (protocol := tls.selected_alpn_protocol()) != "h2":

@@ -16,6 +16,7 @@ from h2.settings import SettingCodes
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
 from tests.tunnel.cloud import PREFIX, StreamResetError
 from tests.tunnel.dialling import ECHO, QUICK, run, serving, until
+from tests.tunnel.tunnels import EACH_LOOP
 
 MEBIBYTE = 2**20
 STREAM_WINDOW = MEBIBYTE
@@ -34,6 +35,7 @@ def answering(body: bytes) -> ASGIApp:
     return app
 
 
+@EACH_LOOP
 async def test_request_and_response_flow_at_the_same_time() -> None:
     async with serving() as (_, line):
         exchange = line.open(ECHO)

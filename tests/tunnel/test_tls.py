@@ -13,9 +13,10 @@ from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.cloud import Cloud, tls_pair
 from tests.tunnel.dialling import ECHO, dialled, echo
-from tests.tunnel.tunnels import IDENTIFIED
+from tests.tunnel.tunnels import EACH_LOOP, IDENTIFIED
 
 
+@EACH_LOOP
 async def test_a_tunnel_is_served_over_tls_under_the_servers_name() -> None:
     tls = tls_pair()
     async with Cloud(tls=tls.cloud) as cloud, dialled(cloud.target, tls=tls.tunnel):

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel import Tunnel
@@ -28,6 +30,10 @@ PATH = "/invoke/Greeter/echo"
 
 
 # What every tunnel is configured with, beside its servers.
+# uvloop is what uvicorn takes if it is installed. Its transports are of classes of their own.
+EACH_LOOP = pytest.mark.parametrize(
+    "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
+)
 IDENTIFIED: dict[str, Any] = {
     "tunnel_name": "greeter",
     "environment_id": "env_123",

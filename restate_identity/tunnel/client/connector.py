@@ -148,8 +148,7 @@ class _Chooser(asyncio.Protocol):
         self._version = version
         self.connection: Http1Connection | Http2Connection | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         version = self._version
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None:

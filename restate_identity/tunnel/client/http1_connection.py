@@ -24,6 +24,7 @@ BUFFER = 64 * 1024
 # The same as for a header list over HTTP/2.
 _MAX_HEAD = 64 * 1024
 _COMPLETE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
+_CUT_OFF = "the connection ended without the end of TLS"
 
 
 class Http1Connection(asyncio.Protocol):
@@ -125,8 +126,7 @@ class Http1Connection(asyncio.Protocol):
 
     # Callbacks of asyncio.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         transport.set_write_buffer_limits(high=BUFFER)
         self._transport = transport
         self._idleness.begin()
@@ -145,7 +145,7 @@ class Http1Connection(asyncio.Protocol):
             return
         if _is_cut_off(self._transport):
             # The body may have had no other end than that of the connection (RFC 9112, 9.8).
-            self.fail(self._exchange, "the connection ended without the end of TLS")
+            self.fail(self._exchange, _CUT_OFF)
         else:
             self._take_end(self._exchange)
 
@@ -158,8 +158,10 @@ class Http1Connection(asyncio.Protocol):
             return
         if error is not None:
             self._exchange.failed(ExchangeError(f"the connection broke: {error}"))
+        elif _is_cut_off(self._transport):
+            self._exchange.failed(ExchangeError(_CUT_OFF))
         else:
-            # Python 3.10 reports the end of TLS in no other way.
+            # Python 3.10 reports the end of TLS in no other way, and uvloop no end at all.
             self._take_end(self._exchange)
 
     def pause_writing(self) -> None:  # noqa: D102
@@ -222,5 +224,7 @@ def _is_cut_off(transport: asyncio.Transport) -> bool:
     try:
         # After the end of TLS there is nothing more to read, and else there might be.
         return bool(tls.read(1))
+    except ssl.SSLZeroReturnError:
+        return False  # and our own end has been sent, too
     except ssl.SSLError:
         return True

@@ -62,6 +62,7 @@ class Http2Exchange:
 
     async def send(self, data: bytes, *, end: bool = False, trailers: Iterable[Field] = ()) -> None:
         """See `Exchange.send`."""
+        self._raise_error()
         rest, last = memoryview(data), list(trailers)
         while rest or (end and not last):
             rest = rest[self._output.write(self.stream_id, rest, end=end and not last) :]

@@ -85,8 +85,7 @@ class TargetEnd(asyncio.Protocol):
         self.lost = False
         self.transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self._target.ends.append(self)
         if self._silent:

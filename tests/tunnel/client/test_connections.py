@@ -416,6 +416,16 @@ async def connected(target: Http2Target, **timings: float) -> AsyncIterator[Http
     assert connection.protocol._closed.is_set()
 
 
+async def test_a_target_that_gives_a_request_up_is_sent_no_more_of_it() -> None:
+    async with Http2Target() as target, connected(target) as connection:
+        exchange = connection.open(HEAD, "http")
+        (await target.request()).reset(ErrorCodes.CANCEL)
+        with pytest.raises(ExchangeError, match="reset the request"):
+            await exchange.head()
+        with pytest.raises(ExchangeError, match="reset the request"):
+            await exchange.send(b"more")
+
+
 async def test_a_target_that_does_not_answer_pings_has_vanished() -> None:
     async with Http2Target(settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}) as target:
         target.on_connection = lambda end: end.h2.increment_flow_control_window(2**30)

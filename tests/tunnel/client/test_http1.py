@@ -14,6 +14,7 @@ from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.cloud import StreamResetError, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.neighbours import is_reset
+from tests.tunnel.tunnels import EACH_LOOP
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -101,6 +102,7 @@ async def test_both_bodies_flow_at_the_same_time() -> None:
         assert await exchange.read() == b""
 
 
+@EACH_LOOP
 async def test_trailers_pass_both_ways() -> None:
     got: list[bytes] = []
 
@@ -293,6 +295,7 @@ async def test_over_tls_a_target_that_chooses_http_1_1_gets_it(alpn: str | None)
             assert peer.writer.get_extra_info("ssl_object").selected_alpn_protocol() == alpn
 
 
+@EACH_LOOP
 @pytest.mark.parametrize("closes", [True, False])
 async def test_over_tls_a_body_without_a_length_is_whole_only_if_tls_was_closed(closes: bool) -> None:
     tls = tls_pair(name="127.0.0.1", alpn=["http/1.1"])

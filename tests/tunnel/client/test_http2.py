@@ -16,7 +16,7 @@ from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.cloud import StreamResetError, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.neighbours import is_reset
-from tests.tunnel.tunnels import SIGNER, SOON
+from tests.tunnel.tunnels import EACH_LOOP, SIGNER, SOON
 
 MEBIBYTE = 2**20
 
@@ -105,6 +105,7 @@ async def test_both_bodies_flow_at_the_same_time() -> None:
         assert await exchange.read() == b""
 
 
+@EACH_LOOP
 @pytest.mark.parametrize("body", [b"hello", b""])
 async def test_trailers_pass_both_ways(body: bytes) -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):

@@ -27,6 +27,7 @@ from tests.support.processes import free_port
 from tests.tunnel.client.http2_target import Http2Target, Served
 from tests.tunnel.client.remote import Remote, exchanging, proxied
 from tests.tunnel.dialling import TOKEN
+from tests.tunnel.tunnels import EACH_LOOP
 
 VERSIONS = pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2], ids=["HTTP/1.1", "h2c"])
 
@@ -145,6 +146,7 @@ async def test_a_cloud_that_does_not_read_holds_the_caller_back(tmp_path: Path, 
             sending.cancel()
 
 
+@EACH_LOOP
 @VERSIONS
 async def test_a_large_body_passes_both_ways(tmp_path: Path, version: Version) -> None:
     body = bytes(range(256)) * 20_000

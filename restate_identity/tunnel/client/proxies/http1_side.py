@@ -118,8 +118,7 @@ class Http1Side(asyncio.Protocol):
 
     # Callbacks of asyncio.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         # Close together, so that a slow reader is seen to read.
         transport.set_write_buffer_limits(high=BUFFER, low=BUFFER - PIECE)
         self._transport = transport
