@@ -105,7 +105,7 @@ class Run:
 
 def run(name: str, seconds: float, folder: Path, bug: str | None) -> None:
     """Fuzz; libFuzzer ends the process, with a status other than 0 if an input broke the target."""
-    run = Run(name, seconds, folder, bug)
+    inputs = Run(name, seconds, folder, bug)
     options = [f"-max_len={MAX_LENGTH}", "-timeout=20", f"-artifact_prefix={folder}/"]
-    atheris.Setup([sys.argv[0], *options, str(run.corpus)], run.one)
+    atheris.Setup([sys.argv[0], *options, str(inputs.corpus)], inputs.one)
     atheris.Fuzz()

@@ -29,11 +29,11 @@ ONCE = replace(SOON, backoff_first=600, backoff_limit=600)
 PATH = "/invoke/Greeter/echo"
 
 
-# What every tunnel is configured with, beside its servers.
 # uvloop is what uvicorn takes if it is installed. Its transports are of classes of their own.
 EACH_LOOP = pytest.mark.parametrize(
     "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
 )
+# What every tunnel is configured with, beside its servers.
 IDENTIFIED: dict[str, Any] = {
     "tunnel_name": "greeter",
     "environment_id": "env_123",
