@@ -122,6 +122,19 @@ class TestKeygen:
         assert "cannot write journal-keys.txt: No space left on device; the file is as it was" in told
         assert (os.listdir(), Path(KEYS).read_bytes()) == ([KEYS], content)  # noqa: PTH208 (the names)
 
+    def test_a_key_is_not_added_to_a_file_that_would_be_too_large_to_read(self) -> None:
+        run("keygen", "--id", "first")
+        length = Path(KEYS).stat().st_size
+        content = Path(KEYS).read_text() + "#" * (64 * 1024 - 2 * length - 1) + "\n"
+        Path(KEYS).write_text(content + "#")
+        assert "journal-keys.txt is full: it may have 65536 bytes" in complaint(
+            run("keygen", "--append", KEYS, "--id", "later")
+        )
+        assert Path(KEYS).read_text() == content + "#"
+        Path(KEYS).write_text(content)
+        assert run("keygen", "--append", KEYS, "--id", "later").status == 0
+        assert list(read_local_keys(KEYS).keys) == ["first", "later"]
+
     def test_what_exists_is_not_overwritten_and_what_is_no_key_file_not_added_to(self) -> None:
         Path(KEYS).write_text("precious")
         Path(KEYS).chmod(0o600)

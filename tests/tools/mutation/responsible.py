@@ -74,6 +74,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.exit_status": (_COMMAND_LINE,),
     "cli.export": ("servers/edge/test_envoy_alone.py",),
     "cli.inspect": ("tools/test_inspect.py", f"{_COMMAND_LINE}::TestInspect"),
+    "cli.journal_keygen": ("encryption/test_command.py",),
     "cli.journal_keys": ("encryption/test_command.py::TestValues",),
     "cli.journal_values": ("encryption/test_command.py::TestValues",),
     "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
