@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import restate
 
-from restate_identity.encryption import JournalEncryption, LocalKeys
+from restate_identity.encryption import EncryptionReason, JournalEncryption, LocalKeys
 from restate_identity.signing import RequestSigner
 from tests.support import ROOT
 from tests.support.processes import PATH, free_port, ran
@@ -71,18 +72,29 @@ def test_the_codec_server_is_called_with_curl(folder: Path) -> None:
     assert (folder / "token.txt").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("beginning", ["accounts = restate.Service", "class Payment", "class Vault", "class ReadsOnly"])
+@pytest.mark.parametrize("beginning", ["accounts = restate.Service", "class Payment", "class Vault"])
 def test_the_other_snippets_run(beginning: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", block("python", beginning)], cwd=folder, check=True)
 
 
-async def test_the_codec_that_only_reads_takes_both_and_writes_plaintext(
+def test_the_table_has_every_reason() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.split("### The reasons")[1].split("\n## ")[0], re.M)
+    assert rows == [str(reason) for reason in EncryptionReason]
+
+
+async def test_the_codec_that_only_reads_takes_both_and_writes_plaintext_in_a_guarded_service(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    names: dict[str, Any] = {"later": datetime.now(timezone.utc) + timedelta(days=1)}
+    monkeypatch.setenv("RESTATE_IDENTITY_KEYS", str(RequestSigner.generate().public_key))
+    names: dict[str, Any] = {
+        "later": datetime.now(timezone.utc) + timedelta(days=1),
+        "greeter": restate.Service("Greeter"),
+    }
     snippet = block("python", "class ReadsOnly").replace("datetime(2027, 3, 1, tzinfo=timezone.utc)", "later")
     await asyncio.to_thread(exec, snippet, names)
     another = await JournalEncryption.create(LocalKeys("journal-keys.txt"))
     assert [await names["reading"].decode(value) for value in (b"value", another.encode(b"value"))] == [b"value"] * 2
     assert names["reading"].encode(b"value") == b"value"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(names["app"]), base_url="http://service") as client:
+        assert (await client.get("/discover")).status_code == 401
