@@ -39,8 +39,8 @@ class PublicKey:
         self._raw = raw
         if not is_sound(raw):
             raise InvalidKeyError(
-                f"{self} is not a sound Ed25519 public key (off the curve, not canonical, or of small order): "
-                "anyone could forge signatures for it; copy the key again from the log of the Restate server"
+                f"{self} is not a sound Ed25519 public key: it was not copied right, or it is a weak key, for which "
+                "anyone can forge signatures; copy it again from the log of the Restate server"
             )
         self._key = VerifyingKey(raw)
 
@@ -78,10 +78,14 @@ class PublicKey:
                 f"an identity key begins with {PREFIX}; this text of {len(text)} characters does not. {remedy}"
             )
         if len(text) > MAX_TEXT_LENGTH:
-            several = text.count(PREFIX) > 1
+            problem = "something was added to it"
+            if text.count(PREFIX) > 1:
+                problem = (
+                    "it holds several keys: pass a list with one key in each item, or separate them by commas in "
+                    "RESTATE_IDENTITY_KEYS, which the library reads itself"
+                )
             raise InvalidKeyError(
-                f"this text has {len(text)} characters, and an identity key at most {MAX_TEXT_LENGTH}: "
-                + ("it holds several keys, which must be separated" if several else "something was added to it")
+                f"this text has {len(text)} characters, and an identity key at most {MAX_TEXT_LENGTH}: {problem}"
             )
         try:
             raw = base58.b58decode(text[len(PREFIX) :])

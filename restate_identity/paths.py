@@ -103,7 +103,10 @@ def mismatch(audience: str, path: str | None, raw_path: bytes | None = None) -> 
         remedy = _remedy(path, raw_path)
         return f"the path {quoted(path)} {odd}, which servers and frameworks do not all read alike: {remedy}"
     if not is_signed_form(audience):
-        return f"signed for {quoted(audience)}, which is no path that a Restate server calls"
+        return (
+            f"signed for {quoted(audience)}, which is no path that a Restate server calls: those end in /discover or "
+            "/invoke/<service>/<handler>"
+        )
     if signed_path(path) != audience:
         return (
             f"signed for {quoted(audience)}, but the path is {quoted(path)}: "

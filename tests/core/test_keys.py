@@ -58,8 +58,11 @@ def test_text_that_is_no_key_is_refused_with_an_invalid_key_error(text: str) -> 
         ("publickeyv1_" + "1" * 31, "holds 31 bytes"),
         ("publickeyv1_" + "z" * 44, "holds 33 bytes"),
         (KEY + "1" * 20, "characters, and an identity key at most 56: something was added to it"),
-        (KEY + KEY, "at most 56: it holds several keys, which must be separated"),
-        (f"{KEY},{FOREIGN_KEY}", "at most 56: it holds several keys, which must be separated"),
+        (KEY + KEY, "at most 56: it holds several keys: pass a list with one key in each item, or separate them"),
+        (
+            f"{KEY},{FOREIGN_KEY}",
+            "at most 56: it holds several keys: pass a list with one key in each item, or separate them",
+        ),
         ("/etc/restate/keys", "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it"),
         ("C:\\restate\\keys", "If it is the path of a file with keys, set RESTATE_IDENTITY_KEYS_FILE to it"),
     ],
