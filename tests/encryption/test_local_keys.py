@@ -146,6 +146,7 @@ KEY = base64.b64encode(B).decode()
         (GOOD + "b " + KEY[:-4], "line 2 is no key of 32 bytes"),
         (GOOD + "b " + base64.b64encode(B + b"x").decode(), "line 2 is no key of 32 bytes"),
         (GOOD + "b " + "!" + KEY[1:], "line 2 is no key of 32 bytes"),
+        ("a !" + KEY, "line 1 is no key of 32 bytes"),
         ("a " + base64.b64encode(bytes(32)).decode(), "line 1 is no key of 32 bytes"),
         (GOOD + "a " + KEY, "line 2 has the id of an earlier line"),
         (GOOD + line_of("b", A), "line 2 has the key of an earlier line under another id"),
