@@ -29,15 +29,15 @@ _WINDOWS = {
 }
 
 
-@click.command(short_help="Show what a token says, and whether it is proven.")
+@click.command(short_help="Show what a token says, and whether its signature is right.")
 @identity_key_option
 @json_option
 @click.argument("token", metavar="TOKEN|-")
 def inspect(token: str, identity_keys: tuple[PublicKey, ...], as_json: bool) -> int:
     """Show the content of a token: JOSE header, claims, times. "-" reads standard input. Header lines are accepted too.
 
-    Without --identity-key, none of it is proven: anybody can write a token. With it, the exit status is 1 if none of
-    the keys signed the token.
+    Without --identity-key, the signature is not checked, and anybody can write such a token. With it, the exit status
+    is 1 if none of the keys signed the token.
 
     \b
     Examples:

@@ -64,6 +64,8 @@ def read_token(argument: str) -> Pasted:
     text = text.strip()
     if not text:
         fail(f"there is no token: pass the value of the header {TOKEN_HEADER}")
+    if argument != "-" and os.path.isfile(text):  # noqa: PTH113 (Path.is_file raises an error for a name that is too long)
+        fail("this is the name of a file, not a token: to read the file, write - < FILE")
     return pasted(text)
 
 

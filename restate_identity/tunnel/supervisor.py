@@ -139,7 +139,7 @@ class Supervisor:
             return targets
         except ResolutionError as error:
             if self._outage.tells(asyncio.get_running_loop().time()):
-                self._log(logging.WARNING, "%s; keeping %d targets", error, len(self._lanes))
+                self._log(logging.WARNING, "%s; tunnel servers known before: %d", error, len(self._lanes))
             return None
         finally:
             for task in (asking, stopped):

@@ -386,7 +386,8 @@ def test_a_restate_server_without_a_key_and_one_that_speaks_http_2(restate_progr
         assert set(bench.reasons) == {reason_of(SPEAKS_HTTP_2)}
         bench.forget()
 
-        assert "401" in server.register(url, use_http_11=True).text
+        registered = server.register(url, use_http_11=True).text
+        assert all(word in PAGE and word in registered for word in ("META0003", "401 Unauthorized"))
         assert "refused a request to '/discover'" in bench.log
         assert set(bench.reasons) == {reason_of(DOES_NOT_SIGN)}
 
@@ -435,7 +436,8 @@ def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_
 
         sent = server.invoke("Counter/bob/add/send", 2).json()["invocationId"]
 
-        assert "401" in eventually(lambda: last_failure_of(sent, server))
+        failure = eventually(lambda: last_failure_of(sent, server))
+        assert all(word in PAGE and word in failure for word in ("RT0012", "401 Unauthorized"))
         shown = re.search(r"```text\n(refused .*'bob'.*)\n```", PAGE)
         assert shown is not None
         assert re.sub(r"publickeyv1_\w+", KEY, shown[1]) in bench.log
@@ -446,11 +448,11 @@ def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_
 
 def last_failure_of(invocation: str, server: RestateServer) -> str | None:
     """Return why the last attempt failed; None as long as none has."""
-    sql = f"SELECT last_failure FROM sys_invocation WHERE id = '{invocation}' AND retry_count > 1"
+    sql = f"SELECT last_failure_error_code, last_failure FROM sys_invocation WHERE id = '{invocation}' AND retry_count > 1"
     accept = {"accept": "application/json"}
     answer = httpx.post(f"{server.admin_url}/query", json={"query": sql}, headers=accept, trust_env=False, verify=False)
     rows = answer.json()["rows"]
-    return str(rows[0]["last_failure"]) if rows and rows[0].get("last_failure") else None
+    return str(rows[0]) if rows and rows[0].get("last_failure") else None
 
 
 def output_of(invocation: str, server: RestateServer) -> str | None:

@@ -90,6 +90,9 @@ def test_the_targets_of_the_table_allow_what_it_says() -> None:
     assert address is not None
     assert AllowList.parse([texts[4]]).admits(origin("http", "greeter", "9080"), address)
     assert not AllowList.parse([texts[4]]).admits(origin("http", "greeter", "80"), address)
+    assert "| `greeter`, `10.1.0.0/16` | the same without a port: every port |" in PAGE
+    assert AllowList.parse(["greeter"]).may_be_dialled(origin("https", "greeter", "1234"))
+    assert AllowList.parse(["10.1.0.0/16"]).admits(origin("http", "other", "1234"), address)
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

@@ -376,6 +376,7 @@ async def test_the_log_says_what_a_port_gives_access_to(caplog: pytest.LogCaptur
     with pytest.raises(OSError, match=f"cannot listen on {taken} for the ingress proxy: error while") as failure:
         await other.start()
     assert failure.value.errno == errno.EADDRINUSE
+    assert str(failure.value).endswith("; choose another port with --ingress-serve-address, or pass --no-remote-proxy")
     await other.drain(0)
     await proxies.drain(0)
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]

@@ -88,7 +88,9 @@ class RemoteProxies:
                 await listener.start()
             except OSError as error:
                 raise OSError(
-                    error.errno, f"cannot listen on {port.address} for the {port.name} proxy: {error.strerror or error}"
+                    error.errno,
+                    f"cannot listen on {port.address} for the {port.name} proxy: {error.strerror or error}; choose "
+                    f"another port with --{port.name}-serve-address, or pass --no-remote-proxy",
                 ) from None
             logger.info("tunnel client: %s passes requests on to %s", port.address, port.origin)
             if not port.address.is_loopback:
