@@ -4,7 +4,7 @@ import logging
 
 import restate
 
-from restate_identity.asgi import RequestIdentityMiddleware
+from restate_identity.restate_sdk import app as restate_app
 
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
 log = logging.getLogger("greeter")
@@ -18,4 +18,4 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-app = RequestIdentityMiddleware(restate.app([greeter]), exempt_paths=["/health"])
+app = restate_app([greeter])

@@ -6,6 +6,7 @@ import os
 
 import restate
 
+from restate_identity.restate_sdk import app as restate_app
 from restate_identity.tunnel import serve_tunnel
 
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
@@ -20,9 +21,10 @@ async def greet(ctx: restate.Context, name: str) -> str:
     return f"Hello {name}!"
 
 
-# The tunnel verifies every request.
-app = restate.app([greeter])
+# The tunnel verifies every request, and this application that the object that runs is the signed one.
+app = restate_app([greeter])
 
 if __name__ == "__main__":
     servers = os.environ.get("TUNNEL_SERVERS")  # to try it without Restate Cloud
-    asyncio.run(serve_tunnel(app, servers=servers.split() if servers else None, health_port=int(os.environ["PORT"])))
+    port = int(os.environ.get("PORT", "9090"))
+    asyncio.run(serve_tunnel(app, servers=servers.split() if servers else None, health_port=port))

@@ -448,7 +448,8 @@ def test_a_body_for_another_object_fails_and_is_retried_until_it_comes_with_its_
 
 def last_failure_of(invocation: str, server: RestateServer) -> str | None:
     """Return why the last attempt failed; None as long as none has."""
-    sql = f"SELECT last_failure_error_code, last_failure FROM sys_invocation WHERE id = '{invocation}' AND retry_count > 1"
+    columns = "last_failure_error_code, last_failure"
+    sql = f"SELECT {columns} FROM sys_invocation WHERE id = '{invocation}' AND retry_count > 1"
     accept = {"accept": "application/json"}
     answer = httpx.post(f"{server.admin_url}/query", json={"query": sql}, headers=accept, trust_env=False, verify=False)
     rows = answer.json()["rows"]

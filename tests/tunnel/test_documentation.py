@@ -12,14 +12,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import restate
 
 from restate_identity.cli.main import cli
+from restate_identity.restate_sdk import app as restate_app
 from restate_identity.tunnel import connect_tunnel, options, serve_tunnel
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.support import ROOT
-from tests.tunnel.cloud import Cloud
+from tests.support.invocation import CONTENT_TYPE, invocation_body
+from tests.tunnel.cloud import PREFIX, Cloud
 from tests.tunnel.dialling import TOKEN, echo
-from tests.tunnel.tunnels import SIGNER, call
+from tests.tunnel.tunnels import SIGNER, call, opened
 
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "tunnel.md").read_text("utf-8")
@@ -60,16 +63,14 @@ def test_the_seconds_are_those_of_the_code() -> None:
 async def test_the_snippet_connects_and_prints_what_to_register(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    # The first half, without arguments, lasts until SIGTERM: `tests/tunnel/test_command.py` runs it.
-    both = re.fullmatch(r"(.*\n)await serve_tunnel\(app\)[^\n]*\n(.*)", snippet, flags=re.DOTALL)
-    assert both is not None
+    # The first lasts until SIGTERM: `tests/servers/integrations/test_tunnel.py` runs such a program.
+    _, snippet = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     file = tmp_path / "token"
     file.write_text(TOKEN)
 
     async with Cloud() as cloud:
         # The reader's own values, and in place of the region's servers one that is here.
-        source = (both[1] + both[2]).replace("publickeyv1_...", str(SIGNER.public_key))
+        source = snippet.replace("publickeyv1_...", str(SIGNER.public_key))
         source = source.replace("/run/secrets/restate/token", str(file))
         source = source.replace('region="eu"', f'servers=["{cloud.target}"]')
         code = compile(source, "tunnel.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -84,6 +85,27 @@ async def test_the_snippet_connects_and_prints_what_to_register(
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+async def test_the_application_of_this_library_runs_no_object_but_the_signed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RESTATE_INPROC_SIGNING_PUBLIC_KEY", str(SIGNER.public_key))
+    counter = restate.VirtualObject("Counter")
+
+    @counter.handler()
+    async def add(ctx: restate.ObjectContext, amount: int) -> str:
+        return f"{amount} for {ctx.key()}"
+
+    path = "/invoke/Counter/add"
+    headers = {"content-type": CONTENT_TYPE, **SIGNER.headers(path, subject="alice")}
+    async with Cloud() as cloud, opened(cloud, app=restate_app([counter])):
+        line = await (await cloud.line(0)).accepted()
+        answers = [
+            await line.request(f"{PREFIX}{path}", headers, body=invocation_body(key, 1)) for key in ("alice", "bob")
+        ]
+    assert [answer.status for answer in answers] == [200, 401]
+    assert b"1 for alice" in answers[0].body
 
 
 def test_the_picture_is_one() -> None:
