@@ -6,6 +6,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable
+from importlib.metadata import metadata
 from typing import Any
 
 import pytest
@@ -53,6 +54,12 @@ def options_of(function: Callable[..., Any]) -> dict[str, str]:
 )
 def test_the_table_has_all_options_with_their_defaults(heading: str, function: Callable[..., Any]) -> None:
     assert table_of(heading) == options_of(function)
+
+
+def test_every_extra_is_listed() -> None:
+    section = PAGE.split("## Extras\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `([\w-]+)` \|", section, flags=re.MULTILINE)
+    assert listed == sorted(metadata("restate-identity").get_all("Provides-Extra") or ())
 
 
 def test_every_setting_of_django_is_listed_with_its_option() -> None:
