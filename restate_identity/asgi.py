@@ -79,7 +79,8 @@ class RequestIdentityMiddleware:
             scope = {**scope, "headers": headers}
         scheme, token = _signature_values(headers)
         try:
-            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"))
+            inner_path = inner_path_of(scope) if scope.get("root_path") else None
+            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"), inner_path)
         except VerificationError:
             await refuse(scope, receive, send)
             return
@@ -96,6 +97,17 @@ class RequestIdentityMiddleware:
             except ValueError:
                 # The coroutine was closed from another context, where there is nothing to restore.
                 pass
+
+
+def inner_path_of(scope: Scope) -> str | None:
+    """Return the part of the path on which the application may route; None if it is the whole path.
+
+    A caller may choose ``root_path``: daphne takes it from the request header ``Daphne-Root-Path``, and a2wsgi from
+    what gunicorn takes from ``SCRIPT_NAME``. Most frameworks remove it from the beginning of the path, Litestar
+    wherever it occurs first. All keep a path in which it does not occur.
+    """
+    path, root_path = scope["path"], scope["root_path"].rstrip("/")
+    return path.partition(root_path)[2] if root_path and root_path in path else None
 
 
 def _signature_values(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, str | None]:

@@ -142,7 +142,8 @@ class RequestGuard:
             odd = "was sent as another path"
         if odd is not None:
             problem = f"{odd}, which servers and frameworks do not all read alike: ask for the plain path"
-        elif inner_path is not None and not self._is_exempt(inner_path):
+        # Some applications put the "/" back that a mount point took: a function that looks for "/admin" would miss it.
+        elif inner_path is not None and (inner_path[:1] not in ("", "/") or not self._is_exempt(inner_path)):
             problem = f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
         else:
             return True
@@ -161,7 +162,7 @@ def _wrong_mount_point(identity: Identity, inner_path: str) -> VerificationError
     return VerificationError(
         Reason.WRONG_AUDIENCE,
         f"signed for {quoted(identity.audience)}, but the application is mounted so that it routes on "
-        f"{quoted(inner_path)}: let its mount point, SCRIPT_NAME, end before /invoke and /discover",
+        f"{quoted(inner_path)}: let its mount point, root_path or SCRIPT_NAME, end before /invoke and /discover",
         kid=identity.key,
     )
 

@@ -497,13 +497,52 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
     assert app.calls == []
 
 
-def test_below_a_mount_point_the_exempt_path_is_the_whole_one() -> None:
+@pytest.mark.parametrize(
+    ("path", "root_path", "is_served"),
+    [
+        ("/health", "", True),
+        ("/health", "/", True),
+        ("/health", "/elsewhere", True),
+        ("/mounted/health", "/mounted", True),
+        ("/mounted/health", "/mounted/", True),
+        ("/mounted/secret", "/mounted", False),
+        ("/mounted/secret", "/mounted/", False),
+        ("/mounted/secret", "unted", False),
+        ("/mounted/secret", "/mount", False),
+    ],
+)
+def test_below_a_mount_point_the_path_under_it_must_be_exempt_too(path: str, root_path: str, is_served: bool) -> None:
     app = Recorder()
-    scope = request("/mounted/health", root_path="/mounted")
+    asyncio.run(
+        served(
+            guarded(app, exempt_paths=lambda path: path[-7:] != "/secret" or path.startswith("/mounted/")),
+            request(path, root_path=root_path),
+        )
+    )
+    assert bool(app.calls) == is_served
 
-    assert asyncio.run(served(guarded(app, exempt_paths=["/health"]), scope)) == REFUSAL
-    asyncio.run(served(guarded(app, exempt_paths=["/mounted/health"]), scope))
-    assert len(app.calls) == 1
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "is_served"),
+    [
+        (f"/mounted{PATH}", "/mounted", True),
+        (f"/mounted{PATH}", "/mounted/", True),
+        (f"/v1/mounted{PATH}", "/v1", True),
+        (PATH, "/elsewhere", True),
+        (PATH, "/", True),
+        (PATH, "/invoke", False),
+        (PATH, "/invoke/", False),
+        (PATH, "voke", False),
+        (PATH, PATH, False),
+        (f"/mounted{PATH}", "/invoke", False),
+    ],
+)
+def test_below_a_mount_point_the_path_under_it_must_end_in_the_signed_one(
+    path: str, root_path: str, is_served: bool
+) -> None:
+    app = Recorder()
+    asyncio.run(served(guarded(app), request(path, signature(PATH), root_path=root_path)))
+    assert bool(app.calls) == is_served
 
 
 def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:

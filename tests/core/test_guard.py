@@ -152,7 +152,7 @@ def test_below_a_mount_point_the_application_must_route_on_what_was_signed(caplo
         with pytest.raises(VerificationError) as refused:
             mounted.admit(PATH, "v1", SIGNER.token(PATH), None, inner_path)
         assert refused.value.reason is Reason.WRONG_AUDIENCE
-    assert "let its mount point, SCRIPT_NAME, end before /invoke and /discover" in lines(caplog)[0]
+    assert "let its mount point, root_path or SCRIPT_NAME, end before /invoke and /discover" in lines(caplog)[0]
 
 
 def test_below_a_mount_point_both_paths_must_be_exempt(caplog: pytest.LogCaptureFixture) -> None:
@@ -163,6 +163,14 @@ def test_below_a_mount_point_both_paths_must_be_exempt(caplog: pytest.LogCapture
             exempt.admit("/app/health", None, None, None, "/health")
         assert refused.value.reason is Reason.WRONG_AUDIENCE
     assert "routes on '/health', which is not: exempt both" in lines(caplog)[0]
+
+
+def test_a_mount_point_does_not_take_the_slash_along_by_which_a_function_knows_a_path() -> None:
+    exempt = guard(lambda path: not path.startswith("/admin"))
+    assert exempt.admit("/public", None, None, None, "") is None
+    for inner_path in ("/admin/x", "admin/x"):
+        with pytest.raises(VerificationError):
+            exempt.admit("/public/admin/x", None, None, None, inner_path)
 
 
 def test_an_exempt_path_needs_no_signature_and_a_bad_one_does_not_matter() -> None:

@@ -179,5 +179,9 @@ def hypercorn(app: str, *options: str) -> tuple[str, ...]:
     return python("hypercorn", "--bind=127.0.0.1:{port}", *options, app)
 
 
+def daphne(app: str) -> tuple[str, ...]:
+    return python("daphne", "--bind=127.0.0.1", "--port={port}", "--verbosity=0", app)
+
+
 def granian(app: str, *options: str) -> tuple[str, ...]:
     return python("granian", "--interface=asgi", "--host=127.0.0.1", "--port={port}", *options, app)
