@@ -283,7 +283,9 @@ class TestValues:
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_CONFIG_FILE", "none")
-        assert "AWS KMS cannot be used: NoRegionError" in complaint(run("encrypt", "--kms-key", "alias/a"))
+        told = complaint(run("encrypt", "--kms-key", "alias/a"))
+        assert "AWS KMS cannot be used: NoRegionError; check --kms-key, and the region, profile and endpoint" in told
+        assert "AWS KMS cannot be used: ValueError; check --kms-key" in complaint(run("encrypt", "--kms-key", ""))
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         # The first encrypts.
         assert vars(provider_with(None, ("alias/a", "b", "c")))["_keys"] == ("alias/a", "b", "c")
