@@ -319,7 +319,8 @@ class TestValues:
         monkeypatch.setitem(sys.modules, "boto3", None)
         assert "pip install 'restate-identity[encryption-aws]'" in complaint(run("encrypt", "--kms-key", "alias/a"))
 
-    def test_a_server_needs_a_good_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_server_says_what_is_wrong_before_it_asks_for_a_data_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(JournalEncryption, "create", None)
         serve = ("serve", "--local-keys", KEYS)
         assert "there is no token: pass --token-file, or set RESTATE_ENCRYPTION_TOKEN" in complaint(run(*serve))
         monkeypatch.setenv("RESTATE_ENCRYPTION_TOKEN", "too-short")
