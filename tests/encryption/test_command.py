@@ -169,6 +169,7 @@ class TestKeygen:
         assert "line 1 is no key" in complaint(run("keygen", "--append", KEYS))
         assert Path(KEYS).read_text() == "precious"
         assert "No such file" in complaint(run("keygen", "--append", "none"))
+        assert "cannot be read: No such file" in complaint(run("keygen", "--append", "no/such"))
         for out in ("-", ""):
             assert "a key is never printed" in complaint(run("keygen", "--out", out))
         assert "cannot be the id of a key" in complaint(run("keygen", "--id", "a b"))
