@@ -18,7 +18,8 @@ _CHALLENGE = "RestateRequestIdentity"
 def seconds_ahead_of(url: str) -> float:
     """Return how many seconds the clock of this machine is ahead of that of the Restate server at *url*.
 
-    The command fails if there is no response, or if the response has no date or comes from a service.
+    The command fails if there is no response, or if the response has no date or shows that it comes from a service. A
+    Restate server has no mark of its own in all its responses, so other servers are taken for one.
     """
     server = origin(url)
     try:

@@ -47,12 +47,11 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     provider = provider_with(local_keys, kms_keys)
     from restate_identity.encryption import JournalEncryption
-    from restate_identity.encryption.codec_server import CodecServer
+    from restate_identity.encryption.codec_server import CodecServer, checked_access
 
     token = _token(token_file)
-    codec = asyncio.run(JournalEncryption.create(provider))
     try:
-        application = CodecServer(codec, token=token, origin=allow_origin)
+        checked_access(token, allow_origin)
     except ValueError as error:
         fail(str(error))
     try:
@@ -62,6 +61,9 @@ def serve(
                 "network in the clear: put a proxy with TLS in front"
             )
         with listener(listen) as listening:
+            # This may wait for the key provider, so it comes when nothing else can be wrong.
+            codec = asyncio.run(JournalEncryption.create(provider))
+            application = CodecServer(codec, token=token, origin=allow_origin)
             serve_edge(application, listening, behind="", health_port=None, metrics_port=None, status_host="")
     except ValueError as error:
         fail(f"--listen {shown(listen)}: {error}")

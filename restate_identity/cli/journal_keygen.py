@@ -45,10 +45,9 @@ def keygen(out: str | None, append: str | None, key_id: str | None) -> None:
         _make_file(DEFAULT_FILE if out is None else out, line)
         return
     try:
-        ids = read_local_keys(append).keys
-        if key_id in ids:
-            fail(f"{shown_path(append)} has a key with the id {key_id} already: name another one with --id")
-        _append(Path(append), line)
+        # Nothing is made beside what is no file of keys.
+        read_local_keys(append)
+        ids = _append(append, key_id, line)
     except EncryptionError as error:
         fail(error.hint)
     except OSError as error:
@@ -66,25 +65,40 @@ def _make_file(out: str, content: bytes) -> None:
     )
 
 
-def _append(path: Path, line: bytes) -> None:
-    """Replace the file by one with the line at its end, so that no reader sees half of it."""
-    from restate_identity.encryption.local_key_file import MAX_FILE_SIZE
-
-    path = path.resolve()
-    content = path.read_bytes()
-    content += (b"" if content.endswith(b"\n") else b"\n") + line
-    if len(content) > MAX_FILE_SIZE:
-        fail(f"{shown_path(path)} is full: it may have {MAX_FILE_SIZE} bytes; remove comments, or keys no longer used")
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    status = path.stat()
-    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+def _append(file: str, key_id: str, line: bytes) -> list[str]:
+    """Replace *file* by one with the line at its end, so that no reader sees half of it; return the ids before it."""
+    path = Path(file).resolve()
+    # All give it the same name, so only one at a time can make it.
+    new = path.with_name(f".{path.name}.new")
     try:
-        # The service may run as another user than the one who adds a key.
-        if hasattr(os, "fchown"):
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-        new.chmod(status.st_mode & 0o777)
-        write_through(descriptor, content)
+        descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        fail(f"{shown_path(new)} exists: another keygen is at work, so try again; if it was killed, remove that file")
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            ids, content = _with_another(file, key_id, line)
+            status = path.stat()
+            # The service may run as another user than the one who adds a key.
+            if hasattr(os, "fchown"):
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            new.chmod(status.st_mode & 0o777)
+            write_through(opened, content)
         new.replace(path)
-    except OSError:
+    except BaseException:
         new.unlink()
         raise
+    return ids
+
+
+def _with_another(file: str, key_id: str, line: bytes) -> tuple[list[str], bytes]:
+    """Return the ids in *file*, and its content with the line at its end."""
+    from restate_identity.encryption.local_key_file import MAX_FILE_SIZE, read_local_keys
+
+    ids = list(read_local_keys(file).keys)
+    if key_id in ids:
+        fail(f"{shown_path(file)} has a key with the id {key_id} already: name another one with --id")
+    content = Path(file).read_bytes()
+    content += (b"" if content.endswith(b"\n") else b"\n") + line
+    if len(content) > MAX_FILE_SIZE:
+        fail(f"{shown_path(file)} is full: it may have {MAX_FILE_SIZE} bytes; remove comments, or keys no longer used")
+    return ids, content

@@ -43,9 +43,14 @@ def provider_with(local_keys: str | None, kms_keys: tuple[str, ...]) -> KeyProvi
             return LocalKeys(local_keys)
         except EncryptionError as error:
             fail(error.hint)
+    # Its errors and its log quote the environment, where a secret may stand in the wrong variable.
+    logging.getLogger("botocore").setLevel(logging.CRITICAL)
     try:
         return AwsKms(kms_keys[0], also_decrypts=kms_keys[1:])
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         fail(str(error))
     except Exception as error:  # noqa: BLE001 (botocore's are many: no region, no profile)
-        fail(f"AWS KMS cannot be used: {type(error).__name__}: {error}")
+        fail(
+            f"AWS KMS cannot be used: {type(error).__name__}; check --kms-key, and the region, profile and endpoint in "
+            "the variables AWS_... and the files of AWS"
+        )

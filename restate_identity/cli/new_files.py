@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from restate_identity._regular_file import shown_path
 from restate_identity.cli.complaints import fail
@@ -25,15 +26,15 @@ def write_new(out: str, content: bytes, *, instead: str) -> None:
     except OSError as error:
         fail(f"cannot make {name}: {error.strerror}; name another file with --out")
     try:
-        write_through(descriptor, content)
+        with os.fdopen(descriptor, "wb") as file:
+            write_through(file, content)
     except OSError as error:
         Path(out).unlink()
         fail(f"cannot write {name}: {error.strerror}; nothing was kept")
 
 
-def write_through(descriptor: int, content: bytes) -> None:
-    """Write *content* through to the disk, and close *descriptor*."""
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def write_through(file: BinaryIO, content: bytes) -> None:
+    """Write *content* through to the disk."""
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())

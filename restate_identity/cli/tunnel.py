@@ -102,9 +102,13 @@ def _require(options: dict[str, Any], servers: tuple[str, ...]) -> None:
     if servers or "servers_srv" in given:
         given.add("region")
     missing = [
-        f"{option} (or {' or '.join(variables)})"
+        f"{option} (or {' or '.join(map(_shown_variable, variables))})"
         for name, (option, *variables) in _REQUIRED.items()
-        if name not in given and not any(variable in os.environ for variable in variables)
+        if name not in given and not any(os.environ.get(variable, "").strip() for variable in variables)
     ]
     if missing:
         fail(f"the tunnel needs {', '.join(missing)}")
+
+
+def _shown_variable(name: str) -> str:
+    return f"{name}, which is empty" if name in os.environ else name

@@ -41,11 +41,8 @@ class CodecServer:
     def __init__(
         self, codec: JournalEncryption, *, token: str, origin: str | None = None, max_body: int = MAX_BODY
     ) -> None:
-        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
-            raise ValueError(f"the token has at least {SHORTEST_TOKEN} characters, in ASCII and without white space")
         self._codec = codec
-        self._expected = b"bearer " + token.encode()
-        self._origin = None if origin is None else _checked_origin(origin)
+        self._expected, self._origin = checked_access(token, origin)
         self._max_body = max_body
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -133,6 +130,17 @@ class _Answer:
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def checked_access(token: str, origin: str | None) -> tuple[bytes, bytes | None]:
+    """Return the header that a request needs, and the origin whose scripts may read the answers.
+
+    Raises:
+        ValueError: The token or the origin cannot be used.
+    """
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"the token has at least {SHORTEST_TOKEN} characters, in ASCII and without white space")
+    return b"bearer " + token.encode(), None if origin is None else _checked_origin(origin)
 
 
 def _checked_origin(origin: str) -> bytes:

@@ -84,7 +84,8 @@ def tunnel_options(
     """Return the configuration in *settings*, completed from *environ*, whose variables have these *names*.
 
     Raises:
-        ValueError: A setting is missing, contradictory or malformed. The message names the argument and the variable.
+        ValueError: A setting is missing, contradictory or malformed. The message names the argument or the variable
+            that has the setting, or both if none has it.
         InvalidKeyError: A signing key cannot be used. This is a ValueError too.
     """
     targets, record = _servers(environ, names, settings.servers, settings.servers_srv, settings.region)
@@ -136,9 +137,9 @@ def _checked(
 ) -> str:
     origin, text = _given(environ, option, variable, value)
     if not fits(text):
-        raise ValueError(f"{origin} must be {form}, not {shown(text)!r} ({option}, {variable})")
+        raise ValueError(f"{origin} must be {form}, not {shown(text)!r}")
     if has_mark_of_secret(text):
-        raise ValueError(f"{origin} looks like a secret, and would appear in the log ({option}, {variable})")
+        raise ValueError(f"{origin} looks like a secret, and would appear in the log")
     return text
 
 

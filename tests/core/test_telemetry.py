@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,6 +216,27 @@ def test_the_prometheus_clients_own_registry_is_the_default() -> None:
         "print('restate_identity_requests_total' in client.generate_latest().decode())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+
+
+def test_all_processes_count_together_in_the_clients_multiprocess_mode_but_for_their_caches(tmp_path: Path) -> None:
+    work = (
+        "from restate_identity.guard import RequestGuard\n"
+        "from restate_identity.telemetry import PrometheusObserver\n"
+        f"guard = RequestGuard(identity_keys=[{KEYS[0]!r}], observer=PrometheusObserver())\n"
+        f"guard.admit({PATH!r}, 'v1', {SIGNER.token(PATH)!r})"
+    )
+    collect = (
+        "from prometheus_client import CollectorRegistry, generate_latest, multiprocess\n"
+        "registry = CollectorRegistry()\n"
+        "multiprocess.MultiProcessCollector(registry)\n"
+        "print(generate_latest(registry).decode())"
+    )
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        subprocess.check_call([sys.executable, "-c", work], env=env)
+    metrics = subprocess.check_output([sys.executable, "-c", collect], env=env, text=True)
+    assert 'restate_identity_requests_total{outcome="accepted",reason=""} 2.0' in metrics
+    assert "restate_identity_cache" not in metrics
 
 
 IDENTITY = Identity(KEYS[0], PATH, None, 0, 0, 60)

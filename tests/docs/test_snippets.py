@@ -144,7 +144,7 @@ PLATFORM_COMMANDS = {
         ("curl ", "restate-identity sign", "  curl "), "tests/servers/integrations/serving.py::calls_of_the_readme"
     ),
     "restate-identity probe": "tests/servers/integrations/test_proxies.py::test_the_probe_finds_nothing",
-    "PORT=9090 python app.py": "tests/tunnel/command.py::started",
+    "python app.py": "tests/tunnel/command.py::started",
     "restate-identity tunnel app:app": "tests/tunnel/test_command.py::tunnel",
     **dict.fromkeys(
         ("nginx -s", "caddy run", "traefik --configFile", "envoy --config-path", "haproxy -f"),

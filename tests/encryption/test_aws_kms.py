@@ -175,7 +175,7 @@ def test_the_format_has_room_for_what_kms_returns(kms: dict[str, Any], key: str)
 async def test_not_even_the_debug_log_has_a_data_key(
     kms: dict[str, Any], key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "botocore")
     made = await AwsKms(key, **kms).generate_data_key()
     assert "botocore" in caplog.text
     assert base64.b64encode(made.plaintext).decode() not in caplog.text

@@ -122,6 +122,33 @@ class TestKeygen:
         assert "cannot write journal-keys.txt: No space left on device; the file is as it was" in told
         assert (os.listdir(), Path(KEYS).read_bytes()) == ([KEYS], content)  # noqa: PTH208 (the names)
 
+        told = complaint(run("keygen", "--append", KEYS, "--id", "first"))
+        assert "has a key with the id first already" in told
+        assert os.listdir() == [KEYS]  # noqa: PTH208 (the names)
+
+    def test_only_one_at_a_time_adds_a_key_and_none_is_lost(self) -> None:
+        run("keygen", "--id", "first")
+        ids = [f"key-{number}" for number in range(6)]
+        command = [sys.executable, "-m", "restate_identity", "encryption", "keygen", "--append", KEYS, "--id"]
+        started = [subprocess.Popen([*command, key_id], stderr=subprocess.PIPE, text=True) for key_id in ids]
+        told = {key_id: process.communicate(timeout=60)[1] for key_id, process in zip(ids, started, strict=True)}
+        added = [key_id for key_id, text in told.items() if text.startswith(f"added the key {key_id} ")]
+        assert added
+        assert all("another keygen is at work" in told[key_id] for key_id in {*ids} - {*added})
+        assert sorted(read_local_keys(KEYS).keys) == sorted(["first", *added])
+        assert os.listdir() == [KEYS]  # noqa: PTH208 (the names)
+
+    def test_what_a_killed_one_left_stays_until_it_is_removed(self) -> None:
+        run("keygen", "--id", "first")
+        left = Path(f".{KEYS}.new")
+        left.write_text("half of a fi")
+        told = complaint(run("keygen", "--append", KEYS, "--id", "second"))
+        assert f"{left.resolve()} exists: another keygen is at work, so try again; if it was killed, remove" in told
+        assert (left.read_text(), list(read_local_keys(KEYS).keys)) == ("half of a fi", ["first"])
+        left.unlink()
+        assert run("keygen", "--append", KEYS, "--id", "second").status == 0
+        assert list(read_local_keys(KEYS).keys) == ["first", "second"]
+
     def test_a_key_is_not_added_to_a_file_that_would_be_too_large_to_read(self) -> None:
         run("keygen", "--id", "first")
         length = Path(KEYS).stat().st_size
@@ -142,6 +169,7 @@ class TestKeygen:
         assert "line 1 is no key" in complaint(run("keygen", "--append", KEYS))
         assert Path(KEYS).read_text() == "precious"
         assert "No such file" in complaint(run("keygen", "--append", "none"))
+        assert "cannot be read: No such file" in complaint(run("keygen", "--append", "no/such"))
         for out in ("-", ""):
             assert "a key is never printed" in complaint(run("keygen", "--out", out))
         assert "cannot be the id of a key" in complaint(run("keygen", "--id", "a b"))
@@ -283,14 +311,17 @@ class TestValues:
         for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_CONFIG_FILE", "none")
-        assert "AWS KMS cannot be used: NoRegionError" in complaint(run("encrypt", "--kms-key", "alias/a"))
+        told = complaint(run("encrypt", "--kms-key", "alias/a"))
+        assert "AWS KMS cannot be used: NoRegionError; check --kms-key, and the region, profile and endpoint" in told
+        assert "AWS KMS cannot be used: ValueError; check --kms-key" in complaint(run("encrypt", "--kms-key", ""))
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         # The first encrypts.
         assert vars(provider_with(None, ("alias/a", "b", "c")))["_keys"] == ("alias/a", "b", "c")
         monkeypatch.setitem(sys.modules, "boto3", None)
         assert "pip install 'restate-identity[encryption-aws]'" in complaint(run("encrypt", "--kms-key", "alias/a"))
 
-    def test_a_server_needs_a_good_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_server_says_what_is_wrong_before_it_asks_for_a_data_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(JournalEncryption, "create", None)
         serve = ("serve", "--local-keys", KEYS)
         assert "there is no token: pass --token-file, or set RESTATE_ENCRYPTION_TOKEN" in complaint(run(*serve))
         monkeypatch.setenv("RESTATE_ENCRYPTION_TOKEN", "too-short")

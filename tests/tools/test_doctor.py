@@ -79,7 +79,7 @@ def test_a_key_file_is_named_too(restate_identity_keys: list[str], tmp_path: Pat
         ({"RESTATE_IDENTITY_KEYS": " "}, "RESTATE_IDENTITY_KEYS is set, but empty"),
         ({"RESTATE_IDENTITY_KEYS": "nonsense"}, "RESTATE_IDENTITY_KEYS: identity key 1"),
         ({"RESTATE_IDENTITY_KEYS_FILE": "/no/such/file"}, "/no/such/file cannot be read: No such file"),
-        ({"RESTATE_SIGNING_PUBLIC_KEY": "publickeyv1_11111111111111111111111111111111"}, "of small order"),
+        ({"RESTATE_SIGNING_PUBLIC_KEY": "publickeyv1_11111111111111111111111111111111"}, "it is a weak key"),
     ],
 )
 def test_what_would_keep_a_service_from_starting_is_a_problem(variables: dict[str, str], problem: str) -> None:

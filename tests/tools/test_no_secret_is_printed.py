@@ -18,14 +18,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
+import boto3
 import click
 import httpx
 import pytest
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from restate_identity import keyring
@@ -70,6 +73,19 @@ CLIENT = {
     "RESTATE_INGRESS_SERVE_ADDRESS": "127.0.0.1:0",
     "RESTATE_ADMIN_SERVE_ADDRESS": "127.0.0.1:0",
     "RESTATE_HEALTH_SERVE_ADDRESS": "127.0.0.1:0",
+}
+AWS = {
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_SESSION_TOKEN": "any",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ENDPOINT_URL_KMS": "http://127.0.0.1:1",
+}
+# Each has its names in the second place: none, one or several.
+AWS_VARIABLES = set(AWS) | {
+    name
+    for _, names, *_ in BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
+    for name in ([names] if isinstance(names, str) else names or [])
 }
 # Each name of a variable that the package reads stands in a constant.
 READ = {name for room in (keyring, tunnel_options) for name in vars(room).values() if str(name).startswith("RESTATE_")}
@@ -378,6 +394,24 @@ def test_a_secret_in_the_place_of_a_variable_of_the_tunnel_client_is_not_repeate
                 del variables["RESTATE_AUTH_TOKEN"]
             words = given(in_a_folder, "tunnel-client")
             printed.nothing_of(SECRETS[kind], ["tunnel-client", *words], **variables, **{variable: SECRETS[kind].text})
+
+
+@pytest.mark.usefixtures("in_a_folder")
+@pytest.mark.parametrize("kind", ["the body of a PEM", "a host with a password"])
+def test_a_secret_in_the_place_of_a_variable_of_aws_is_not_repeated(
+    kind: str, printed: Printed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    caplog.set_level(logging.DEBUG, "botocore")
+    # Nothing answers at the endpoint, so waiting for it has no use.
+    impatient = partial(JournalEncryption.create, wait_limit=0.1)
+    monkeypatch.setattr(JournalEncryption, "create", staticmethod(impatient))
+    words = ["encryption", "encrypt", "--kms-key", "alias/any", "value"]
+    for variable in sorted(AWS_VARIABLES):
+        # boto3 keeps what it has read.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        printed.nothing_of(SECRETS[kind], words, **{**AWS, variable: SECRETS[kind].text})
 
 
 @pytest.mark.parametrize("kind", SECRETS)

@@ -92,6 +92,7 @@ async def test_the_grace_and_the_name_of_the_worker_are_options(tmp_path: Path) 
     ("arguments", "complaint"),
     [
         (("--servers-srv", "a b"), "--servers-srv must be the name of an SRV record"),
+        (("--region", "eu.restate.cloud"), "the host name eu.restate.cloud (--region, RESTATE_INPROC_CLOUD_REGION)"),
         (("--servers-srv", "tunnel.test", "--server", "http://127.0.0.1:1"), "pass --server or --servers-srv"),
         (("--region", "eu", "--server", "http://127.0.0.1:1"), "pass --region or --server"),
         (("--server", "http://127.0.0.1:1", "--grace", "inf"), "--grace must be a finite number of seconds"),
@@ -189,6 +190,18 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
         assert missing in done.stderr
 
 
+def test_what_is_empty_is_missing_too() -> None:
+    app = "tests.tunnel.served_app:app"
+    done = command(app, RESTATE_INPROC_TUNNEL_NAME=" ", RESTATE_INPROC_AUTH_TOKEN_FILE="")
+    assert done.returncode == 2
+    for missing in (
+        "--tunnel-name (or RESTATE_INPROC_TUNNEL_NAME, which is empty), ",
+        "--environment-id (or RESTATE_INPROC_ENVIRONMENT_ID), ",
+        "--auth-token-file (or RESTATE_AUTH_TOKEN or RESTATE_INPROC_AUTH_TOKEN_FILE, which is empty)\n",
+    ):
+        assert missing in done.stderr
+
+
 def test_what_a_variable_says_is_not_missing() -> None:
     variables = {
         "RESTATE_INPROC_TUNNEL_NAME": "a b",
@@ -216,12 +229,10 @@ def test_a_health_port_that_is_taken_is_named() -> None:
 def test_errors_name_the_options_of_the_command_and_not_the_arguments_of_python() -> None:
     arguments = ["--tunnel-name", "a b", "--server", "http://127.0.0.1:1", "tests.tunnel.served_app:app"]
     done = command(*complete("--tunnel-name"), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
-    assert "--tunnel-name must be " in done.stderr
-    assert "(--tunnel-name, RESTATE_INPROC_TUNNEL_NAME)" in done.stderr
-    assert "tunnel_name" not in done.stderr
-    arguments = [*complete("--tunnel-name"), *arguments[2:]]
-    done = command(*arguments, RESTATE_INPROC_TUNNEL_NAME="", RESTATE_AUTH_TOKEN=TOKEN)
-    assert "is set, but empty: pass --tunnel-name, or set RESTATE_INPROC_TUNNEL_NAME\n" in done.stderr
+    assert done.stderr.endswith(": --tunnel-name must be letters, digits, '.', '_' and '-', not 'a b'\n")
+    arguments[1] = ""
+    done = command(*complete("--tunnel-name"), *arguments, RESTATE_AUTH_TOKEN=TOKEN)
+    assert "--tunnel-name is set, but empty: pass --tunnel-name, or set RESTATE_INPROC_TUNNEL_NAME\n" in done.stderr
 
 
 def test_a_token_file_that_is_not_there_ends_the_command(tmp_path: Path) -> None:

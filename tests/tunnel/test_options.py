@@ -111,12 +111,12 @@ def test_an_unsound_key_of_the_environment_is_named_by_its_variable() -> None:
     ],
 )
 def test_what_is_not_of_its_form_is_refused_before_anything_is_dialled(option: str, value: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{option} .*\b{option}\b"):
+    with pytest.raises(ValueError, match=rf"^{option} (must be|is set, but empty)"):
         options(OPERATOR, **{option: value})
 
 
 def test_an_environment_has_a_form_that_the_error_tells() -> None:
-    with pytest.raises(ValueError, match=r"^environment_id must be env_\.\.\., not '201' "):
+    with pytest.raises(ValueError, match=r"^environment_id must be env_\.\.\., not '201'$"):
         options(environment_id="201")
 
 

@@ -75,7 +75,10 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "cli.export": ("servers/edge/test_envoy_alone.py",),
     "cli.inspect": ("tools/test_inspect.py", f"{_COMMAND_LINE}::TestInspect"),
     "cli.journal_keygen": ("encryption/test_command.py",),
-    "cli.journal_keys": ("encryption/test_command.py::TestValues",),
+    "cli.journal_keys": (
+        "encryption/test_command.py::TestValues",
+        "tools/test_no_secret_is_printed.py::test_a_secret_in_the_place_of_a_variable_of_aws_is_not_repeated",
+    ),
     "cli.journal_values": ("encryption/test_command.py::TestValues",),
     "cli.keys": (f"{_COMMAND_LINE}::TestKeygen", f"{_COMMAND_LINE}::TestPublicKey"),
     "cli.main": (_COMMAND_LINE,),

@@ -214,11 +214,10 @@ async def test_without_remote_proxies_only_the_health_listens(tmp_path: Path) ->
                 await http.get(url)
 
 
-def test_a_mistake_is_one_line_that_names_the_option_and_the_variable() -> None:
+def test_a_mistake_is_one_line_that_names_the_option() -> None:
     done = command("--tunnel-name", "a b", **COMPLETE)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "--tunnel-name must be letters" in done.stderr
-    assert "(--tunnel-name, RESTATE_TUNNEL_NAME)" in done.stderr
+    assert done.stderr.endswith(": --tunnel-name must be letters, digits, '.', '_' and '-', not 'a b'\n")
 
 
 def test_a_token_file_that_is_not_there_ends_it(tmp_path: Path) -> None:
