@@ -397,10 +397,10 @@ def test_a_secret_in_the_place_of_a_variable_of_the_tunnel_client_is_not_repeate
 
 
 @pytest.mark.usefixtures("in_a_folder")
-@pytest.mark.parametrize("kind", ["the body of a PEM", "a host with a password"])
 def test_a_secret_in_the_place_of_a_variable_of_aws_is_not_repeated(
-    kind: str, printed: Printed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    printed: Printed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    secret = SECRETS["a host with a password"]
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     caplog.set_level(logging.DEBUG, "botocore")
@@ -411,7 +411,7 @@ def test_a_secret_in_the_place_of_a_variable_of_aws_is_not_repeated(
     for variable in sorted(AWS_VARIABLES):
         # boto3 keeps what it has read.
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        printed.nothing_of(SECRETS[kind], words, **{**AWS, variable: SECRETS[kind].text})
+        printed.nothing_of(secret, words, **{**AWS, variable: secret.text})
 
 
 @pytest.mark.parametrize("kind", SECRETS)
