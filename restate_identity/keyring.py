@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +187,9 @@ class KeyFile:
                 return
             self._problem = None
             self._keys = keys
-        logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
+        # A filter or a handler that raises must not change what becomes of the request.
+        with suppress(Exception):
+            logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
 
     def _keep(self, look: int, seen: _Stamp | None, problem: str) -> None:
         with self._lock:
@@ -198,7 +201,8 @@ class KeyFile:
             if self._problem == (seen, problem):
                 return
             self._problem = (seen, problem)
-        logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
+        with suppress(Exception):
+            logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
 
 
 def _refuse_what_is_no_path(text: str) -> None:

@@ -23,6 +23,7 @@ from restate_identity.guard import RequestGuard
 from restate_identity.keyring import VARIABLES, KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from tests.support.clock import Clock
+from tests.support.failing_handler import FailingHandler
 from tests.support.odd_files import no_descriptors
 
 PATH = "/invoke/Greeter/greet"
@@ -558,6 +559,22 @@ def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     assert accepts(watched.verifier, OLD)
     assert "MemoryError" in logged(caplog)[0]
     assert "top-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("content", [lines(NEW, OLD), "nonsense"])
+def test_a_log_that_fails_does_not_reach_the_request(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    caplog.set_level(logging.INFO, "restate_identity")
+    failing = FailingHandler()
+    monkeypatch.setattr(logging.getLogger("restate_identity"), "handlers", [failing])
+    replace(watched.path, content)
+
+    watched.clock.now += 10
+
+    assert accepts(watched.verifier, OLD)
+    assert accepts(watched.verifier, NEW) == (content != "nonsense")
+    assert failing.lines == 1
 
 
 def test_a_file_with_a_relative_path_stays_the_same_file_when_the_working_directory_changes(
