@@ -7,13 +7,13 @@ logs at most 8,640 refusals a day for each reason, of less than 1 KiB each.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from restate_identity._allowance import Allowance
+from restate_identity._fork import Lock
 from restate_identity._quoting import quoted
 from restate_identity.errors import Reason, VerificationError
 
@@ -35,7 +35,7 @@ class RefusalLog:
 
     def __init__(self, *, burst: int = BURST, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         now = clock()
         self._allowances = {reason: Allowance(burst, INTERVAL, now) for reason in Reason}
         self._failures = Allowance(1, FAILURE_INTERVAL, now)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from restate_identity._fork import Lock
 from restate_identity._key_list import keys_in
 from restate_identity._regular_file import check_refresh, read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
@@ -119,7 +119,7 @@ class KeyFile:
         self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._problem: tuple[_Stamp | None, str] | None = None
         # Checks are numbered, so that the result of a slow one does not overwrite that of a later one.
         self._looks = 0
@@ -182,14 +182,16 @@ class KeyFile:
             if look < self._last_result:
                 return
             self._last_result = look
+            is_news = keys != self._keys or self._problem is not None
+            if is_news:
+                self._problem = None
+                self._keys = keys
+            # Last, so that a process that is forked in between reads the file again.
             self._stamp = stamp
-            if keys == self._keys and self._problem is None:
-                return
-            self._problem = None
-            self._keys = keys
-        # A filter or a handler that raises must not change what becomes of the request.
-        with suppress(Exception):
-            logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
+        if is_news:
+            # A filter or a handler that raises must not change what becomes of the request.
+            with suppress(Exception):
+                logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
 
     def _keep(self, look: int, seen: _Stamp | None, problem: str) -> None:
         with self._lock:
@@ -221,7 +223,7 @@ class _FileVerifier(IdentityVerifier):
     def __init__(self, file: KeyFile, clock: Callable[[], float], options: dict[str, Any]) -> None:
         self._file = file
         self._file_clock = clock
-        self._taking = threading.Lock()
+        self._taking = Lock()
         self._taken = file.keys
         super().__init__(self._taken, **options)
         self._verify_signature = super().verify_signature
