@@ -90,9 +90,10 @@ class KeyFile:
     ``RestateCloudEnvironment``, whose key is ``spec.signingPublicKey``. YAML needs the extra ``kubernetes``.
 
     A change takes effect within *refresh_every* seconds. Nothing runs in the background: the first request after that
-    time checks the file (one ``stat``), and reads it if it has changed. If the file is missing, or cannot be used, the
-    last good keys stay in force, and the log gets one error for each change. After any failure the file is read again
-    at the next check, whether it has changed or not.
+    time checks the file (one ``stat``), and reads it if it has changed. It does so in its own thread or event loop, so
+    keep the file on a local file system. If the file is missing, or cannot be used, the last good keys stay in force,
+    and the log gets one error for each change. After any failure the file is read again at the next check, whether it
+    has changed or not.
 
     Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. If you
     write it in place, a reader may see only the first lines, until its next check.
@@ -176,6 +177,9 @@ class KeyFile:
             self._keep(look, seen, f"{_named(self.path)} cannot be read: {type(error).__name__}")
         else:
             self._replace(look, stamp, keys)
+        finally:
+            # Counted from the end, so that not every request waits for a file system that takes longer than that.
+            self.due = self._clock() + self._refresh_every
 
     def _replace(self, look: int, stamp: _Stamp | None, keys: tuple[PublicKey, ...]) -> None:
         with self._lock:

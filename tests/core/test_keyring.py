@@ -549,6 +549,28 @@ def test_a_second_change_for_the_worse_is_a_second_line(watched: Watched, caplog
     assert len(logged(caplog)) == 3
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_system_that_is_slow_is_asked_again_an_interval_after_its_answer(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    original = Path.stat
+
+    def slow_stat(self: Path, **options: Any) -> Any:
+        watched.clock.now += 60
+        if not is_there:
+            raise OSError("gone")
+        return original(self, **options)
+
+    monkeypatch.setattr(Path, "stat", slow_stat)
+    stats = counted(monkeypatch, Path, "stat")
+
+    for seconds, seen in ((10, 1), (9.5, 1), (0.5, 2)):
+        watched.clock.now += seconds
+        for _ in range(10):
+            assert accepts(watched.verifier, OLD)
+        assert stats() == seen
+
+
 def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
