@@ -195,8 +195,10 @@ def _inner_paths(event: Mapping[str, Any]) -> set[str]:
     parameters = parameters if isinstance(parameters, Mapping) else {}
 
     def value(parameter: re.Match[str]) -> str:
+        # For the path "/", API Gateway sends the route "ANY /{proxy+}" without parameters.
         found = str(parameters.get(parameter[1], ""))
-        return found if parameter[2] or "/" not in found else ""
+        # Left as it is, it makes the path one with more than one meaning.
+        return found if parameter[2] or "/" not in found else parameter[0]
 
     routes = (event.get("resource"), event.get("routeKey"), context.get("resourcePath"), context.get("routeKey"))
     return {

@@ -328,6 +328,11 @@ def test_an_event_with_two_routes_is_refused(path: str, exempt: list[str]) -> No
         place.update(before)
 
 
+def test_the_root_may_be_exempt_where_it_has_no_parameters() -> None:
+    event = routed("http_api", "ANY /{proxy+}", None, "/")
+    assert call(event, exempt_paths=["/"])[0]["statusCode"] == 200
+
+
 def test_below_a_stage_an_exempt_path_must_be_exempt_without_it_too() -> None:
     event = routed("http_api", "GET /alive", None, "/stage/alive")
     assert call(event, exempt_paths=["/stage/alive"])[0]["statusCode"] == 401
