@@ -295,6 +295,7 @@ def test_an_event_of_any_route_for_the_signed_path_is_accepted(
         ("/invoke/{service}/{handler}", {"service": "Greeter"}),
         ("/invoke/{service}/{handler}", "no parameters"),
         ("/invoke/Admin/{handler}", {"handler": PATH[1:]}),
+        ("/invoke/Greeter/{greet}", {"greet": "delete/it"}),
         ("/{proxy+}", {"proxy": f"../{PATH[1:]}"}),
         ("/{proxy}", {"proxy": 7}),
         ("delete", None),
