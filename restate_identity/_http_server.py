@@ -39,5 +39,5 @@ def seconds_ahead(now: float, date: str) -> float | None:
     try:
         # Add the fraction that the header leaves out, half a second on average.
         return now - (parsedate_to_datetime(date).timestamp() + 0.5)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

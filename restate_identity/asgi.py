@@ -143,6 +143,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """
     extensions = scope.get("extensions") or {}
     if scope["type"] != "http":
+        # Waiting for the caller to leave would not help: once it has sent anything, hypercorn 0.18 tells of no end.
         if "websocket.http.response" in extensions:
             await send_refusal("websocket.http", scope, send)
         else:

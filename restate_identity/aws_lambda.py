@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, auto
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.keys import PublicKey
+from restate_identity.paths import oddity
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
 
@@ -58,7 +60,9 @@ def require_request_identity(
 
     The verified path is ``rawPath`` if the event has it, else ``path``, without decoding. The path in
     ``requestContext``, on which some handlers route, is verified too. Both may begin with the stage of an API, which is
-    a prefix like any other.
+    a prefix like any other. So is the path that the route of API Gateway stands for: ``resource``, ``resourcePath`` or
+    ``routeKey``, filled in with ``pathParameters``. It has no stage and no base path, so an exempt path that begins
+    with one must be exempt without it too.
 
     Args:
         handler: A Lambda handler, a function of the event and the context. It cannot be a coroutine function, because
@@ -103,7 +107,7 @@ def _guarded(handler: Handler, guard: RequestGuard) -> Handler:
         try:
             # An event of unknown shape has no path, so the core refuses it.
             scheme, token = signature_headers(request.headers)
-            identity = guard.admit(request.path, scheme, token, request.other_path)
+            identity = guard.admit(request.path, scheme, token, request.other_path, request.inner_path)
         except VerificationError:
             return _refusal(request)
         with serving(identity):
@@ -127,18 +131,23 @@ class _Request(NamedTuple):
     source: _Source
     path: Any
     other_path: Any
+    inner_path: str | None
     headers: Iterator[tuple[Any, Any]]
     multi_value: bool
 
 
 def _request(event: Any) -> _Request:
     if not isinstance(event, Mapping):
-        return _Request(_Source.UNKNOWN, None, None, iter(()), multi_value=False)
+        return _Request(_Source.UNKNOWN, None, None, None, iter(()), multi_value=False)
     source = _source(event)
     # API Gateway sends both kinds of headers, and "headers" has only the last value of each name.
     multi_value = event.get("multiValueHeaders") is not None
-    path = None if source is _Source.UNKNOWN else event.get("rawPath", event.get("path"))
-    return _Request(source, path, _other_path(event), _headers(event, multi_value=multi_value), multi_value)
+    inner_paths = _inner_paths(event)
+    is_known = source is not _Source.UNKNOWN and len(inner_paths) <= 1 and not any(map(oddity, inner_paths))
+    path = event.get("rawPath", event.get("path")) if is_known else None
+    inner_path = next(iter(inner_paths), None)
+    headers = _headers(event, multi_value=multi_value)
+    return _Request(source, path, _other_path(event), inner_path, headers, multi_value)
 
 
 def _source(event: Mapping[str, Any]) -> _Source:
@@ -170,6 +179,33 @@ def _other_path(event: Mapping[str, Any]) -> Any:
     http = context.get("http")
     path = http.get("path") if isinstance(http, Mapping) else context.get("path")
     return path.encode("utf-8", "backslashreplace") if isinstance(path, str) else path
+
+
+# In a route of API Gateway, {name} stands for one segment of the path, and {name+} for one or more.
+_PARAMETER = re.compile(r"\{([^/{}+]+)(\+?)\}")
+
+
+def _inner_paths(event: Mapping[str, Any]) -> set[str]:
+    """Return the paths for which the routes in *event* stand, on which some handlers route. A genuine event has one.
+
+    API Gateway sends routes such as ``/{proxy+}``, ``POST /invoke/{service}/{handler}`` and ``$default``.
+    """
+    context, parameters = event.get("requestContext"), event.get("pathParameters")
+    context = context if isinstance(context, Mapping) else {}
+    parameters = parameters if isinstance(parameters, Mapping) else {}
+
+    def value(parameter: re.Match[str]) -> str:
+        # For the path "/", API Gateway sends the route "ANY /{proxy+}" without parameters.
+        found = str(parameters.get(parameter[1], ""))
+        # Left as it is, it makes the path one with more than one meaning.
+        return found if parameter[2] or "/" not in found else parameter[0]
+
+    routes = (event.get("resource"), event.get("routeKey"), context.get("resourcePath"), context.get("routeKey"))
+    return {
+        _PARAMETER.sub(value, "/" + str(route).partition("/")[2])
+        for route in routes
+        if route is not None and route != "$default"
+    }
 
 
 def _headers(event: Mapping[str, Any], *, multi_value: bool) -> Iterator[tuple[Any, Any]]:

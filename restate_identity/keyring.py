@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from restate_identity._fork import Lock
 from restate_identity._key_list import keys_in
 from restate_identity._regular_file import check_refresh, read_regular_file, shown_path
 from restate_identity.errors import InvalidKeyError
@@ -89,9 +90,10 @@ class KeyFile:
     ``RestateCloudEnvironment``, whose key is ``spec.signingPublicKey``. YAML needs the extra ``kubernetes``.
 
     A change takes effect within *refresh_every* seconds. Nothing runs in the background: the first request after that
-    time checks the file (one ``stat``), and reads it if it has changed. If the file is missing, or cannot be used, the
-    last good keys stay in force, and the log gets one error for each change. After any failure the file is read again
-    at the next check, whether it has changed or not.
+    time checks the file (one ``stat``), and reads it if it has changed. It does so in its own thread or event loop, so
+    keep the file on a local file system. If the file is missing, or cannot be used, the last good keys stay in force,
+    and the log gets one error for each change. After any failure the file is read again at the next check, whether it
+    has changed or not.
 
     Replace the file by renaming another one to its name, as Kubernetes does with mounted ConfigMaps and Secrets. If you
     write it in place, a reader may see only the first lines, until its next check.
@@ -118,7 +120,7 @@ class KeyFile:
         self.path: Path = Path(path).absolute()
         self._refresh_every = refresh_every
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._problem: tuple[_Stamp | None, str] | None = None
         # Checks are numbered, so that the result of a slow one does not overwrite that of a later one.
         self._looks = 0
@@ -175,18 +177,25 @@ class KeyFile:
             self._keep(look, seen, f"{_named(self.path)} cannot be read: {type(error).__name__}")
         else:
             self._replace(look, stamp, keys)
+        finally:
+            # Counted from the end, so that not every request waits for a file system that takes longer than that.
+            self.due = self._clock() + self._refresh_every
 
     def _replace(self, look: int, stamp: _Stamp | None, keys: tuple[PublicKey, ...]) -> None:
         with self._lock:
             if look < self._last_result:
                 return
             self._last_result = look
+            is_news = keys != self._keys or self._problem is not None
+            if is_news:
+                self._problem = None
+                self._keys = keys
+            # Last, so that a process that is forked in between reads the file again.
             self._stamp = stamp
-            if keys == self._keys and self._problem is None:
-                return
-            self._problem = None
-            self._keys = keys
-        logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
+        if is_news:
+            # A filter or a handler that raises must not change what becomes of the request.
+            with suppress(Exception):
+                logger.info("identity keys from %s: now trusting %s", shown_path(self.path), ", ".join(map(str, keys)))
 
     def _keep(self, look: int, seen: _Stamp | None, problem: str) -> None:
         with self._lock:
@@ -198,7 +207,8 @@ class KeyFile:
             if self._problem == (seen, problem):
                 return
             self._problem = (seen, problem)
-        logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
+        with suppress(Exception):
+            logger.error("%s; the keys read before stay in force: %s", problem, ", ".join(map(str, self._keys)))
 
 
 def _refuse_what_is_no_path(text: str) -> None:
@@ -217,7 +227,7 @@ class _FileVerifier(IdentityVerifier):
     def __init__(self, file: KeyFile, clock: Callable[[], float], options: dict[str, Any]) -> None:
         self._file = file
         self._file_clock = clock
-        self._taking = threading.Lock()
+        self._taking = Lock()
         self._taken = file.keys
         super().__init__(self._taken, **options)
         self._verify_signature = super().verify_signature

@@ -148,7 +148,8 @@ def probe(
         signer: A signer with the private key whose public key the endpoint trusts. Without it, several cases are
             skipped, and an endpoint that refuses everybody looks sound.
         services: Names of services to try, at most `MAX_SERVICES`; one that does not exist by default.
-        timeout: How many seconds to wait for an answer; above 0, and at most 3,600.
+        timeout: How many seconds to wait for an answer; above 0, and at most 3,600. The rest of a body that takes
+            longer is not read. A head that comes in pieces may take so long for each piece.
         progress: Called after each request, with the number of requests sent and the total.
 
     Raises:
@@ -171,7 +172,7 @@ def probe(
     paths = ["/discover", *(f"/invoke/{service}/{handler}" for service in services or [NOBODYS_SERVICE])]
     everything = list(cases(signer))
     with _client(url, timeout) as client:
-        endpoint = _Endpoint(client, url.rstrip("/"))
+        endpoint = _Endpoint(client, url.rstrip("/"), timeout)
         http_version, ahead = endpoint.greet()
         planned = [(case, path) for path in paths for case in everything if signer is not None or not case.needs_key]
         results = []
@@ -264,7 +265,7 @@ def _client(url: str, timeout: float) -> httpx.Client:
         return _client_with(url, timeout, http1=True, http2=True)
     with _client_with(url, timeout, http1=False, http2=True) as prior_knowledge:
         try:
-            _Endpoint(prior_knowledge, url.rstrip("/")).version()
+            _Endpoint(prior_knowledge, url.rstrip("/"), timeout).version()
         except httpx.TransportError:
             pass  # if there is no server at all, HTTP/1.1 will fail too
         else:
@@ -281,8 +282,9 @@ def _client_with(url: str, timeout: float, *, http1: bool, http2: bool) -> httpx
 
 
 class _Endpoint:
-    def __init__(self, client: httpx.Client, url: str) -> None:
+    def __init__(self, client: httpx.Client, url: str, timeout: float) -> None:
         self._client = client
+        self._timeout = timeout
         self._url = url
         # The path may contain a gateway's key, so no message contains it.
         self._shown = origin(url)
@@ -332,12 +334,13 @@ class _Endpoint:
         )
         # No body, not even an empty one: Hypercorn 0.18 drops a connection on which it answers before the body's end.
         request.headers.pop("content-length", None)
+        give_up_at = time.monotonic() + self._timeout
         response = self._client.send(request, stream=True)
         try:
             read = 0
             for chunk in response.iter_raw():
                 read += len(chunk)
-                if read > MAX_BODY:
+                if read > MAX_BODY or time.monotonic() > give_up_at:
                     break
         finally:
             response.close()

@@ -65,14 +65,15 @@ def app(
         identity_keys: The keys to trust, ``publickeyv1_…``. An empty list is an error.
         verifier: Or a verifier with options of your own. Without keys and verifier, the keys come from the environment
             (`restate_identity.keyring.verifier_from_environment`).
-        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`.
+        observer: Receives the outcome of every verified request, see `restate_identity.telemetry`. It is told a request
+            for another object twice: first as accepted, by its signature, and then as refused, by its body.
         sdk_options: Further options of `restate.app`, passed on.
 
     Raises:
         InvalidKeyError, ValueError, TypeError: The configuration is incomplete or ambiguous. The message says what to
             pass.
     """
-    key_check = _KeyCheck()
+    key_check = _KeyCheck(observer)
     sdk_app: Any = restate.app([key_check.on(service) for service in services], protocol, **sdk_options)
     options: dict[str, Any] = {
         "identity_keys": identity_keys,
@@ -100,7 +101,8 @@ def is_health_check(path: str) -> bool:
 class _KeyCheck:
     """Compares the signed key with the key in the body, before each handler of an application runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer | None) -> None:
+        self._observer = observer
         self._log = RefusalLog()
         self._keyed: set[str] = set()
 
@@ -142,12 +144,24 @@ class _KeyCheck:
         key = cast(restate.ObjectSharedContext, current_context()).key()
         answer = _current_answer.get()
         if identity is None or identity.subject != key:
-            self._log.refused(identity and identity.audience, _mismatch(identity, key))
+            self._note_refusal(identity, key)
             await answer.refuse()
             # This ends the attempt; the error is not sent to anybody.
             raise RetryableError("the request was signed for another object")
         await answer.begin()
         yield
+
+    def _note_refusal(self, identity: Identity | None, key: str) -> None:
+        error = _mismatch(identity, key)
+        path = identity and identity.audience
+        self._log.refused(path, error)
+        if self._observer is None:
+            return
+        try:
+            # Without a duration: the guard told that of the verification.
+            self._observer.refused(error, path=path or "", seconds=0.0)
+        except Exception as failure:  # noqa: BLE001 (an observer changes nothing for the request)
+            self._log.observer_failed(failure)
 
 
 def _service_called(identity: Identity | None) -> str | None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from restate_identity._fork import Lock, tell_of_forks
 from restate_identity.encryption.asking import unavailable
-from restate_identity.encryption.fork import Lock, tell_of_forks
 
 Result = TypeVar("Result")
 Call = Callable[[], Coroutine[Any, Any, Result]]

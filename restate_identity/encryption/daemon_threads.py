@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from restate_identity.encryption.fork import Lock, tell_of_forks
+from restate_identity._fork import Lock, tell_of_forks
 
 Result = TypeVar("Result")
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]

@@ -15,11 +15,11 @@ from concurrent.futures import Future
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from restate_identity._fork import Lock, tell_of_forks
 from restate_identity.encryption.asking import asked, unavailable
 from restate_identity.encryption.background import in_background
 from restate_identity.encryption.data_key import SIZE, KeyProvider
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-from restate_identity.encryption.fork import Lock, tell_of_forks
 from restate_identity.encryption.waiters import Waiters
 
 CALLS = 16

@@ -17,11 +17,11 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from restate_identity._fork import Lock
 from restate_identity._quoting import quoted
 from restate_identity._regular_file import check_refresh, shown_path
 from restate_identity.encryption.data_key import SIZE, DataKey
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-from restate_identity.encryption.fork import Lock
 from restate_identity.encryption.frames import IV_SIZE, TAG_SIZE
 from restate_identity.encryption.local_key_file import is_key_id, read_local_keys
 from restate_identity.encryption.log import logger

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from restate_identity._allowance import Allowance
+from restate_identity._fork import Lock
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-from restate_identity.encryption.fork import Lock
 
 logger: logging.Logger = logging.getLogger("restate_identity")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from restate_identity.encryption.fork import Lock
+from restate_identity._fork import Lock
 
 
 class Waiters:

@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from restate_identity._fork import Lock, tell_of_forks
 from restate_identity.encryption import frames
 from restate_identity.encryption.asking import asked, unavailable
 from restate_identity.encryption.background import in_background
 from restate_identity.encryption.data_key import DataKey, KeyProvider
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
-from restate_identity.encryption.fork import Lock, tell_of_forks
 from restate_identity.encryption.known_keys import KnownKeys, checked
 from restate_identity.encryption.log import EncryptionLog
 from restate_identity.encryption.waiters import Waiters

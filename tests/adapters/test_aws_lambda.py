@@ -245,6 +245,101 @@ def test_an_event_whose_request_context_has_another_path_is_refused(source: str,
         assert (answer["statusCode"], handler.calls) == (401, []), other
 
 
+def routed(source: str, route: object, parameters: object, path: str = PATH) -> Event:
+    """An event of a source that knows routes, with this one."""
+    event = SOURCES[source](path, HEADERS)
+    for name in ("resource", "routeKey"):
+        if name in event:
+            event[name] = route
+    for name in ("resourcePath", "routeKey"):
+        if name in event["requestContext"]:
+            event["requestContext"][name] = route
+    return {**event, "pathParameters": parameters}
+
+
+OF_ONE_HANDLER = {"service": "Greeter", "handler": "greet"}
+
+
+@pytest.mark.parametrize(
+    ("source", "route", "parameters"),
+    [
+        ("rest_api", PATH, None),
+        ("rest_api", "/invoke/{service}/{handler}", OF_ONE_HANDLER),
+        ("rest_api", "/{proxy+}", {"proxy": PATH[1:]}),
+        ("rest_api", "/api/v1/{proxy+}", {"proxy": PATH[1:]}),
+        ("rest_api", "/invoke/{proxy+}", {"proxy": "Greeter/greet"}),
+        ("http_api_v1", "$default", None),
+        ("http_api", "$default", None),
+        ("http_api", f"POST {PATH}", None),
+        ("http_api", "ANY /{proxy+}", {"proxy": PATH[1:]}),
+        ("http_api", "POST /invoke/{service}/{handler}", OF_ONE_HANDLER),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/stage", "/base/path"])
+def test_an_event_of_any_route_for_the_signed_path_is_accepted(
+    source: str, route: str, parameters: object, prefix: str
+) -> None:
+    answer, handler = call(routed(source, route, parameters, prefix + PATH))
+    assert (answer["statusCode"], len(handler.calls)) == (200, 1)
+
+
+@pytest.mark.parametrize("source", ["rest_api", "http_api", "http_api_v1"])
+@pytest.mark.parametrize("exempt", [[], [PATH]])
+@pytest.mark.parametrize(
+    ("route", "parameters"),
+    [
+        ("/invoke/Admin/delete", None),
+        ("POST /invoke/Admin/delete", {"proxy": PATH[1:]}),
+        ("/{proxy+}", {"proxy": "invoke/Admin/delete"}),
+        ("/invoke/{service}/{handler}", {**OF_ONE_HANDLER, "service": "Admin"}),
+        ("/invoke/{service}/{handler}", {"service": "Greeter"}),
+        ("/invoke/{service}/{handler}", "no parameters"),
+        ("/invoke/Admin/{handler}", {"handler": PATH[1:]}),
+        ("/invoke/Greeter/{greet}", {"greet": "delete/it"}),
+        ("/{proxy+}", {"proxy": f"../{PATH[1:]}"}),
+        ("/{proxy}", {"proxy": 7}),
+        ("delete", None),
+        (7, None),
+        ([], None),
+    ],
+)
+def test_an_event_whose_route_stands_for_another_path_is_refused(
+    source: str, exempt: list[str], route: object, parameters: object
+) -> None:
+    answer, handler = call(routed(source, route, parameters), exempt_paths=exempt)
+    assert (answer["statusCode"], handler.calls) == (401, [])
+
+
+@pytest.mark.parametrize("exempt", [[], [PATH]])
+@pytest.mark.parametrize("path", ["/invoke/Admin/delete", f"/another{PATH}"])
+def test_an_event_with_two_routes_is_refused(path: str, exempt: list[str]) -> None:
+    event = routed("rest_api", PATH, None)
+    assert call(event, exempt_paths=exempt)[0]["statusCode"] == 200
+
+    places: list[tuple[Event, str]] = [
+        *((event, name) for name in ("resource", "routeKey")),
+        *((event["requestContext"], name) for name in ("resourcePath", "routeKey")),
+    ]
+    for place, name in places:
+        before = dict(place)
+        place[name] = path
+        answer, handler = call(event, exempt_paths=exempt)
+        assert (answer["statusCode"], handler.calls) == (401, []), name
+        place.clear()
+        place.update(before)
+
+
+def test_the_root_may_be_exempt_where_it_has_no_parameters() -> None:
+    event = routed("http_api", "ANY /{proxy+}", None, "/")
+    assert call(event, exempt_paths=["/"])[0]["statusCode"] == 200
+
+
+def test_below_a_stage_an_exempt_path_must_be_exempt_without_it_too() -> None:
+    event = routed("http_api", "GET /alive", None, "/stage/alive")
+    assert call(event, exempt_paths=["/stage/alive"])[0]["statusCode"] == 401
+    assert call(event, exempt_paths=["/stage/alive", "/alive"])[0]["statusCode"] == 200
+
+
 def test_an_error_of_the_handler_passes_and_leaves_no_identity_behind() -> None:
     @require_request_identity(identity_keys=KEYS)
     def handler(event: Event, context: object) -> None:  # noqa: ARG001

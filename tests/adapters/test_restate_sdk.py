@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from restate.entry_codec import JournalValueCodec
 from restate.server import LifeSpanNotImplemented, parse_path
 
-from restate_identity import current_identity
+from restate_identity import Reason, VerificationError, current_identity
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS
 from restate_identity.restate_sdk import app, is_health_check
 from restate_identity.signing import RequestSigner
 from tests.support.invocation import CONTENT_TYPE, MANIFEST_TYPE, invocation_body
+from tests.support.notes import Notes
 
 SIGNER = RequestSigner.generate()
 KEY = str(SIGNER.public_key)
@@ -137,6 +138,33 @@ def test_a_token_for_one_object_runs_no_other_one(
     )
     assert invoke(served, path, SIGNER.headers(path, subject=run), 3, key=run).status_code == 200
     assert calls == [run]
+
+
+def test_the_observer_hears_of_a_refusal_for_another_object() -> None:
+    notes = Notes()
+    served = app([counter], identity_keys=[KEY], observer=notes)
+
+    invoke(served, f"/prefix{ADD}", SIGNER.headers(ADD, subject="alice"), 3, key="bob")
+
+    (accepted,) = notes.accepted_requests
+    assert accepted[0].subject == "alice"
+    ((error, path, seconds),) = notes.refused_requests
+    assert (error.reason, error.kid, path, seconds) == (Reason.WRONG_AUDIENCE, KEY, ADD, 0.0)
+    assert "'bob'" in error.hint
+
+    invoke(served, ADD, SIGNER.headers(ADD, subject="alice"), 3, key="alice")
+    assert (len(notes.accepted_requests), len(notes.refused_requests)) == (2, 1)
+
+
+def test_an_observer_that_fails_changes_no_refusal_for_another_object(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Notes):
+        def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
+            raise ValueError("the collector is down")
+
+    served = app([counter], identity_keys=[KEY], observer=Broken())
+
+    assert invoke(served, ADD, SIGNER.headers(ADD, subject="alice"), 3, key="bob").status_code == 401
+    assert "the observer failed, which changes nothing for the request" in caplog.text
 
 
 async def test_the_answer_to_a_genuine_call_of_an_object_begins_before_its_handler_has_ended() -> None:

@@ -23,6 +23,7 @@ from restate_identity.guard import RequestGuard
 from restate_identity.keyring import VARIABLES, KeyFile, verifier_from_environment
 from restate_identity.signing import RequestSigner
 from tests.support.clock import Clock
+from tests.support.failing_handler import FailingHandler
 from tests.support.odd_files import no_descriptors
 
 PATH = "/invoke/Greeter/greet"
@@ -548,6 +549,28 @@ def test_a_second_change_for_the_worse_is_a_second_line(watched: Watched, caplog
     assert len(logged(caplog)) == 3
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_system_that_is_slow_is_asked_again_an_interval_after_its_answer(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    original = Path.stat
+
+    def slow_stat(self: Path, **options: Any) -> Any:
+        watched.clock.now += 60
+        if not is_there:
+            raise OSError("gone")
+        return original(self, **options)
+
+    monkeypatch.setattr(Path, "stat", slow_stat)
+    stats = counted(monkeypatch, Path, "stat")
+
+    for seconds, seen in ((10, 1), (9.5, 1), (0.5, 2)):
+        watched.clock.now += seconds
+        for _ in range(10):
+            assert accepts(watched.verifier, OLD)
+        assert stats() == seen
+
+
 def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -558,6 +581,22 @@ def test_a_failure_nobody_thought_of_does_not_reach_the_request(
     assert accepts(watched.verifier, OLD)
     assert "MemoryError" in logged(caplog)[0]
     assert "top-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("content", [lines(NEW, OLD), "nonsense"])
+def test_a_log_that_fails_does_not_reach_the_request(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    caplog.set_level(logging.INFO, "restate_identity")
+    failing = FailingHandler()
+    monkeypatch.setattr(logging.getLogger("restate_identity"), "handlers", [failing])
+    replace(watched.path, content)
+
+    watched.clock.now += 10
+
+    assert accepts(watched.verifier, OLD)
+    assert accepts(watched.verifier, NEW) == (content != "nonsense")
+    assert failing.lines == 1
 
 
 def test_a_file_with_a_relative_path_stays_the_same_file_when_the_working_directory_changes(

@@ -9,13 +9,14 @@ import time
 
 import pytest
 
-from restate_identity import Reason, VerificationError
+from restate_identity import Identity, Reason, VerificationError
 from restate_identity._allowance import Allowance
 from restate_identity._refusal_log import RefusalLog
 from restate_identity.guard import RequestGuard
 from restate_identity.signing import RequestSigner
 from tests.support import forge
 from tests.support.clock import Clock
+from tests.support.failing_handler import FailingHandler
 
 PATH = "/invoke/Greeter/greet"
 UNSIGNED = VerificationError(Reason.UNSIGNED, "the server does not sign")
@@ -180,6 +181,28 @@ def test_the_guard_answers_a_flood_with_the_same_refusal_and_few_lines(caplog: p
 
     # On a machine where this takes longer than an interval, there is a line for each.
     assert BURST <= len(lines(caplog)) < 2 * BURST
+
+
+def test_a_log_that_fails_changes_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = FailingHandler()
+    monkeypatch.setattr(logging.getLogger("restate_identity"), "handlers", [failing])
+    told = []
+
+    class Observer:
+        def accepted(self, identity: Identity, *, path: str, seconds: float) -> None: ...
+
+        def refused(self, error: VerificationError, *, path: str, seconds: float) -> None:  # noqa: ARG002
+            told.append(error.reason)
+            raise ValueError("the collector is down")
+
+    guard = RequestGuard(identity_keys=[KEY], observer=Observer())
+
+    with pytest.raises(VerificationError) as refused:
+        guard.admit(PATH, "unsigned", None)
+
+    assert refused.value.reason is Reason.UNSIGNED
+    assert told == [Reason.UNSIGNED]
+    assert failing.lines == 2, "the refusal, and the failure of the observer"
 
 
 # --- the kid

@@ -34,7 +34,13 @@ def rest_api(path: str, headers: Headers, body: bytes = b"") -> Event:
         "multiValueHeaders": listed(headers),
         "queryStringParameters": None,
         "pathParameters": {"proxy": path.lstrip("/")},
-        "requestContext": {"stage": "prod", "path": f"/prod{path}", "httpMethod": "POST", "requestId": "1"},
+        "requestContext": {
+            "stage": "prod",
+            "resourcePath": "/{proxy+}",
+            "path": f"/prod{path}",
+            "httpMethod": "POST",
+            "requestId": "1",
+        },
         **_body(body),
     }
 
@@ -47,7 +53,7 @@ def http_api(path: str, headers: Headers, body: bytes = b"") -> Event:
         "rawPath": path,
         "rawQueryString": "",
         "headers": joined(headers, ","),
-        "requestContext": {"stage": "$default", "http": _http(path)},
+        "requestContext": {"stage": "$default", "routeKey": "$default", "http": _http(path)},
         **_body(body),
     }
 

@@ -14,7 +14,7 @@ def test_a_date_is_taken_for_the_middle_of_its_second() -> None:
     assert seconds_ahead(12.0, "Thu, 01 Jan 1970 00:00:10 GMT") == 1.5
 
 
-@pytest.mark.parametrize("date", ["", "soon", "Thu, 99 Jan 1970 00:00:10 GMT"])
+@pytest.mark.parametrize("date", ["", "soon", "Thu, 99 Jan 1970 00:00:10 GMT", f"Thu, 01 Jan {10**30} 00:00:10 GMT"])
 def test_what_is_no_date_tells_no_time(date: str) -> None:
     assert seconds_ahead(12.0, date) is None
 

@@ -209,6 +209,8 @@ class Recorded(ThreadingHTTPServer):
         self.connections = 0
         # More than what a connection holds without a reader.
         self.body = b""
+        self.pause_before_each_byte = 0.0
+        self.parts = 0
         self.was_read_to_the_end = False
         self.url = ""
 
@@ -230,7 +232,11 @@ class Answering(BaseHTTPRequestHandler):
             self.end_headers()
         if self.server.body:
             with suppress(ConnectionError):
-                self.wfile.write(self.server.body)
+                body, pause = self.server.body, self.server.pause_before_each_byte
+                for part in [bytes([byte]) for byte in body] if pause else [body]:
+                    time.sleep(pause)
+                    self.wfile.write(part)
+                    self.server.parts += 1
                 self.server.was_read_to_the_end = True
         self.close_connection = not status
 
@@ -422,6 +428,15 @@ def test_a_large_body_is_not_read_to_its_end() -> None:
         server.body = bytes(64 * 1024 * 1024)
         assert probe(server.url).findings == ()
         assert not server.was_read_to_the_end
+
+
+def test_a_body_that_comes_byte_by_byte_is_not_waited_for_longer_than_for_an_answer() -> None:
+    # The probe ends with the first answer.
+    with answering(404) as server:
+        server.body, server.pause_before_each_byte = bytes(100), 0.1
+        with pytest.raises(ProbeError, match="answers 404"):
+            probe(server.url, timeout=1)
+        assert server.parts < 90
 
 
 def test_a_proxy_that_the_environment_names_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

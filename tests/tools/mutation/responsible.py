@@ -21,7 +21,7 @@ _HELP = "tools/test_help.py"
 _CLI = (_HELP, "tools/test_command_line.py", "tools/test_doctor.py", "tools/test_no_secret_is_printed.py")
 _ENCRYPTION = tuple(
     f"encryption/test_{name}.py"
-    for name in ("fork", "codec", "waiting", "writing_key", "plaintext", "log", "in_the_sdk", "daemon_threads")
+    for name in ("codec", "waiting", "writing_key", "plaintext", "log", "in_the_sdk", "daemon_threads")
 )
 _TUNNEL = (
     "tunnel/test_dispatch.py",
@@ -50,6 +50,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "_edwards25519": ("core/test_edwards25519.py",),
     "_node_crypto": ("tools/test_pyodide.py",),
     "_libsodium": ("core/test_ed25519.py", "core/test_keys.py", "tools/test_accelerator.py"),
+    "_fork": ("core/test_fork.py", "encryption/test_codec.py"),
     "_headers": _CORE,
     "_health_server": ("tunnel/test_health.py",),
     "_http_server": ("tools/test_http_server.py", "tools/test_doctor.py", "tools/test_probe.py"),
