@@ -11,30 +11,40 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from restate_identity.signing import RequestSigner
-from tests.support.servers import daphne, gunicorn, serve
+from tests.support.servers import Server, daphne, gunicorn, serve
 
 SIGNER = RequestSigner.generate()
 OPEN = "/invoke/A/open"
-FRAMEWORKS = ("flask", "starlette", "fastapi-dependency", "quart", "litestar")
+KEY = str(SIGNER.public_key)
 
 Ask = Callable[..., tuple[int, bytes]]
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def asked(request: pytest.FixtureRequest) -> Iterator[Ask]:
+@pytest.fixture(scope="module")
+def wsgi() -> Iterator[Server]:
+    with serve(*gunicorn("tests.support.apps.mounted:app"), identity_key=KEY) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def asgi() -> Iterator[Server]:
+    with serve(*daphne("tests.support.apps.mounted_asgi:app"), identity_key=KEY) as served:
+        yield served
+
+
+@pytest.fixture(params=["flask", "starlette", "fastapi-dependency", "quart", "litestar"])
+def asked(request: pytest.FixtureRequest, wsgi: Server, asgi: Server) -> Ask:
     """A function that asks the application, mounted where the caller says."""
-    is_wsgi = request.param == "flask"
-    command = gunicorn("tests.support.apps.mounted:app") if is_wsgi else daphne("tests.support.apps.mounted_asgi:app")
-    with serve(*command, identity_key=str(SIGNER.public_key)) as served:
+    served, header = (wsgi, "SCRIPT_NAME") if request.param == "flask" else (asgi, "Daphne-Root-Path")
 
-        def asked(path: str, mount_point: str | None, *, signed: str | None = None) -> tuple[int, bytes]:
-            headers = [("x-app", request.param), *([] if signed is None else SIGNER.headers(signed).items())]
-            if mount_point is not None:
-                headers.append(("SCRIPT_NAME" if is_wsgi else "Daphne-Root-Path", mount_point))
-            answer = served.request(path, headers, method="GET")
-            return answer.status, answer.body
+    def asked(path: str, mount_point: str | None, *, signed: str | None = None) -> tuple[int, bytes]:
+        headers = [("x-app", request.param), *([] if signed is None else SIGNER.headers(signed).items())]
+        if mount_point is not None:
+            headers.append((header, mount_point))
+        answer = served.request(path, headers, method="GET")
+        return answer.status, answer.body
 
-        yield asked
+    return asked
 
 
 @pytest.mark.parametrize(
