@@ -91,7 +91,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     ),
     "cli.pasted": (f"{_COMMAND_LINE}::TestVerify",),
     "cli.printing": ("tools/test_printing.py", "tools/test_report.py"),
-    "cli.probe": ("tools/test_probe.py",),
+    "cli.probe": ("tools/test_probe.py", "docs/test_command_line_docs.py"),
     "cli.reading": (
         "tools/test_reading.py",
         f"{_COMMAND_LINE}::test_what_is_too_long_is_refused_before_its_end_is_known",
@@ -139,7 +139,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "paths": (*_CORE, "core/test_guard.py"),
     "probe": ("tools/test_probe.py", "tools/test_http_server.py", "tools/test_public_api.py"),
     "pytest_plugin": ("adapters/test_testing.py", "tools/test_pytest_plugin.py"),
-    "restate_sdk": ("adapters/test_restate_sdk.py", "adapters/test_options.py"),
+    "restate_sdk": ("adapters/test_restate_sdk.py", "adapters/test_options.py", "tools/test_package.py"),
     "signing": ("core/test_signing.py", "adapters/test_testing.py", "tools/test_package.py"),
     "telemetry": ("core/test_telemetry.py",),
     "tokens": _CORE,
