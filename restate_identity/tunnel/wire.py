@@ -202,7 +202,7 @@ class Wire(asyncio.Protocol):
             self._transport.close()
 
     def _unread(self) -> None:
-        self._lose("the server does not read what it asks for")
+        self._lose("the other side does not read what it is sent")
         self.abort()
 
     def _lose(self, reason: str) -> None:
