@@ -25,7 +25,7 @@ from hpack import HPACKError
 from restate_identity._quoting import quoted
 from restate_identity.tunnel.floods import MAX_EMPTY_DATA, MAX_FRAME_SIZE, FloodError, FloodGauge
 from restate_identity.tunnel.frames import PREFACE_SIZE, FrameError, FrameReader, GoAway, HeaderBlock, StreamFlood
-from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, stand_in
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, PlainEncoder, stand_in
 from restate_identity.tunnel.output import Output
 from restate_identity.tunnel.received import RequestReceived, StreamFault, TrailersReceived, WireEvent
 from restate_identity.tunnel.timings import TunnelTimings
@@ -234,4 +234,5 @@ def h2_side(timings: TunnelTimings, *, client: bool) -> h2.connection.H2Connecti
         settings[h2.settings.SettingCodes.ENABLE_PUSH] = 0
     connection.local_settings = h2.settings.Settings(client=client, initial_values=settings)
     connection.max_inbound_frame_size = MAX_FRAME_SIZE
+    connection.encoder = PlainEncoder()
     return connection

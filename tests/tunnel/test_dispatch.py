@@ -59,6 +59,28 @@ def test_a_signed_invocation_is_routed_on_the_path_without_the_tunnels_part() ->
     assert app.scopes[0]["restate_identity"].audience == INVOKE
 
 
+async def test_a_long_header_is_sent_without_huffman_for_which_everybody_would_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = b"long" * 1000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-long", value)]})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as (_, line):
+        wire = bytearray()
+        receive_data = line.h2.receive_data
+
+        def recorded(data: bytes) -> Any:
+            wire.extend(data)
+            return receive_data(data)
+
+        monkeypatch.setattr(line.h2, "receive_data", recorded)
+        assert (await line.request(ECHO)).headers["x-long"] == value.decode()
+        assert value in wire
+
+
 def test_a_request_without_an_identity_is_refused() -> None:
     app = Recording()
     assert answered(guarded(app), PREFIX + INVOKE).status == 401

@@ -8,7 +8,6 @@ from typing import Any
 import h2.connection
 import h2.events
 from h2.errors import ErrorCodes
-from hpack import Encoder
 
 from restate_identity.tunnel.frames import FrameError, HeaderBlock
 from restate_identity.tunnel.header_blocks import HeaderList, stand_in
@@ -16,13 +15,6 @@ from restate_identity.tunnel.output import size_of
 from restate_identity.tunnel.received import ResponseReceived, StreamFault, TrailersReceived
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.wire import Wire, h2_side
-
-
-class _PlainEncoder(Encoder):
-    """Encodes header fields without Huffman, which costs more time in Python than the bytes it saves."""
-
-    def encode(self, headers: Any, huffman: bool = False) -> bytes:  # noqa: ARG002 (the interface of hpack)
-        return super().encode(headers, huffman=False)
 
 
 class ClientWire(Wire):
@@ -75,9 +67,7 @@ class ClientWire(Wire):
         self._on_room()
 
     def _side(self, timings: TunnelTimings) -> h2.connection.H2Connection:
-        connection = h2_side(timings, client=True)
-        connection.encoder = _PlainEncoder()
-        return connection
+        return h2_side(timings, client=True)
 
     def _received(self, event: h2.events.Event) -> None:
         super()._received(event)
