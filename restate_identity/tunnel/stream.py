@@ -128,7 +128,8 @@ class ForwardedStream:
             await app(scope, self.receive, self.send)
             if not self._finished and not self._gone:
                 logger.error("the application returned without completing its response to %s", self._path(scope))
-        except Exception:
+        except (Exception, SystemExit):
+            # asyncio would let SystemExit, which `sys.exit()` raises, end the whole process, with all other requests.
             logger.exception("the application failed on %s", self._path(scope))
         finally:
             self._close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -447,6 +448,28 @@ async def test_an_answer_that_breaks_off_is_reset_and_not_taken_for_complete() -
         with pytest.raises(StreamResetError) as error:
             await exchange.whole()
         assert error.value.args == (ErrorCodes.INTERNAL_ERROR,)
+
+
+@pytest.mark.parametrize("messages", [[], [START]], ids=["before it answers", "after it has begun to"])
+async def test_an_application_that_exits_ends_its_own_request_and_no_other(
+    messages: list[Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["query_string"] != b"exit":
+            await answering(b"whole")(scope, receive, send)
+            return
+        for message in messages:
+            await send(message)
+        sys.exit(7)
+
+    async with serving(app) as (_, line):
+        exchange = line.open(f"{ECHO}?exit", end=True)
+        if messages:
+            await line.until(lambda: exchange.reset_code == ErrorCodes.INTERNAL_ERROR)
+        else:
+            assert (await exchange.whole()).status == 500
+        assert (await line.request(ECHO)).body == b"whole"
+    assert caplog.messages[-1].startswith("the application failed on")
 
 
 async def test_padding_does_not_use_up_the_window() -> None:
