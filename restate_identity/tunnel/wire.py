@@ -11,7 +11,6 @@ h2 tracks the state of each stream and the windows. Header blocks are decoded he
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 import h2.config
@@ -80,14 +79,6 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         self._transport = transport
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is not None and (protocol := tls.selected_alpn_protocol()) != "h2":
-            self._lose(
-                f"the server did not select HTTP/2 (ALPN 'h2', it chose {quoted(protocol or 'nothing')}): "
-                "it is not a tunnel server, or a proxy in between inspects TLS"
-            )
-            transport.abort()
-            return
         self.output.attach(transport)
         self._h2.initiate_connection()
         if more := self._connection_window - self._h2.inbound_flow_control_window:

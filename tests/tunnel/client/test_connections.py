@@ -157,6 +157,23 @@ async def test_an_address_that_says_nothing_leaves_time_for_the_next_one_and_is_
         server.close()
 
 
+async def test_an_address_behind_many_that_say_nothing_is_reached() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async def resolve(_: str) -> list[str]:
+        return [*6 * ["127.0.0.2"], "127.0.0.1"]
+
+    async with Http2Target(on_complete=echoing) as target:
+        server = await asyncio.start_server(silent, "127.0.0.2", target.port)
+        targets = [f"http://{host}:{target.port}" for host in ("greeter.test", "127.0.0.1", "127.0.0.2")]
+        async with forwarding(*targets, resolve=resolve, limits=Limits(connect=3)) as (_, line):
+            assert (await sent(line, targets[0])).status == 200
+        server.close()
+
+
 async def test_the_kernel_asks_whether_a_target_that_sends_nothing_is_still_there() -> None:
     async with Http2Target(on_complete=echoing) as target, forwarding(target.origin) as (_, line):
         assert (await sent(line, target.origin)).status == 200
