@@ -72,10 +72,9 @@ async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLConte
             ssl=tls if target.tls else None,
             server_hostname=target.server_name if target.tls else None,
         )
-        # The last one has the rest of the time.
-        limit = share(until - loop.time(), left) if left > 1 else None
         try:
-            await asyncio.wait_for(connecting, limit)
+            # The last one has the rest of the time.
+            await asyncio.wait_for(connecting, share(until - loop.time(), left))
             gate.check()
         except asyncio.TimeoutError:
             failure = failure or OSError(f"no answer from {address}")
