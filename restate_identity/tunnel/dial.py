@@ -47,6 +47,8 @@ async def dial(
 
 
 def _check(target: Target, failure: BaseException | None) -> None:
+    if isinstance(failure, DialError):
+        raise failure
     if isinstance(failure, ssl.SSLCertVerificationError):
         raise DialError(f"the server cannot prove that it is {quoted(target.server_name)}: {failure.verify_message}")
     if failure is not None:
@@ -57,27 +59,54 @@ async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLConte
     if target.tls:
         tls = tls or ssl.create_default_context()
         tls.set_alpn_protocols(["h2"])
-    failure: OSError | None = None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within
+    failure: Exception | None = None
     found = await addresses(target.host)
-    for number, address in enumerate(found, start=1):
-        connecting = asyncio.get_running_loop().create_connection(
-            lambda: protocol,
+    for left, address in zip(range(len(found), 0, -1), found, strict=True):
+        gate = _Gate(protocol)
+        connecting = loop.create_connection(
+            lambda gate=gate: gate,
             address,
             target.port,
             ssl=tls if target.tls else None,
             server_hostname=target.server_name if target.tls else None,
         )
-        # The last one has the rest of the time.
-        limit = share(within, len(found)) if number < len(found) else None
         try:
-            await asyncio.wait_for(connecting, limit)
-        except ssl.SSLError:
-            raise
+            # The last one has the rest of the time.
+            await asyncio.wait_for(connecting, share(until - loop.time(), left))
+            gate.check()
         except asyncio.TimeoutError:
             failure = failure or OSError(f"no answer from {address}")
-        except OSError as error:
+        except (OSError, DialError) as error:
+            # Another server of this name may be able to prove it.
             failure = failure or error
         else:
             return
     assert failure is not None
     raise failure
+
+
+class _Gate(asyncio.Protocol):
+    """Lets a connection pass on to *protocol* unless TLS has not agreed on HTTP/2."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+        self._refused: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if tls is not None and (chosen := tls.selected_alpn_protocol()) != "h2":
+            self._refused = chosen or "nothing"
+            transport.abort()
+            return
+        transport.set_protocol(self._protocol)
+        self._protocol.connection_made(transport)
+
+    def check(self) -> None:
+        """Raise DialError if the connection was not let pass."""
+        if self._refused is not None:
+            raise DialError(
+                f"the server did not select HTTP/2 (ALPN 'h2', it chose {quoted(self._refused)}): "
+                "it is not a tunnel server, or a proxy in between inspects TLS"
+            )

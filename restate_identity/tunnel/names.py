@@ -13,7 +13,7 @@ import socket
 import threading
 from concurrent.futures import Future
 
-# Of so many addresses that do not answer, each may take its share of the time. A headless service may have hundreds.
+# An address that does not answer may take at least this part of the time. A headless service may have hundreds.
 _SHARES = 5
 # The pending lookups of all event loops.
 _asked: dict[str, Future[list[str]]] = {}
@@ -33,12 +33,12 @@ async def addresses(host: str) -> list[str]:
     return [host]
 
 
-def share(within: float, count: int) -> float:
-    """Return how many of *within* seconds the dial of one of *count* addresses may take, to leave time for the others.
+def share(left: float, count: int) -> float:
+    """Return how many of the *left* seconds the dial of the next of *count* addresses may take.
 
-    However many there are, each has the time that a dial needs.
+    It leaves time for the others, and however many there are, the first ones have the time that a dial needs.
     """
-    return within / min(count, _SHARES)
+    return left / min(count, _SHARES)
 
 
 def _question(host: str) -> Future[list[str]]:

@@ -79,7 +79,7 @@ class Output:
             self._h2.send_headers(stream_id, headers, end_stream=end)
         except h2.exceptions.ProtocolError:
             return
-        self.flush_soon()
+        self.flush_soon(size_of(headers))
 
     def write(self, stream_id: int, data: memoryview, *, end: bool) -> int:
         """Send as much of *data* as the windows and the socket allow. With *end*, the last byte ends the stream.
@@ -100,11 +100,7 @@ class Output:
                 chunk = data[sent : sent + length]
                 sent += length
                 self._h2.send_data(stream_id, chunk, end_stream=end and sent == size)
-                self._unflushed += length
-                if self._unflushed >= SOCKET_BUFFER:
-                    self.flush()
-                else:
-                    self.flush_soon()
+                self.flush_soon(length)
                 if sent == size:
                     return sent
         except (h2.exceptions.ProtocolError, KeyError):
@@ -148,9 +144,18 @@ class Output:
         if self._transport is not None:
             self._transport.write(goaway.encoded())
 
-    def flush_soon(self) -> None:
-        """Send pending frames in the next iteration of the event loop, so that several are sent together."""
-        if not self._flushing:
+    def flush_soon(self, size: int = 0) -> None:
+        """Send pending frames in the next iteration of the event loop, so that several are sent together.
+
+        If they hold more than the socket's buffer should, send them now, so that `paused` says so.
+
+        Args:
+            size: How many bytes the caller has added to them.
+        """
+        self._unflushed += size
+        if self._unflushed >= SOCKET_BUFFER:
+            self.flush()
+        elif not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
 
@@ -164,3 +169,8 @@ class Output:
             self._transport.write(data)
         if self._paused and self._transport.get_write_buffer_size() > MAX_UNREAD:
             self._on_unread()
+
+
+def size_of(headers: Headers) -> int:
+    """Return how many bytes *headers* take at most, but for a few for each."""
+    return sum(len(name) + len(value) for name, value in headers)

@@ -57,7 +57,8 @@ class TunnelSettings:
     """Time limits, and limits on what may be in flight; else the protocol's defaults."""
     tls: ssl.SSLContext | bool = True
     """A context with the certificate authorities to trust instead of the system's. It must verify certificates and host
-    names. False means cleartext, for a test with a *servers_srv* of your own."""
+    names. Pass a context of its own: its ALPN protocols are set to ``h2``. False means cleartext, for a test with a
+    *servers_srv* of your own."""
     observer: Observer | None = None
     """Receives the outcome of every verified request, see `restate_identity.telemetry`."""
 

@@ -13,11 +13,9 @@ from restate_identity.asgi import ASGIApp, Message, Scope
 from restate_identity.tunnel.beyond_asgi import RESET
 from restate_identity.tunnel.output import Headers, Output
 from restate_identity.tunnel.request import Request
-from restate_identity.tunnel.response import response_fields
+from restate_identity.tunnel.response import WITHOUT_BODY, content_length, response_fields
 
 logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
-
-_WITHOUT_BODY = frozenset((204, 304))
 
 
 class ForwardedStream:
@@ -34,6 +32,7 @@ class ForwardedStream:
         "_gone",
         "_has_body",
         "_last_taken",
+        "_left",
         "_length",
         "_news",
         "_output",
@@ -65,6 +64,7 @@ class ForwardedStream:
         self._gone = False
         self._answered = False
         self._has_body = True
+        self._left: int | None = None  # of the announced length of the response's body
         self._finished = False
         # An application may send from several tasks; each message is sent completely before the next.
         self._sending = asyncio.Lock()
@@ -128,7 +128,8 @@ class ForwardedStream:
             await app(scope, self.receive, self.send)
             if not self._finished and not self._gone:
                 logger.error("the application returned without completing its response to %s", self._path(scope))
-        except Exception:
+        except (Exception, SystemExit):
+            # asyncio would let SystemExit, which `sys.exit()` raises, end the whole process, with all other requests.
             logger.exception("the application failed on %s", self._path(scope))
         finally:
             self._close()
@@ -161,10 +162,12 @@ class ForwardedStream:
             if self._answered:
                 raise RuntimeError("the response has already been started")
             headers = response_fields(message["status"], message.get("headers") or ())
+            has_body = self.request.method != "HEAD" and message["status"] not in WITHOUT_BODY
+            left = content_length(headers) if has_body else None
             while self._output.paused and not self._gone:
                 await self._output.room(self.stream_id)
             self._answered = True
-            self._has_body = self.request.method != "HEAD" and message["status"] not in _WITHOUT_BODY
+            self._has_body, self._left = has_body, left
             if not self._gone:
                 self._output.headers(self.stream_id, headers)
         elif kind == "http.response.body":
@@ -180,6 +183,7 @@ class ForwardedStream:
             raise RuntimeError(f"unexpected message type {kind!r}")
 
     async def _send_body(self, data: bytes, *, end: bool, trailers: Headers = ()) -> None:
+        self._check_left(len(data), end=end)
         rest = memoryview(data if self._has_body else b"")
         ends = end and not trailers
         while (rest or ends) and not self._gone:
@@ -191,6 +195,14 @@ class ForwardedStream:
             self._output.headers(self.stream_id, trailers, end=True)
         if end:
             self._finish()
+
+    def _check_left(self, size: int, *, end: bool) -> None:
+        """Raise RuntimeError if the body has another length than the head says: the response would be malformed."""
+        if self._left is None or self._gone:
+            return
+        self._left -= size
+        if self._left < 0 or (end and self._left):
+            raise RuntimeError("the length of the response's body differs from its content-length")
 
     # The end.
 

@@ -33,7 +33,7 @@ class Tunnel:
         options: The configuration.
         timings: Time limits, and limits on what may be in flight.
         source: For tests: a source of targets that replaces the configured ones.
-        tls: A context to use instead of the system's certificate authorities.
+        tls: A context to use instead of the system's certificate authorities; its ALPN protocols are set to ``h2``.
         observer: Receives the outcome of every verified request.
         cancels: Whether a call of the application is cancelled when its stream is lost, besides ``http.disconnect``.
         segments: Scheme, host and port of each deployment, as `deployment_url` takes them.

@@ -11,7 +11,6 @@ h2 tracks the state of each stream and the windows. Header blocks are decoded he
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 import h2.config
@@ -25,7 +24,7 @@ from hpack import HPACKError
 from restate_identity._quoting import quoted
 from restate_identity.tunnel.floods import MAX_EMPTY_DATA, MAX_FRAME_SIZE, FloodError, FloodGauge
 from restate_identity.tunnel.frames import PREFACE_SIZE, FrameError, FrameReader, GoAway, HeaderBlock, StreamFlood
-from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, stand_in
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderDecoder, PlainEncoder, stand_in
 from restate_identity.tunnel.output import Output
 from restate_identity.tunnel.received import RequestReceived, StreamFault, TrailersReceived, WireEvent
 from restate_identity.tunnel.timings import TunnelTimings
@@ -80,14 +79,6 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
         self._transport = transport
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is not None and (protocol := tls.selected_alpn_protocol()) != "h2":
-            self._lose(
-                f"the server did not select HTTP/2 (ALPN 'h2', it chose {quoted(protocol or 'nothing')}): "
-                "it is not a tunnel server, or a proxy in between inspects TLS"
-            )
-            transport.abort()
-            return
         self.output.attach(transport)
         self._h2.initiate_connection()
         if more := self._connection_window - self._h2.inbound_flow_control_window:
@@ -202,7 +193,7 @@ class Wire(asyncio.Protocol):
             self._transport.close()
 
     def _unread(self) -> None:
-        self._lose("the server does not read what it asks for")
+        self._lose("the other side does not read what it is sent")
         self.abort()
 
     def _lose(self, reason: str) -> None:
@@ -234,4 +225,5 @@ def h2_side(timings: TunnelTimings, *, client: bool) -> h2.connection.H2Connecti
         settings[h2.settings.SettingCodes.ENABLE_PUSH] = 0
     connection.local_settings = h2.settings.Settings(client=client, initial_values=settings)
     connection.max_inbound_frame_size = MAX_FRAME_SIZE
+    connection.encoder = PlainEncoder()
     return connection

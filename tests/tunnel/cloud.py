@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h2.config
 import h2.connection
@@ -22,6 +22,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+import hpack
 import trustme
 from hyperframe.frame import Frame, GoAwayFrame
 
@@ -72,6 +73,13 @@ class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+class PlainEncoder(hpack.Encoder):
+    """Encodes without Huffman, for which hpack takes minutes if the heads are long."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:  # noqa: ARG002 (the interface of hpack)
+        return super().encode(headers, huffman=False)
 
 
 class StreamResetError(Exception):

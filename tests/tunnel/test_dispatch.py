@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http import HTTPStatus
 from typing import Any
@@ -13,8 +14,9 @@ from restate_identity import current_identity
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Receive, RequestIdentityMiddleware, Scope, Send
 from restate_identity.signing import RequestSigner
 from restate_identity.tunnel.beyond_asgi import FORWARDED, Forwarded
+from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
 from restate_identity.tunnel.state import ConnectionState
-from tests.tunnel.cloud import PREFIX, Response
+from tests.tunnel.cloud import PREFIX, Response, StreamResetError
 from tests.tunnel.dialling import ECHO, run, serving, until
 
 SIGNER = RequestSigner.generate()
@@ -57,6 +59,28 @@ def test_a_signed_invocation_is_routed_on_the_path_without_the_tunnels_part() ->
     assert answered(guarded(app), PREFIX + INVOKE, SIGNER.headers(INVOKE)).status == 200
     assert app.scopes[0]["path"] == INVOKE
     assert app.scopes[0]["restate_identity"].audience == INVOKE
+
+
+async def test_a_long_header_is_sent_without_huffman_for_which_everybody_would_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = b"long" * 1000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-long", value)]})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as (_, line):
+        wire = bytearray()
+        receive_data = line.h2.receive_data
+
+        def recorded(data: bytes) -> Any:
+            wire.extend(data)
+            return receive_data(data)
+
+        monkeypatch.setattr(line.h2, "receive_data", recorded)
+        assert (await line.request(ECHO)).headers["x-long"] == value.decode()
+        assert value in wire
 
 
 def test_a_request_without_an_identity_is_refused() -> None:
@@ -262,6 +286,91 @@ def test_an_answer_that_has_no_body_gets_none(method: str, status: int) -> None:
 
     response = answered(app, ECHO, method=method)
     assert (response.status, response.body) == (status, b"")
+
+
+LENGTH = b"content-length"
+
+
+@pytest.mark.parametrize(("status", "kept"), [(200, True), (203, True), (204, False), (205, True), (304, False)])
+def test_an_answer_that_has_no_body_has_no_length(status: int, kept: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        headers = [(b"x-a", b"b"), (b"Content-Length", b"3")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"all"})
+
+    response = answered(app, ECHO)
+    assert response.headers == {":status": str(status), "x-a": "b", **({"content-length": "3"} if kept else {})}
+    assert response.body == (b"all" if kept else b"")
+
+
+@pytest.mark.parametrize(
+    ("headers", "complaint"),
+    [
+        ([(LENGTH, b"3"), (LENGTH, b"4")], "a malformed content-length"),
+        ([(LENGTH, b"three")], "a malformed content-length"),
+        ([(LENGTH, b"-1")], "a malformed content-length"),
+        ([(b"x-a", b"b" * (MAX_HEADER_LIST_SIZE - 34))], "a header list of more than 65536 bytes"),
+    ],
+)
+async def test_a_head_that_no_server_takes_is_a_500_beside_its_neighbours(
+    headers: list[tuple[bytes, bytes]], complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        fields = headers if scope["path"] == "/odd" else []
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"all"})
+
+    async with serving(app) as (_, line):
+        assert (await line.request(f"{PREFIX}/odd")).status == 500
+        assert (await line.request(ECHO)).body == b"all"
+    assert caplog.messages == ["the application failed on '/odd'"]
+    assert complaint in caplog.text
+
+
+@pytest.mark.parametrize("parts", [[b"fo", b"ur"], [b"four", b""], [b"tw"]])
+async def test_a_body_of_another_length_than_its_head_says_is_reset_beside_its_neighbours(
+    parts: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        length = b"3" if scope["path"] == "/odd" else b"%d" % sum(map(len, parts))
+        await send({"type": "http.response.start", "status": 200, "headers": [(LENGTH, length)]})
+        for part in parts[:-1]:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": parts[-1]})
+
+    async with serving(app) as (_, line):
+        exchange = line.open(f"{PREFIX}/odd", end=True)
+        with pytest.raises(StreamResetError) as error:
+            await exchange.whole()
+        assert error.value.args == (ErrorCodes.INTERNAL_ERROR,)
+        assert "the length of the response's body differs from its content-length" in caplog.text
+        assert (await line.request(ECHO)).body == b"".join(parts)
+
+
+def test_a_length_in_the_answer_to_head_is_that_of_another_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": [(LENGTH, b"3")]})
+        await send({"type": "http.response.body"})
+
+    assert answered(app, ECHO, method="HEAD").headers == {":status": "200", "content-length": "3"}
+
+
+async def test_a_caller_that_has_gone_is_no_mistake_of_the_body(caplog: pytest.LogCaptureFixture) -> None:
+    done = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": [(LENGTH, b"3")]})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body"})
+        done.set()
+
+    async with serving(app) as (_, line):
+        exchange = line.open(ECHO)
+        await exchange.response()
+        exchange.reset()
+        await asyncio.wait_for(done.wait(), 30)
+    assert caplog.messages == []
 
 
 def test_an_application_may_take_several_turns_at_its_answer() -> None:

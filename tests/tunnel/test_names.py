@@ -15,7 +15,7 @@ import pytest
 
 from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.names import addresses
-from tests.tunnel.cloud import PATIENCE, Cloud
+from tests.tunnel.cloud import PATIENCE, Cloud, tls_pair
 from tests.tunnel.dialling import dialled, echo, until
 from tests.tunnel.tunnels import SOON, call, configured
 
@@ -111,6 +111,42 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypa
         await (await cloud.line(0)).accepted()
     async with dialled(cloud.target._replace(host="two.test"), timings=brief) as here:
         assert (await here.ending()).reason.startswith("cannot connect: no answer from 127.0.0.9: ")
+
+
+async def test_an_address_behind_many_that_do_not_answer_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def many(host: Any, *arguments: Any, **options: Any) -> Any:
+        dead = [f"127.0.0.{number}" for number in range(9, 15)]
+        hosts = [*dead, "127.0.0.1"] if host == "many.test" else [host]
+        return [found for each in hosts for found in real(each, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", many)
+    for number in range(9, 15):
+        delay(monkeypatch, f"127.0.0.{number}", 600)
+    timings = replace(SOON, connect=3)
+    async with Cloud() as cloud, dialled(cloud.target._replace(host="many.test"), timings=timings) as here:
+        await (await cloud.line(0)).accepted()
+        assert not here.task.done()
+
+
+@pytest.mark.usefixtures("two_addresses")
+@pytest.mark.parametrize("broken", ["no TLS", "another authority", "no HTTP/2"])
+async def test_a_server_that_cannot_prove_itself_leaves_the_turn_to_the_next_address(broken: str) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    tls, other = tls_pair(), tls_pair(alpn=() if broken == "no HTTP/2" else ("h2",))
+    if broken == "no HTTP/2":
+        tls.tunnel.load_verify_locations(cadata=other.authority.decode())
+    async with Cloud(tls=tls.cloud) as cloud:
+        refusing = await asyncio.start_server(
+            hang_up, "127.0.0.9", cloud.port, ssl=None if broken == "no TLS" else other.cloud
+        )
+        async with dialled(cloud.target._replace(host="two.test"), tls=tls.tunnel):
+            await (await cloud.line(0)).accepted()
+        refusing.close()
 
 
 @pytest.mark.usefixtures("two_addresses")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -449,6 +450,28 @@ async def test_an_answer_that_breaks_off_is_reset_and_not_taken_for_complete() -
         assert error.value.args == (ErrorCodes.INTERNAL_ERROR,)
 
 
+@pytest.mark.parametrize("messages", [[], [START]], ids=["before it answers", "after it has begun to"])
+async def test_an_application_that_exits_ends_its_own_request_and_no_other(
+    messages: list[Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["query_string"] != b"exit":
+            await answering(b"whole")(scope, receive, send)
+            return
+        for message in messages:
+            await send(message)
+        sys.exit(7)
+
+    async with serving(app) as (_, line):
+        exchange = line.open(f"{ECHO}?exit", end=True)
+        if messages:
+            await line.until(lambda: exchange.reset_code == ErrorCodes.INTERNAL_ERROR)
+        else:
+            assert (await exchange.whole()).status == 500
+        assert (await line.request(ECHO)).body == b"whole"
+    assert caplog.messages[-1].startswith("the application failed on")
+
+
 async def test_padding_does_not_use_up_the_window() -> None:
     app = Paced()
     async with serving(app) as (_, line):
@@ -508,7 +531,7 @@ async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_oth
     assert answer.body == b"a" * 100_000 + b"b" * 100_000
 
 
-async def test_what_a_server_never_reads_does_not_pile_up() -> None:
+async def test_many_large_heads_at_once_wait_until_a_server_reads_them() -> None:
     let_go = asyncio.Event()
     entered = 0
 
@@ -517,18 +540,42 @@ async def test_what_a_server_never_reads_does_not_pile_up() -> None:
         entered += 1
         number = entered
         await let_go.wait()
-        # Headers are under no window. These characters are the longest ones on the wire.
-        headers = [(b"x-%d-%d" % (number, index), b"\x01" * 1000) for index in range(50)]
+        # Headers are under no window.
+        headers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(BODY)
 
+    async with serving(app) as (_, line):
+        exchanges = [line.open(ECHO, end=True) for _ in range(300)]
+        await until(lambda: entered == 300)
+        line.transport.pause_reading()
+        let_go.set()
+        await asyncio.sleep(0.1)
+        line.transport.resume_reading()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+async def test_what_a_server_never_reads_does_not_pile_up() -> None:
+    let_go = asyncio.Event()
+    entered = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        nonlocal entered
+        entered += 1
+        number = entered
+        await send(START)
+        await let_go.wait()
+        # Trailers are under no window, and wait for nothing. The application of the tunnel client sends some.
+        trailers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
+        await send({**BODY, "trailers": trailers})
+
     async with serving(app) as (here, line):
-        for _ in range(60):
+        for _ in range(300):
             line.open(ECHO, end=True)
-        await until(lambda: entered == 60)
+        await until(lambda: entered == 300)
         line.freeze()
         let_go.set()
-        assert (await here.ending()).reason.startswith("the server does not read what it asks for")
+        assert (await here.ending()).reason.startswith("the other side does not read what it is sent")
 
 
 @pytest.mark.parametrize(

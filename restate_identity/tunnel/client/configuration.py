@@ -116,9 +116,11 @@ def _tunnel(choices: Choices) -> TunnelOptions:
 
 def _has_proxies(choices: Choices) -> bool:
     option = choices.option("remote_proxy")
-    text = choices.text("remote_proxy", "true").lower()
+    written = choices.text("remote_proxy", "true")
+    text = written.lower()
     if text not in ("true", "false"):
-        raise ValueError(f"{choices.origin('remote_proxy')} must be true or false, not {shown(text)!r}")
+        # As it was written: in lower case a secret does not look like one.
+        raise ValueError(f"{choices.origin('remote_proxy')} must be true or false, not {shown(written)!r}")
     if text == "false":
         useless = [str(SETTINGS[name].option) for name in _PROXY_OPTIONS if choices.option(name) is not None]
         if useless:

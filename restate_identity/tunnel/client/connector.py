@@ -66,8 +66,9 @@ class Connector:
             TargetRefusedError: No address of the host may be dialled.
             ExchangeError: There is no connection within ``limits.connect`` seconds.
         """
+        until = asyncio.get_running_loop().time() + self._limits.connect
         try:
-            return await asyncio.wait_for(self._connect_again(origin, version), self._limits.connect)
+            return await asyncio.wait_for(self._connect_again(origin, version, until), self._limits.connect)
         except asyncio.TimeoutError:
             reason = f"no connection within {self._limits.connect:g} s"
         except ssl.SSLCertVerificationError as error:
@@ -76,14 +77,14 @@ class Connector:
             reason = f"cannot connect: {str(error) or type(error).__name__}"
         raise ExchangeError(reason)
 
-    async def _connect_again(self, origin: Origin, version: Version) -> Http1Connection | Http2Connection:
+    async def _connect_again(self, origin: Origin, version: Version, until: float) -> Http1Connection | Http2Connection:
         try:
-            return await self._connect(origin, version)
+            return await self._connect(origin, version, until)
         except ConnectionAbortedError:
             # An instance that shuts down does that. The next connection may get to another one.
-            return await self._connect(origin, version)
+            return await self._connect(origin, version, until)
 
-    async def _connect(self, origin: Origin, version: Version) -> Http1Connection | Http2Connection:
+    async def _connect(self, origin: Origin, version: Version, until: float) -> Http1Connection | Http2Connection:
         # A zone is never needed for what may be dialled.
         found = [ip_address(text) for text in await self._resolve(origin.host) if "%" not in text]
         allowed = [address for address in found if self._admits is None or self._admits(origin, address)]
@@ -92,10 +93,10 @@ class Connector:
             raise TargetRefusedError(f"{origin.host} is at {shown}, which is not to be dialled")
         tls = self._context(version) if origin.scheme == "https" else None
         failure: Exception | None = None
-        for address in allowed:
+        for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
             try:
                 dialling = self._dial(address, origin, version, tls)
-                return await asyncio.wait_for(dialling, share(self._limits.connect, len(allowed)))
+                return await asyncio.wait_for(dialling, share(until - asyncio.get_running_loop().time(), left))
             except (OSError, asyncio.TimeoutError, ExchangeError) as error:
                 failure = failure or error
         assert failure is not None

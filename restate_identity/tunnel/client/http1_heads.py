@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import h11
 
 from restate_identity.tunnel.client.exchange import Field, RequestHead, ResponseHead
-from restate_identity.tunnel.client.response_head import check_size, passed_on, trailers_passed_on
+from restate_identity.tunnel.client.response_head import passed_on, trailers_passed_on
 from restate_identity.tunnel.fields import has_line_break
+from restate_identity.tunnel.response import check_size
 
 # RFC 9110, 9.3: a request with one of these methods has no body, unless it says that it has.
 _WITHOUT_BODY = (b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"DELETE")

@@ -41,6 +41,7 @@ class Http2Connection:
         self.protocol: ClientWire = ClientWire(
             awaits_head=self._awaits_head,
             on_settings=self._settings,
+            on_room=self._has_room,
             on_made=lambda: None,
             on_event=self._received,
             on_goaway=self._goaway,
@@ -108,7 +109,11 @@ class Http2Connection:
             self.is_usable = True
             self._watchdog.start()
             self._idleness.begin()
-        elif self.watcher is not None:
+        else:
+            self._has_room()
+
+    def _has_room(self) -> None:
+        if self.watcher is not None:
             self.watcher.has_room(self)
 
     def _awaits_head(self, stream_id: int) -> bool:
@@ -175,8 +180,7 @@ class Http2Connection:
             return
         if not self._exchanges:
             self._idleness.begin()
-        if self.watcher is not None:
-            self.watcher.has_room(self)
+        self._has_room()
 
     def _idle(self) -> None:
         if not self._exchanges:

@@ -8,20 +8,13 @@ from typing import Any
 import h2.connection
 import h2.events
 from h2.errors import ErrorCodes
-from hpack import Encoder
 
 from restate_identity.tunnel.frames import FrameError, HeaderBlock
 from restate_identity.tunnel.header_blocks import HeaderList, stand_in
+from restate_identity.tunnel.output import size_of
 from restate_identity.tunnel.received import ResponseReceived, StreamFault, TrailersReceived
 from restate_identity.tunnel.timings import TunnelTimings
 from restate_identity.tunnel.wire import Wire, h2_side
-
-
-class _PlainEncoder(Encoder):
-    """Encodes header fields without Huffman, which costs more time in Python than the bytes it saves."""
-
-    def encode(self, headers: Any, huffman: bool = False) -> bytes:  # noqa: ARG002 (the interface of hpack)
-        return super().encode(headers, huffman=False)
 
 
 class ClientWire(Wire):
@@ -30,6 +23,7 @@ class ClientWire(Wire):
     Args:
         awaits_head: Returns whether a stream is open and its response has not begun.
         on_settings: Called when the target has sent settings, at least once on every connection.
+        on_room: Called when the socket's buffer, which was full, has room again.
         callbacks: Those of `Wire`. Instead of `RequestReceived` there is `ResponseReceived`.
     """
 
@@ -40,17 +34,19 @@ class ClientWire(Wire):
         *,
         awaits_head: Callable[[int], bool],
         on_settings: Callable[[], None],
+        on_room: Callable[[], None],
         timings: TunnelTimings,
         **callbacks: Any,
     ) -> None:
         super().__init__(timings=timings, **callbacks)
         self._awaits_head = awaits_head
         self._on_settings = on_settings
+        self._on_room = on_room
 
     @property
     def most_streams(self) -> int:
-        """How many streams the target allows to be open."""
-        return self._h2.remote_settings.max_concurrent_streams
+        """How many streams the target allows to be open; none while it does not read: heads would pile up here."""
+        return 0 if self.output.paused else self._h2.remote_settings.max_concurrent_streams
 
     @property
     def next_stream_id(self) -> int:
@@ -63,13 +59,15 @@ class ClientWire(Wire):
         # The target may reset it without having sent a header block.
         self._floods.stream_opened()
         self._h2.send_headers(stream_id, headers, end_stream=end)
-        self.output.flush_soon()
+        self.output.flush_soon(size_of(headers))
         return stream_id
 
+    def resume_writing(self) -> None:  # noqa: D102 (a callback of asyncio)
+        super().resume_writing()
+        self._on_room()
+
     def _side(self, timings: TunnelTimings) -> h2.connection.H2Connection:
-        connection = h2_side(timings, client=True)
-        connection.encoder = _PlainEncoder()
-        return connection
+        return h2_side(timings, client=True)
 
     def _received(self, event: h2.events.Event) -> None:
         super()._received(event)

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from h2.errors import ErrorCodes
+
 from restate_identity.asgi import Send
 from restate_identity.tunnel.beyond_asgi import RESET
 from restate_identity.tunnel.client.exchange import Exchange, ExchangeError, RequestHead
@@ -56,7 +58,9 @@ async def pass_through(open_exchange: Open, head: RequestHead, body: RequestBody
             watch.failed(error)
             if passage.started:
                 watch.broken()
-                await send({"type": RESET, "code": error.code})
+                # "Not processed" is not true any more, whatever the target says: the response was begun.
+                code = ErrorCodes.INTERNAL_ERROR if error.unprocessed else error.code
+                await send({"type": RESET, "code": code})
                 return
             if error.unprocessed and body.is_kept and attempt < _ATTEMPTS:
                 continue

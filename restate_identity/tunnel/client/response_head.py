@@ -9,17 +9,11 @@ from restate_identity.tunnel.client.exchange import Field, ResponseHead
 from restate_identity.tunnel.fields import BLANKS, OF_THE_CONNECTION, has_line_break, is_name
 from restate_identity.tunnel.handshake import DRAINING_HEADER
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE, HeaderList
+from restate_identity.tunnel.response import WITHOUT_BODY, content_length
 
 _STATUS = re.compile(rb"[2-9][0-9]{2}").fullmatch
-_LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 # By the draining header a tunnel server learns that the whole tunnel drains. A target cannot know. `te` is of requests.
 _NOT_OF_A_TARGET = OF_THE_CONNECTION | {DRAINING_HEADER[0], b"te"}
-
-
-def check_size(fields: Iterable[Field]) -> None:
-    """Raise ValueError if the fields are more than the other side of the tunnel takes."""
-    if sum(len(name) + len(value) + 32 for name, value in fields) > MAX_HEADER_LIST_SIZE:
-        raise ValueError(f"a header list of more than {MAX_HEADER_LIST_SIZE} bytes")
 
 
 def response_head(received: HeaderList) -> ResponseHead:
@@ -57,8 +51,7 @@ def passed_on(status: int, fields: Iterable[Field], *, named: Set[bytes] = froze
         named: Those that ``connection`` names in HTTP/1.1.
     """
     dropped = _NOT_OF_A_TARGET | named
-    if status == 204:
-        # It has no body, so a length is wrong (RFC 9110, 8.6).
+    if status in WITHOUT_BODY:
         dropped |= {b"content-length"}
     return ResponseHead(status, [(name, value.strip(BLANKS)) for name, value in fields if name not in dropped])
 
@@ -87,12 +80,6 @@ def body_length(method: bytes, head: ResponseHead) -> int | None:
     Raises:
         ValueError: The lengths differ, or are not numbers.
     """
-    if method == b"HEAD" or head.status in (204, 304):
+    if method == b"HEAD" or head.status in WITHOUT_BODY:
         return 0
-    lengths = {value for name, value in head.headers if name == b"content-length"}
-    if not lengths:
-        return None
-    length, *others = lengths
-    if others or not _LENGTH(length):
-        raise ValueError("a malformed content-length")
-    return int(length)
+    return content_length(head.headers)

@@ -213,6 +213,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
         *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "draining", "floods", "streaming")),
         "tunnel/client/test_http2.py",
     ),
+    "tunnel.response": ("tunnel/client/test_response_head.py", "tunnel/test_dispatch.py"),
     "tunnel.resolver": ("tunnel/test_resolver.py",),
     "tunnel.serve": ("tunnel/test_signals.py", "tunnel/test_command.py"),
     "tunnel.settings": ("tunnel/test_options.py",),

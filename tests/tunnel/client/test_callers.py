@@ -29,6 +29,7 @@ def refused(host: str | None, **headers: str) -> tuple[int, str] | None:
         "localhost.",
         "127.0.0.1:8080",
         "[::1]:8080",
+        "[::ffff:127.0.0.1]:8080",
         "10.0.0.7",
         "tunnel:8080",
         "a.svc.cluster.local",
@@ -68,6 +69,17 @@ def test_a_caller_that_names_this_machine_an_address_or_an_allowed_host_passes(h
     ],
 )
 def test_a_name_that_could_be_rebound_does_not(host: str) -> None:
+    assert refused(host) == (421, "host")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("0.0.0.0", "0.0.0.0:8080", "[::]", "[::]:8080", "[0:0::0]:8080", "[::ffff:0.0.0.0]:8080", "[::ffff:0:0]"),
+        *("255.255.255.255:8080", "[::ffff:255.255.255.255]:8080"),
+    ],
+)
+def test_an_address_of_no_machine_by_which_a_page_could_reach_loopback_does_not(host: str) -> None:
     assert refused(host) == (421, "host")
 
 

@@ -210,6 +210,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({}, {"RESTATE_REMOTE_PROXY": "true", "RESTATE_ENVIRONMENT_PROXY": "false"}, "are both set, and mean the same"),
         ({}, {"RESTATE_REMOTE_PROXY": "flase"}, "RESTATE_REMOTE_PROXY must be true or false, not 'flase'"),
         ({}, {"RESTATE_REMOTE_PROXY": "0"}, "must be true or false"),
+        ({}, {"RESTATE_REMOTE_PROXY": "Xk3fP0aQz9LmN2bV"}, "not '(16 characters that may be a secret)'"),
         (
             {"ingress_uri": "https://a"},
             {"RESTATE_REMOTE_PROXY": "false"},

@@ -24,7 +24,7 @@ from tests.support.processes import free_port
 from tests.tunnel.client.clients import forwarding, opened, sent
 from tests.tunnel.client.http1_target import Http1Target, Peer
 from tests.tunnel.client.http2_target import Http2Target, Served, TargetEnd
-from tests.tunnel.cloud import tls_pair
+from tests.tunnel.cloud import Exchange, Line, PlainEncoder, tls_pair
 from tests.tunnel.dialling import until
 from tests.tunnel.tunnels import PATH
 
@@ -154,6 +154,23 @@ async def test_an_address_that_says_nothing_leaves_time_for_the_next_one_and_is_
         async with forwarding(*targets, **settings) as (_, line):  # type: ignore[arg-type]
             assert (await sent(line, targets[0])).status == 200
             await asyncio.wait_for(closed.wait(), 20)
+        server.close()
+
+
+async def test_an_address_behind_many_that_say_nothing_is_reached() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async def resolve(_: str) -> list[str]:
+        return [*6 * ["127.0.0.2"], "127.0.0.1"]
+
+    async with Http2Target(on_complete=echoing) as target:
+        server = await asyncio.start_server(silent, "127.0.0.2", target.port)
+        targets = [f"http://{host}:{target.port}" for host in ("greeter.test", "127.0.0.1", "127.0.0.2")]
+        async with forwarding(*targets, resolve=resolve, limits=Limits(connect=3)) as (_, line):
+            assert (await sent(line, targets[0])).status == 200
         server.close()
 
 
@@ -371,6 +388,63 @@ async def test_a_target_that_allows_more_streams_later_gets_what_waits() -> None
         for served in target.served:
             served.answer()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+KEYS = 300
+
+
+async def fill(line: Line, target: Http2Target) -> list[Exchange]:
+    """Open requests with long keys, so many that some wait, to a target that does not read from its connection."""
+    line.h2.encoder = PlainEncoder()
+    await sent(line, target.origin)
+    target.ends[0].transport.pause_reading()
+    keys = [f"{number:05}".ljust(60_000, ".") for number in range(KEYS)]
+    return [opened(line, target.origin, {"x-restate-key": key}, end=True) for key in keys]
+
+
+def answer_without_key(served: Served) -> None:
+    if "x-restate-key" not in served.headers:
+        served.answer()
+
+
+async def test_long_heads_wait_until_a_busy_target_reads_them_and_nobody_is_lost() -> None:
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1000}
+    limits = Limits(connections=1)
+    async with (
+        Http2Target(settings=settings, on_complete=answer_without_key) as target,
+        forwarding(target.origin, limits=limits) as (_, line),
+    ):
+        exchanges = await fill(line, target)
+        await asyncio.sleep(1)
+
+        def is_busy_again(served: Served) -> None:
+            target.on_request = lambda _: None
+            served.end.transport.pause_reading()
+
+        target.on_request = is_busy_again
+        target.ends[0].transport.resume_reading()
+        await target.request(1)
+        await asyncio.sleep(0.1)
+        target.ends[0].transport.resume_reading()
+        await target.request(KEYS)
+        for served in target.served[1:]:
+            served.answer()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+async def test_a_connection_whose_target_does_not_read_gets_no_request_though_it_has_none() -> None:
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1000}
+    limits = Limits(connections=2, streams=1000)
+    async with (
+        Http2Target(settings=settings, on_complete=answer_without_key) as target,
+        forwarding(target.origin, limits=limits) as (_, line),
+    ):
+        exchanges = await fill(line, target)
+        await until(lambda: len(target.ends) == 2)
+        for exchange in exchanges:
+            exchange.reset()
+        assert (await sent(line, target.origin)).status == 200
+        assert target.served[-1].end is target.ends[1]
 
 
 async def test_a_response_that_is_complete_holds_no_place_at_the_target_though_nobody_reads_it() -> None:

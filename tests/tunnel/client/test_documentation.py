@@ -16,6 +16,7 @@ import uvicorn
 from restate_identity.cli.main import cli
 from restate_identity.tunnel.client.allow_list import AllowList
 from restate_identity.tunnel.client.configuration import CONNECT, HEALTH_ADDRESS, PORTS, configuration
+from restate_identity.tunnel.client.connector import _WINDOWS as TARGET_TIMINGS
 from restate_identity.tunnel.client.limits import Limits
 from restate_identity.tunnel.client.metrics import REASONS
 from restate_identity.tunnel.client.origins import address_of, origin
@@ -27,6 +28,7 @@ from restate_identity.tunnel.client.request_body import KEPT
 from restate_identity.tunnel.client.settings import GRACE
 from restate_identity.tunnel.client.variables import NAMES, SETTINGS
 from restate_identity.tunnel.header_blocks import MAX_HEADER_LIST_SIZE
+from restate_identity.tunnel.timings import TunnelTimings
 from tests.support import ROOT
 from tests.tunnel.tunnels import SIGNER
 
@@ -134,6 +136,24 @@ def test_the_numbers_of_the_connections_are_those_of_the_code() -> None:
         "longer than a second",
         "three times in all",
         "at most 64 KiB",
+    ):
+        assert text in section("What is dialled")
+
+
+def test_what_a_service_that_blocks_or_does_not_read_costs_is_what_the_numbers_say() -> None:
+    windows = TunnelTimings()
+    assert (windows.connection_window, windows.stream_window) == (16 * 1024 * 1024, 1024 * 1024)
+    pings = TARGET_TIMINGS
+    assert (pings.ping_every, pings.ping_answer, pings.missed_pings) == (75, 10, 2)
+    # At the least, it is blocked from the first PING until the second one is overdue.
+    least = pings.ping_every * (pings.missed_pings - 1) + pings.ping_answer
+    for text in (
+        "every 75 seconds",
+        "two PINGs in a row",
+        "each for 10 seconds",
+        f"{least:g} to {least + pings.ping_every:g} seconds",
+        "once 16 MiB of them wait",
+        "at most 1 MiB of each",
     ):
         assert text in section("What is dialled")
 

@@ -181,6 +181,16 @@ async def test_a_response_that_the_target_gives_up_is_never_a_clean_end(code: Er
         assert len(target.ends) == 1
 
 
+async def test_a_target_that_refuses_a_request_after_its_response_has_begun_does_not_ask_for_a_repetition() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request()
+        served.respond(200)
+        await exchange.response()
+        served.reset(ErrorCodes.REFUSED_STREAM)
+        await is_reset(exchange, ErrorCodes.INTERNAL_ERROR)
+
+
 async def test_a_connection_that_breaks_breaks_its_responses() -> None:
     async with Http2Target() as target, forwarding(target.origin) as (_, line):
         begun, waiting = (opened(line, target.origin, end=True) for _ in range(2))

@@ -5,13 +5,15 @@
 - With DNS rebinding, a page makes its own name resolve to 127.0.0.1, and then is of the same origin as the proxy. It
   cannot hide its name: ``host`` has it. So a request must name an address, ``localhost``, or one of the hosts that are
   allowed. An address cannot be rebound.
+- 0.0.0.0 and ``::`` are no address of a machine, but reach loopback. Browsers that let pages do so send neither
+  ``origin`` nor ``sec-fetch-site`` there. So they are refused, and the broadcast address with them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from restate_identity.tunnel.client.exchange import Field
@@ -19,6 +21,7 @@ from restate_identity.tunnel.client.origins import host_of, origin_in
 
 _is_port = re.compile(r":[0-9]{1,5}").fullmatch
 _FROM_HERE = (b"same-origin", b"none")
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 class Refusal(NamedTuple):
@@ -35,8 +38,8 @@ _TWO_HOSTS = Refusal(400, "malformed", "a request must have exactly one host\n")
 _HOST = Refusal(
     421,
     "host",
-    "this proxy gives access with an API key, so it answers only to addresses, to localhost, and to the names that "
-    "--proxy-host (RESTATE_PROXY_HOSTS) allows\n",
+    "this proxy gives access with an API key, so it answers only to addresses such as 127.0.0.1 (not 0.0.0.0), to "
+    "localhost, and to the names that --proxy-host (RESTATE_PROXY_HOSTS) allows\n",
 )
 _ORIGIN = Refusal(
     403,
@@ -104,7 +107,11 @@ def _is_address(name: str) -> bool:
         address = ip_address(name)
     except ValueError:
         return False
-    return "%" not in str(address)
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return False
+        address = address.ipv4_mapped or address
+    return not address.is_unspecified and address != _BROADCAST
 
 
 def _checked_host(text: str) -> str:
