@@ -210,14 +210,14 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({}, {"RESTATE_REMOTE_PROXY": "true", "RESTATE_ENVIRONMENT_PROXY": "false"}, "are both set, and mean the same"),
         ({}, {"RESTATE_REMOTE_PROXY": "flase"}, "RESTATE_REMOTE_PROXY must be true or false, not 'flase'"),
         ({}, {"RESTATE_REMOTE_PROXY": "0"}, "must be true or false"),
-        ({}, {"RESTATE_REMOTE_PROXY": "Xk3fP0aQz9LmN2bV"}, "not '(16 characters that may be a secret)'"),
+        ({}, {"RESTATE_REMOTE_PROXY": "xKfPaQzLmNbVtRwS"}, "not '(16 characters that may be a secret)'"),
         (
             {"ingress_uri": "https://a"},
             {"RESTATE_REMOTE_PROXY": "false"},
             "--ingress-uri is of no use with RESTATE_REMOTE",
         ),
         *(
-            ({"remote_proxy": False, name: ("a",)}, {}, f"{option} is of no use with --no-remote-proxy")
+            ({"remote_proxy": False, name: ("a",)}, {}, f"{option} is of no use with --no-remote-proxy: leave out one")
             for name, option in OF_PROXIES.items()
         ),
         (
@@ -263,6 +263,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"shutdown_timeout": -0.5}, {}, "--shutdown-timeout must be a number of seconds"),
         ({}, {"RESTATE_SHUTDOWN_TIMEOUT": "inf"}, "RESTATE_SHUTDOWN_TIMEOUT must be a number of seconds"),
         ({"connect_timeout": 0.0}, {}, "--connect-timeout must be a number of seconds"),
+        ({"connect_timeout": 1e6}, {}, "--connect-timeout must be a number of seconds"),
         ({}, {"RESTATE_SHUTDOWN_TIMEOUT": "nan"}, "RESTATE_SHUTDOWN_TIMEOUT must be a number of seconds"),
         ({}, {"RESTATE_PROXY_HOSTS": "http://a"}, "a host of the proxies is a name such as"),
         ({}, {"RESTATE_PROXY_ORIGINS": "localhost"}, "an origin is a scheme, a host and a port"),

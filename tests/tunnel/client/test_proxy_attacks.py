@@ -251,6 +251,20 @@ async def test_when_there_is_no_room_the_longest_idle_connection_makes_it(tmp_pa
             writer.close()
 
 
+async def test_two_connections_that_arrive_at_once_take_the_place_of_two(tmp_path: Path) -> None:
+    async with proxied(tmp_path, patience=Patience(connections=2, stall=1000)) as remote:
+        idle = [await asyncio.open_connection("127.0.0.1", remote.port) for _ in range(2)]
+        await remote.until(lambda: remote.listener.connections == 2)
+        # The event loop does not run in between, so it sees both at the same time.
+        new = [socket.create_connection(("127.0.0.1", remote.port)) for _ in range(2)]
+        for reader, _ in idle:
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        assert remote.listener.connections == 2
+        for connection in (*new, *(writer for _, writer in idle)):
+            connection.close()
+
+
 async def test_when_all_connections_are_busy_a_new_one_is_closed(tmp_path: Path) -> None:
     async with proxied(tmp_path, patience=Patience(connections=1)) as remote:
         async with exchanging(remote, Version.HTTP1, "/held") as exchange:
