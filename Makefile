@@ -152,8 +152,8 @@ conformance-sdks: $(INSTALLED)  ## Send every vector over HTTP to a service of e
 	$(RUN) -m tests.tools.conformance.sdks.behind_an_edge
 	$(RUN) -m tests.tools.conformance.sdks.behind_a_tunnel_client
 
-mutation: $(INSTALLED)  ## Check that a test notices every small mistake in the package, PART=1/1 (hours)
-	$(RUN) -m tests.tools.mutation --part $(or $(PART),1/1)
+mutation: $(INSTALLED)  ## Check that a test notices every small mistake in the package, PART=1/1, CHANGED=1 for changed modules (hours)
+	$(RUN) -m tests.tools.mutation --part $(or $(PART),1/1) $(if $(CHANGED),--changed)
 
 fuzz: $(INSTALLED)  ## Fuzz the code that reads untrusted input, SECONDS=60 for each target
 	$(RUN) -m fuzz --seconds $(or $(SECONDS),60)

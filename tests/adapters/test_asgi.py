@@ -505,6 +505,7 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
         ("/health", "/elsewhere", True),
         ("/mounted/health", "/mounted", True),
         ("/mounted/health", "/mounted/", True),
+        ("/mountedX/health", "/mountedX", True),
         ("/mounted/secret", "/mounted", False),
         ("/mounted/secret", "/mounted/", False),
         ("/mounted/secret", "unted", False),

@@ -308,6 +308,13 @@ def test_the_empty_frames_of_a_stream_are_dropped_and_too_many_reset_it_once() -
         assert gauge.frame(needed) is Verdict.PASS
 
 
+def test_the_empty_frames_of_a_stream_in_another_second_are_not_added() -> None:
+    gauge = FloodGauge()
+    for second in range(3):
+        gauge.at(float(second))
+        assert {gauge.frame(FrameHead(FrameType.DATA, 0, 1, 0)) for _ in range(1000)} == {Verdict.DROP}
+
+
 def test_the_size_of_a_frame_and_of_a_header_block_are_limited() -> None:
     gauge = FloodGauge()
     gauge.frame(FrameHead(FrameType.HEADERS, 0, 1, 65_536))

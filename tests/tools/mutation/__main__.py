@@ -2,11 +2,16 @@
 
 Killed mutants are recorded in ``build/mutation.jsonl``, so that a run that was stopped continues where it ended, and
 the next run tries only what changed. What survived is tried again each time: there may be a test for it now.
+
+``clean.json`` names the modules of which nothing was left unexplained, with the state of the module: with
+``--changed``, a run on any machine tries only the others. It does not see that a test was lost, so a run without it is
+due now and then.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -22,12 +27,13 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.support import ROOT
-from tests.tools.mutation.mutants import Mutant, modules, mutants
+from tests.tools.mutation.mutants import Mutant, modules, mutants, source
 from tests.tools.mutation.responsible import responsible_for
 from tests.tools.mutation.worker import prepared
 
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
 REMEMBERED = ROOT / "build" / "mutation.jsonl"
+CLEAN = Path(__file__).parent / "clean.json"
 
 
 class Worker:
@@ -74,15 +80,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--part", default="1/1", help="only the modules of this part, as 2/6: the second of six")
     parser.add_argument("--near", action="store_true", help="try only the tests that reach a mutant's line")
+    parser.add_argument("--changed", action="store_true", help="only modules that changed since they were clean")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--list", action="store_true", help="print how many mutants each module has, and try none")
     arguments = parser.parse_args()
     if unknown := set(arguments.modules) - set(modules()):
         parser.error(f"no such module: {', '.join(sorted(unknown))}; there are: {', '.join(modules())}")
     part, parts = map(int, arguments.part.split("/"))
+    clean = _clean() if arguments.changed else {}
     chosen = {
         module: [mutant for mutant in mutants(module) if arguments.only in mutant.old]
         for module in (arguments.modules or modules())[part - 1 :: parts]
+        if clean.get(module) != _state(module)
     }
     if arguments.list:
         print("\n".join(f"{module}: {len(found)}" for module, found in chosen.items()))
@@ -95,7 +104,10 @@ def main() -> int:
         for module, everything in chosen.items():
             if everything:
                 alive += _alive(module, everything, workers, near=arguments.near)
-    return _reported(chosen, alive, arguments.only, time.monotonic() - started)
+    odd = _reported(chosen, alive, arguments.only, time.monotonic() - started)
+    if not arguments.only:
+        _note_clean(set(chosen) - odd)
+    return 1 if odd else 0
 
 
 @contextmanager
@@ -167,7 +179,23 @@ def _equivalent() -> set[tuple[str, str, str]]:
     return {(entry["module"], entry["old"], new) for entry in entries for new in entry["new"]}
 
 
-def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], only: str, seconds: float) -> int:
+def _clean() -> dict[str, str]:
+    clean: dict[str, str] = json.loads(CLEAN.read_text("utf-8"))
+    return clean
+
+
+def _note_clean(found: set[str]) -> None:
+    clean = {module: state for module, state in _clean().items() if module in modules()}
+    clean |= {module: _state(module) for module in found}
+    CLEAN.write_text(json.dumps(clean, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _state(module: str) -> str:
+    return hashlib.sha256(source(module).encode()).hexdigest()[:16]
+
+
+def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], only: str, seconds: float) -> set[str]:
+    """Print the result, and return the modules of which something is unexplained."""
     known = {entry for entry in _equivalent() if entry[0] in chosen and only in entry[1]}
     surprising = [
         (mutant, outcome)
@@ -181,7 +209,7 @@ def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], 
         print(f"\n{outcome}, in {mutant.module}:\n  - {mutant.old}\n  + {mutant.new}")
     for module, old, new in stale:
         print(f"\nlisted as equivalent, but killed or gone, in {module}:\n  - {old}\n  + {new}")
-    return 1 if surprising or stale else 0
+    return {mutant.module for mutant, _ in surprising} | {module for module, _, _ in stale}
 
 
 def _table(

@@ -220,7 +220,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.signals": ("tunnel/test_signals.py",),
     "tunnel.state": ("tunnel/test_state.py", "tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.stream": (
-        *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "streaming")),
+        *(f"tunnel/test_{name}.py" for name in ("dispatch", "malformed", "streaming", "floods")),
         "tunnel/client/test_http2.py",
     ),
     "tunnel.supervisor": ("tunnel/test_supervision.py", "tunnel/test_lane.py", "tunnel/test_leftovers.py"),

@@ -261,8 +261,10 @@ async def test_two_connections_that_arrive_at_once_take_the_place_of_two(tmp_pat
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
         assert remote.listener.connections == 2
-        for connection in (*new, *(writer for _, writer in idle)):
+        for connection in new:
             connection.close()
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_when_all_connections_are_busy_a_new_one_is_closed(tmp_path: Path) -> None:
