@@ -27,6 +27,8 @@ ENDS_EARLY = "restate_identity.ends_early"
 _SCHEME = SCHEME_HEADER.encode()
 _TOKEN = TOKEN_HEADER.encode()
 _LENGTHS = frozenset((len(_SCHEME), len(_TOKEN)))
+# No path: it is neither signed nor exempt.
+_NOWHERE = "*"
 _HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEADERS)
 
 
@@ -107,6 +109,9 @@ def inner_path_of(scope: Scope) -> str | None:
     wherever it occurs first. All keep a path in which it does not occur.
     """
     path, root_path = scope["path"], scope["root_path"].rstrip("/")
+    if "%" in root_path:
+        # BlackSheep removes it from the path as it was sent, where it may occur though the decoded path is without it.
+        return _NOWHERE
     return path.partition(root_path)[2] if root_path and root_path in path else None
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from restate_identity._headers import TOKEN_HEADER
-from restate_identity.asgi import Message, Receive, Scope, Send, inner_path_of, refuse
+from restate_identity.asgi import Message, Receive, Scope, Send, refuse
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard, serving
 from restate_identity.identity import Identity
@@ -87,13 +87,18 @@ class RequestIdentity(SecurityBase):
         scope = connection.scope
         try:
             scheme, token = signature_headers(scope["headers"])
-            inner_path = inner_path_of(scope) if scope.get("root_path") else None
-            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"), inner_path)
+            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"), _inner_path(scope))
         except VerificationError:
             raise _refusal(connection) from None
         # An asynchronous generator runs in the context of the request, which endpoints inherit.
         with serving(identity):
             yield identity
+
+
+def _inner_path(scope: Scope) -> str | None:
+    """Return the path on which Starlette routes below ``root_path``; None if it is the whole path."""
+    path, root_path = scope["path"], scope.get("root_path", "")
+    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else None
 
 
 class RefusedRequest(HTTPException):

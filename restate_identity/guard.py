@@ -94,7 +94,7 @@ class RequestGuard:
             if self._is_exempt is not None and self._exempts(path, raw_path, inner_path):
                 return None
             identity = self.verifier.verify_signature(path, scheme, token, raw_path=raw_path)
-            if inner_path is not None and signed_path(inner_path) != identity.audience:
+            if inner_path is not None and (inner_path[:1] != "/" or signed_path(inner_path) != identity.audience):
                 raise _wrong_mount_point(identity, inner_path)
         except VerificationError as error:
             self._note_refusal(error, path, started)

@@ -55,8 +55,8 @@ class Output:
 
     @property
     def paused(self) -> bool:
-        """Whether the socket's buffer is full at the moment."""
-        return self._paused
+        """Whether the socket's buffer is full at the moment. After the end it no longer is, for nobody waits then."""
+        return self._paused and self.open
 
     @paused.setter
     def paused(self, paused: bool) -> None:

@@ -647,3 +647,28 @@ async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(clo
             line.flush()
             await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
         await line.until(lambda: exchange.complete)
+
+
+@pytest.mark.parametrize("how", ["kill", "close"])
+async def test_heads_that_wait_when_the_connection_is_lost_end_with_it(how: str) -> None:
+    let_go = asyncio.Event()
+    entered = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
+        nonlocal entered
+        entered += 1
+        number = entered
+        await let_go.wait()
+        headers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async with serving(app) as (here, line):
+        for _ in range(300):
+            line.open(ECHO, end=True)
+        await until(lambda: entered == 300)
+        line.transport.pause_reading()
+        let_go.set()
+        # Until the socket's buffer is full, and heads wait.
+        await asyncio.sleep(0.1)
+        getattr(line, how)()
+        await asyncio.wait_for(here.ending(), 5)
