@@ -156,9 +156,8 @@ def test_a_request_line_with_another_path_than_the_application_is_refused() -> N
     ],
 )
 def test_a_path_that_no_server_calls_is_refused_even_if_it_is_signed(path: str) -> None:
-    assert (
+    assert refusal(path, audience=path).hint.endswith(
         "no path that a Restate server calls: those end in /discover or /invoke/<service>/<handler>"
-        in refusal(path, audience=path).hint
     )
 
 
