@@ -148,7 +148,16 @@ def test_below_a_mount_point_the_application_must_route_on_what_was_signed(caplo
 
     assert mounted.admit(f"/app{PATH}", "v1", SIGNER.token(PATH), None, PATH) is not None
     assert mounted.admit(f"/app/v1{PATH}", "v1", SIGNER.token(PATH), None, f"/v1{PATH}") is not None
-    for inner_path in ("/greet", "/Greeter/greet", "", "eeter/greet", "/", PATH[1:]):
+    for inner_path in (
+        "/greet",
+        "/Greeter/greet",
+        "",
+        "eeter/greet",
+        "/",
+        PATH[1:],
+        f"-x{PATH}",
+        "/invoke/Other/greet",
+    ):
         with pytest.raises(VerificationError) as refused:
             mounted.admit(PATH, "v1", SIGNER.token(PATH), None, inner_path)
         assert refused.value.reason is Reason.WRONG_AUDIENCE
