@@ -18,7 +18,7 @@ from restate_identity.tunnel.frames import FrameReader, GoAway, HeaderBlock, Ver
 from restate_identity.tunnel.header_blocks import HeaderDecoder
 from restate_identity.tunnel.state import EndingKind
 from tests.tunnel.cloud import Cloud, Exchange
-from tests.tunnel.dialling import QUICK, dialled, serving, until
+from tests.tunnel.dialling import ECHO, QUICK, dialled, serving, until
 from tests.tunnel.neighbours import OTHER, PSEUDO, Neighbours, beside_a_neighbour, is_reset, opened_with
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -351,3 +351,10 @@ def test_a_large_header_block_that_ends_within_a_field_cannot_be_read(tail: byte
     assert len(block) > 8 * 1024
     with pytest.raises(HPACKError):
         HeaderDecoder().decode(block)
+
+
+async def test_a_frame_of_an_unknown_type_is_ignored() -> None:
+    async with serving() as (_, line):
+        await line.until(lambda: line.settings_known)
+        line.raw(b"\0\0\4\xfe\0\0\0\0\0abcd")
+        assert (await line.request(ECHO)).status == 200

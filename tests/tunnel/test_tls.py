@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psutil
 import pytest
 
 from restate_identity.tunnel import connect_tunnel
@@ -12,7 +13,7 @@ from restate_identity.tunnel.targets import Target
 from restate_identity.tunnel.timings import TunnelTimings
 from tests.support.processes import free_port
 from tests.tunnel.cloud import Cloud, tls_pair
-from tests.tunnel.dialling import ECHO, dialled, echo
+from tests.tunnel.dialling import ECHO, dialled, echo, until
 from tests.tunnel.tunnels import EACH_LOOP, IDENTIFIED
 
 
@@ -35,6 +36,11 @@ async def test_the_context_of_the_user_decides_whom_the_tunnel_trusts() -> None:
         await asyncio.wait_for(tunnel.ready(), 30)
 
 
+def is_connected_to(port: int) -> bool:
+    connections = psutil.Process().net_connections("tcp")
+    return any(each.raddr and each.raddr.port == port and each.status == "ESTABLISHED" for each in connections)
+
+
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
 async def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_reason(alpn: tuple[str, ...]) -> None:
     tls = tls_pair(alpn=alpn)
@@ -43,6 +49,7 @@ async def test_a_server_that_does_not_agree_to_http2_is_refused_with_a_clear_rea
         assert ending.kind is EndingKind.RETRY
         assert "did not select HTTP/2 (ALPN 'h2', it chose 'nothing')" in ending.reason
         assert all(line.hello == {} for line in cloud.lines)
+        await until(lambda: not is_connected_to(cloud.port))
 
 
 async def test_a_server_with_a_certificate_for_another_name_is_not_spoken_to() -> None:

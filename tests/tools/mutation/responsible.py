@@ -192,7 +192,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.fields": ("tunnel/test_dispatch.py",),
     "tunnel.floods": ("tunnel/test_floods.py",),
     "tunnel.forwarded_path": ("tunnel/test_forwarded_path.py",),
-    "tunnel.frames": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),
+    "tunnel.frames": tuple(f"tunnel/test_{name}.py" for name in ("malformed", "floods", "dispatch", "streaming")),
     "tunnel.goodbye": ("tunnel/test_draining.py",),
     "tunnel.handshake": ("tunnel/test_handshake.py", "tunnel/test_draining.py"),
     "tunnel.header_blocks": ("tunnel/test_malformed.py", "tunnel/test_floods.py", "tunnel/test_dispatch.py"),

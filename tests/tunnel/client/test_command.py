@@ -243,6 +243,17 @@ def test_a_missing_extra_is_named(module: str) -> None:
     assert f"{module} is missing: pip install 'restate-identity[tunnel-client]'" in done.stderr
 
 
+async def test_it_raises_its_limit_of_descriptors(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        async with client(tmp_path) as running:
+            await running.until_healthy(503)
+            assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 async def test_strangers_who_take_all_descriptors_do_not_fill_the_log(tmp_path: Path) -> None:
     async with client(tmp_path) as running:
         await running.until_healthy(503)
