@@ -152,7 +152,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "tunnel.connection": tuple(
         f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining", "leftovers")
     ),
-    "tunnel.deadline": ("tunnel/test_dispatch.py", "tunnel/test_streaming.py"),
+    "tunnel.deadline": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "liveness", "draining")),
     "tunnel.deployment": ("tunnel/test_deployment.py",),
     "tunnel.dial": ("tunnel/test_tls.py", "tunnel/test_names.py"),
     "tunnel.client.__init__": ("tools/test_package.py",),
