@@ -41,17 +41,18 @@ def test_only_a_hyphen_stands_for_standard_input(send: Callable[[bytes], None], 
     assert read_token(argument).token == argument
 
 
+@pytest.mark.parametrize("name", ["token.txt", "!"])
 def test_the_name_of_a_file_is_told_with_how_to_read_it(
-    send: Callable[[bytes], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, send: Callable[[bytes], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("token.txt").write_text("a.b.c")
+    Path(name).write_text("a.b.c")
     with pytest.raises(
         click.ClickException, match="this is the name of a file, not a token: to read the file, write - < FILE"
     ):
-        read_token("token.txt")
-    send(b"token.txt")
-    assert read_token("-").token == "token.txt"
+        read_token(name)
+    send(name.encode())
+    assert read_token("-").token == name
 
 
 def test_bytes_that_no_token_has_are_read_as_well_as_they_can_be(send: Callable[[bytes], None]) -> None:

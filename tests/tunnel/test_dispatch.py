@@ -259,6 +259,11 @@ def test_an_application_that_fails_before_it_answers_is_an_internal_error(
     assert [record.levelname for record in caplog.records if record.name == "restate_identity.tunnel"] == ["ERROR"]
 
 
+def test_the_log_names_the_header_that_is_not_valid(caplog: pytest.LogCaptureFixture) -> None:
+    answered(sends_an_invalid_name, ECHO)
+    assert "the response header ':status' is not valid" in caplog.text
+
+
 async def test_after_an_application_failed_the_connection_serves_on() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (fails if scope["path"] == "/fails" else Recording())(scope, receive, send)
