@@ -44,6 +44,9 @@ async def dial(
         if not connecting.done():
             connecting.cancel()
             await asyncio.wait({connecting})
+            if not connecting.cancelled():
+                # Retrieve it: it may have failed in the same moment, and asyncio would log it.
+                connecting.exception()
 
 
 def _check(target: Target, failure: BaseException | None) -> None:
