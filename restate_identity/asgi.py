@@ -81,7 +81,7 @@ class RequestIdentityMiddleware:
             scope = {**scope, "headers": headers}
         scheme, token = _signature_values(headers)
         try:
-            inner_path = inner_path_of(scope) if scope.get("root_path") else None
+            inner_path = _inner_path_of(scope) if scope.get("root_path") else None
             identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"), inner_path)
         except VerificationError:
             await refuse(scope, receive, send)
@@ -101,7 +101,7 @@ class RequestIdentityMiddleware:
                 pass
 
 
-def inner_path_of(scope: Scope) -> str | None:
+def _inner_path_of(scope: Scope) -> str | None:
     """Return the part of the path on which the application may route; None if it is the whole path.
 
     A caller may choose ``root_path``: daphne takes it from the request header ``Daphne-Root-Path``, and a2wsgi from

@@ -16,6 +16,11 @@ from tests.support.servers import Server, daphne, gunicorn, serve
 SIGNER = RequestSigner.generate()
 OPEN = "/invoke/A/open"
 KEY = str(SIGNER.public_key)
+# With which status the guard refuses. Before a dependency runs, FastAPI itself may answer that it has no such route.
+REFUSED = {
+    **dict.fromkeys(("flask", "starlette", "quart", "litestar"), (401,)),
+    "fastapi-dependency": (401, 404, 307),
+}
 
 Ask = Callable[..., tuple[int, bytes]]
 
@@ -32,13 +37,19 @@ def asgi() -> Iterator[Server]:
         yield served
 
 
-@pytest.fixture(params=["flask", "starlette", "fastapi-dependency", "quart", "litestar"])
-def asked(request: pytest.FixtureRequest, wsgi: Server, asgi: Server) -> Ask:
+@pytest.fixture(params=REFUSED)
+def framework(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def asked(framework: str, wsgi: Server, asgi: Server) -> Ask:
     """A function that asks the application, mounted where the caller says."""
-    served, header = (wsgi, "SCRIPT_NAME") if request.param == "flask" else (asgi, "Daphne-Root-Path")
+    served, header = (wsgi, "SCRIPT_NAME") if framework == "flask" else (asgi, "Daphne-Root-Path")
 
     def asked(path: str, mount_point: str | None, *, signed: str | None = None) -> tuple[int, bytes]:
-        headers = [("x-app", request.param), *([] if signed is None else SIGNER.headers(signed).items())]
+        headers = [("x-app", framework), *([] if signed is None else SIGNER.headers(signed).items())]
         if mount_point is not None:
             headers.append((header, mount_point))
         answer = served.request(path, headers, method="GET")
@@ -58,17 +69,21 @@ def asked(request: pytest.FixtureRequest, wsgi: Server, asgi: Server) -> Ask:
         ("/public/invoke/B/secret", None),
     ],
 )
-def test_no_mount_point_opens_what_is_not_exempt(asked: Ask, path: str, mount_point: str | None) -> None:
+def test_no_mount_point_opens_what_is_not_exempt(
+    asked: Ask, framework: str, path: str, mount_point: str | None
+) -> None:
     status, body = asked(path, mount_point)
-    assert status != 200
+    assert status in REFUSED[framework]
     assert b"ran" not in body
 
 
 @pytest.mark.parametrize("mount_point", ["/invoke", OPEN, "/inv", "/invoke/A", "/invoke/"])
-def test_no_mount_point_turns_a_token_into_one_for_another_view(asked: Ask, mount_point: str) -> None:
+def test_no_mount_point_turns_a_token_into_one_for_another_view(asked: Ask, framework: str, mount_point: str) -> None:
     for path, below in ((OPEN, mount_point), (f"/secret{OPEN}", f"/secret{OPEN}")):
         status, body = asked(path, below, signed=OPEN)
-        assert status != 200 or body == b"ran /invoke/A/open"
+        # Starlette looks for a whole segment, so below /inv it runs the view of the token.
+        is_the_same_view = framework == "fastapi-dependency" and body == b"ran /invoke/A/open"
+        assert is_the_same_view or status in REFUSED[framework]
 
 
 def test_a_mount_point_in_the_middle_of_the_path_opens_nothing(asked: Ask) -> None:
