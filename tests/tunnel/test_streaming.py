@@ -531,25 +531,29 @@ async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_oth
     assert answer.body == b"a" * 100_000 + b"b" * 100_000
 
 
-async def test_many_large_heads_at_once_wait_until_a_server_reads_them() -> None:
-    let_go = asyncio.Event()
-    entered = 0
+class LargeHeads:
+    """Answers with heads of 50 KB, which are under no window, as soon as it is let go."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        nonlocal entered
-        entered += 1
-        number = entered
-        await let_go.wait()
-        # Headers are under no window.
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.entered = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        self.entered += 1
+        number = self.entered
+        await self.let_go.wait()
         headers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(BODY)
 
+
+async def test_many_large_heads_at_once_wait_until_a_server_reads_them() -> None:
+    app = LargeHeads()
     async with serving(app) as (_, line):
         exchanges = [line.open(ECHO, end=True) for _ in range(300)]
-        await until(lambda: entered == 300)
+        await until(lambda: app.entered == 300)
         line.transport.pause_reading()
-        let_go.set()
+        app.let_go.set()
         await asyncio.sleep(0.1)
         line.transport.resume_reading()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
@@ -651,23 +655,13 @@ async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(clo
 
 @pytest.mark.parametrize("how", ["kill", "close"])
 async def test_heads_that_wait_when_the_connection_is_lost_end_with_it(how: str) -> None:
-    let_go = asyncio.Event()
-    entered = 0
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
-        nonlocal entered
-        entered += 1
-        number = entered
-        await let_go.wait()
-        headers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-
+    app = LargeHeads()
     async with serving(app) as (here, line):
         for _ in range(300):
             line.open(ECHO, end=True)
-        await until(lambda: entered == 300)
+        await until(lambda: app.entered == 300)
         line.transport.pause_reading()
-        let_go.set()
+        app.let_go.set()
         # Until the socket's buffer is full, and heads wait.
         await asyncio.sleep(0.1)
         getattr(line, how)()
