@@ -44,5 +44,6 @@ class Allowance:
         return self._credit == self._full
 
     def _fill(self, now: float) -> None:
-        self._credit = min(self._credit + now - self._filled, self._full)
+        # The difference first: it is exactly 0 in the same moment, whatever the clock says.
+        self._credit = min(self._credit + (now - self._filled), self._full)
         self._filled = now

@@ -268,3 +268,9 @@ def test_an_allowance_is_full_again_after_a_quiet_time() -> None:
     assert (allowance.take(0.0), allowance.take(0.0), allowance.take(0.0)) == ((0, 0.0), (0, 0.0), None)
     assert not allowance.is_full(19.0)
     assert allowance.is_full(20.0)
+
+
+def test_the_first_line_is_written_whatever_the_clock_says() -> None:
+    # The clock of a machine that has just started is near 0, where rounding differs.
+    for now in (tenths / 10 for tenths in range(40_000)):
+        assert Allowance(1, 60.0, now).take(now) == (0, 0.0)
