@@ -387,11 +387,13 @@ async def test_stopping_while_the_server_drains_is_a_stop() -> None:
         assert (await here.ending()).kind is EndingKind.STOPPED
 
 
-async def test_a_cancelled_run_leaves_nothing_behind() -> None:
+async def test_a_cancelled_run_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with busy() as (app, here, line, _):
         here.task.cancel()
         await asyncio.wait({here.task})
         assert here.task.cancelled()
+        assert caplog.messages[-1].endswith("ended: cancelled")
         await line.ended()
         await until(lambda: app.cancelled == 1)
         assert here.connection.state is ConnectionState.CLOSED

@@ -140,7 +140,11 @@ async def test_every_connection_has_a_name_of_its_own_that_sorts_by_time() -> No
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("end", "did not say whether"), ("reset", "reset the handshake"), ("go_on", "its trailers do not end")],
+    [
+        ("end", "did not say whether it accepts the tunnel"),
+        ("reset", "reset the handshake"),
+        ("go_on", "its trailers do not end"),
+    ],
 )
 async def test_a_handshake_that_ends_without_trailers_is_tried_again(how: str, reason: str) -> None:
     async with Cloud(None) as cloud, dialled(cloud.target) as here:
@@ -300,6 +304,7 @@ async def test_streams_that_come_before_the_trailers_wait_for_them_and_are_serve
         line.flush()
         await line.until(lambda: line.pongs == 1)
         assert calls == []
+        assert not here.connection.takes_requests
         handshake.trailers(line.outcome())
         assert [(await exchange.whole()).body for exchange in early] == [b"early"] * 3
         assert (await health.whole()).status == 200

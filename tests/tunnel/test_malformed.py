@@ -232,7 +232,9 @@ def test_a_header_block_is_put_together_without_padding_and_priority(size: int) 
     frames: list[Frame] = [first, ContinuationFrame(1, block[10:20]), ContinuationFrame(1, b"")]
     frames += [ContinuationFrame(1, block[20:], flags=["END_HEADERS"]), DataFrame(3, b"x")]
     frames += [HeadersFrame(5, block, flags=["END_HEADERS"])]
-    assert blocks(*frames, size=size) == [HeaderBlock(1, True, block), HeaderBlock(5, False, block)]
+    frames += [HeadersFrame(7), ContinuationFrame(7, block, flags=["END_HEADERS"])]
+    expected = [HeaderBlock(1, True, block), HeaderBlock(5, False, block), HeaderBlock(7, False, block)]
+    assert blocks(*frames, size=size) == expected
     fields = HeaderDecoder().decode(block).fields
     assert fields == [(name.encode(), value.encode()) for name, value in FIELDS]
 

@@ -148,9 +148,10 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "encryption.__init__": ("tools/test_package.py",),
     "tunnel.__init__": ("tools/test_package.py",),
     "tunnel.backoff": ("tunnel/test_backoff.py",),
-    "tunnel.connect": ("tunnel/test_options.py", "tunnel/test_tls.py", "tunnel/test_end_to_end.py"),
+    "tunnel.connect": tuple(f"tunnel/test_{name}.py" for name in ("options", "tls", "end_to_end", "supervision")),
     "tunnel.connection": tuple(
-        f"tunnel/test_{name}.py" for name in ("handshake", "dispatch", "tls", "liveness", "draining", "leftovers")
+        f"tunnel/test_{name}.py"
+        for name in ("handshake", "dispatch", "tls", "liveness", "draining", "leftovers", "lane")
     ),
     "tunnel.deadline": tuple(f"tunnel/test_{name}.py" for name in ("dispatch", "streaming", "liveness", "draining")),
     "tunnel.deployment": ("tunnel/test_deployment.py",),
