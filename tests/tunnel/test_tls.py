@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import psutil
 import pytest
@@ -101,6 +102,20 @@ async def test_stopping_before_the_dial_dials_nothing() -> None:
         here.connection.stop()
         assert (await here.ending()).kind is EndingKind.STOPPED
         assert cloud.lines == []
+
+
+async def test_a_dial_that_fails_in_the_moment_in_which_it_is_stopped_leaves_nothing_for_the_log() -> None:
+    left_over: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left_over.append(context))
+    # The dial fails at one of these turns of the loop, and is stopped before, at, or after it.
+    for turns in range(20):
+        async with dialled(Target("127.0.0.1", free_port(), False, "")) as here:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            here.connection.stop()
+            await here.ending()
+    gc.collect()
+    assert left_over == []
 
 
 async def test_a_dial_that_takes_too_long_is_given_up_and_its_socket_closed() -> None:
