@@ -27,7 +27,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.support import ROOT
-from tests.tools.mutation.mutants import Mutant, modules, mutants, source
+from tests.tools.mutation.mutants import Change, Mutant, modules, mutants, source
 from tests.tools.mutation.responsible import responsible_for
 from tests.tools.mutation.worker import prepared
 
@@ -144,7 +144,7 @@ def _alive(module: str, everything: list[Mutant], workers: list[Worker], *, near
     def tried(mutant: Mutant) -> tuple[Mutant, dict[str, Any]]:
         worker = free.get()
         try:
-            is_near = near or (module, mutant.old, mutant.new) in equivalent
+            is_near = near or mutant.change in equivalent
             return mutant, worker.tried(module, mutant, timeout, near=is_near)
         finally:
             free.put(worker)
@@ -174,9 +174,12 @@ def _remembered() -> set[str]:
     return {json.loads(line)["mutant"] for line in lines if line.endswith("}")}
 
 
-def _equivalent() -> set[tuple[str, str, str]]:
+def _equivalent() -> Counter[Change]:
+    """Return the changes that are known to change nothing, and for how many places of their module."""
     entries = json.loads(EQUIVALENT.read_text("utf-8"))
-    return {(entry["module"], entry["old"], new) for entry in entries for new in entry["new"]}
+    return Counter(
+        {Change(entry["module"], entry["old"], new): entry.get("times", 1) for entry in entries for new in entry["new"]}
+    )
 
 
 def _clean() -> dict[str, str]:
@@ -196,19 +199,20 @@ def _state(module: str) -> str:
 
 def _reported(chosen: dict[str, list[Mutant]], alive: list[tuple[Mutant, str]], only: str, seconds: float) -> set[str]:
     """Print the result, and return the modules of which something is unexplained."""
-    known = {entry for entry in _equivalent() if entry[0] in chosen and only in entry[1]}
+    equivalent = _equivalent()
+    known = {change for change in equivalent if change.module in chosen and only in change.old}
+    survived = Counter(mutant.change for mutant, _ in alive)
     surprising = [
         (mutant, outcome)
         for mutant, outcome in alive
-        if outcome != "survived" or (mutant.module, mutant.old, mutant.new) not in known
+        if outcome != "survived" or survived[mutant.change] > equivalent[mutant.change]
     ]
-    survived = {(mutant.module, mutant.old, mutant.new) for mutant, _ in alive}
-    stale = sorted(known - survived)
+    stale = sorted(change for change in known if survived[change] < equivalent[change])
     print(f"\n{_table(chosen, alive, surprising)}\n\nin {seconds:.0f} s")
     for mutant, outcome in surprising:
         print(f"\n{outcome}, in {mutant.module}:\n  - {mutant.old}\n  + {mutant.new}")
     for module, old, new in stale:
-        print(f"\nlisted as equivalent, but killed or gone, in {module}:\n  - {old}\n  + {new}")
+        print(f"\nlisted as equivalent, but killed or gone in one place or all, in {module}:\n  - {old}\n  + {new}")
     return {mutant.module for mutant, _ in surprising} | {module for module, _, _ in stale}
 
 

@@ -35,12 +35,20 @@ _OF_TYPES = (
 WORD = re.compile(r"""(b?)(["'])([^\s"']*)\2""")
 
 
+class Change(NamedTuple):
+    """What a mutant changes. The same change may be possible in several places of a module."""
+
+    module: str
+    old: str
+    new: str
+
+
 class Mutant(NamedTuple):
     """One change to one module.
 
     Attributes:
         lines: The first and the last line that differ, in the unchanged file.
-        old, new: The lines that differ, without indentation: they name the mutant, wherever in the file it is.
+        old, new: The lines that differ, without indentation.
     """
 
     module: str
@@ -48,6 +56,10 @@ class Mutant(NamedTuple):
     lines: tuple[int, int]
     old: str
     new: str
+
+    @property
+    def change(self) -> Change:
+        return Change(self.module, self.old, self.new)
 
     @property
     def digest(self) -> str:
