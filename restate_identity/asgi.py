@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from restate_identity._headers import SCHEME_HEADER, TOKEN_HEADER
+from restate_identity._quoting import quoted
 from restate_identity.errors import VerificationError
 from restate_identity.guard import REFUSAL_BODY, REFUSAL_HEADERS, REFUSAL_STATUS, RequestGuard
 from restate_identity.identity import identity_context
 from restate_identity.keys import PublicKey
+from restate_identity.paths import is_call, signed_path
 from restate_identity.telemetry import Observer
 from restate_identity.verifier import IdentityVerifier, signature_headers
 
@@ -27,8 +30,11 @@ ENDS_EARLY = "restate_identity.ends_early"
 _SCHEME = SCHEME_HEADER.encode()
 _TOKEN = TOKEN_HEADER.encode()
 _LENGTHS = frozenset((len(_SCHEME), len(_TOKEN)))
-# No path: it is neither signed nor exempt.
-_NOWHERE = "*"
+# The characters of a plain path, except those that mean something in a regular expression, but for the dot.
+_PLAIN_ROOT_PATH = re.compile("[A-Za-z0-9._~!&',=:@/-]*").fullmatch
+_AMBIGUOUS = (
+    "the root_path {} is not read alike by all frameworks: let it have only letters, digits and -_~ between slashes"
+)
 _HEADERS = tuple((name.encode(), value.encode()) for name, value in REFUSAL_HEADERS)
 
 
@@ -81,8 +87,13 @@ class RequestIdentityMiddleware:
             scope = {**scope, "headers": headers}
         scheme, token = _signature_values(headers)
         try:
-            inner_path = _inner_path_of(scope) if scope.get("root_path") else None
-            identity = self._guard.admit(scope["path"], scheme, token, scope.get("raw_path"), inner_path)
+            path = scope["path"]
+            inner_path = None
+            if root_path := scope.get("root_path"):
+                if _is_ambiguous(root_path, path):
+                    self._guard.refuse(path, scheme, token, _AMBIGUOUS.format(quoted(root_path)))
+                inner_path = _inner_path(root_path, path)
+            identity = self._guard.admit(path, scheme, token, scope.get("raw_path"), inner_path)
         except VerificationError:
             await refuse(scope, receive, send)
             return
@@ -101,17 +112,34 @@ class RequestIdentityMiddleware:
                 pass
 
 
-def _inner_path_of(scope: Scope) -> str | None:
-    """Return the part of the path on which the application may route; None if it is the whole path.
+# A caller may choose ``root_path``: daphne takes it from the request header ``Daphne-Root-Path``, and a2wsgi from what
+# gunicorn takes from ``SCRIPT_NAME``.
 
-    A caller may choose ``root_path``: daphne takes it from the request header ``Daphne-Root-Path``, and a2wsgi from
-    what gunicorn takes from ``SCRIPT_NAME``. Most frameworks remove it from the beginning of the path, Litestar
-    wherever it occurs first. All keep a path in which it does not occur.
+
+def _is_ambiguous(root_path: str, path: str) -> bool:
+    """Return whether frameworks disagree about what *root_path* leaves of *path*.
+
+    BlackSheep removes it from the path as it was sent, where ``%`` begins an escape. Starlette 0.35 to 0.39 reads it as
+    a regular expression that it removes from the beginning of the path.
     """
-    path, root_path = scope["path"], scope["root_path"].rstrip("/")
-    if "%" in root_path:
-        # BlackSheep removes it from the path as it was sent, where it may occur though the decoded path is without it.
-        return _NOWHERE
+    if not _PLAIN_ROOT_PATH(root_path):
+        return True
+    if path.startswith(root_path):
+        return False
+    # A dot stands for any character.
+    return len(root_path) <= len(path) and all(one in (".", other) for one, other in zip(root_path, path, strict=False))
+
+
+def _inner_path(root_path: str, path: str) -> str | None:
+    """Return another path on which the application may route; None if there is none.
+
+    Most frameworks remove *root_path* from the beginning of the path, Litestar wherever it occurs first. Most keep a
+    path in which it does not occur, but asgi-tools always puts it in front.
+    """
+    whole = root_path + path
+    if is_call(whole) and signed_path(whole) != signed_path(path):
+        return whole
+    root_path = root_path.rstrip("/")
     return path.partition(root_path)[2] if root_path and root_path in path else None
 
 

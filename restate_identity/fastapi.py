@@ -98,7 +98,8 @@ class RequestIdentity(SecurityBase):
 def _inner_path(scope: Scope) -> str | None:
     """Return the path on which Starlette routes below ``root_path``; None if it is the whole path."""
     path, root_path = scope["path"], scope.get("root_path", "")
-    return path[len(root_path) :] if root_path and path.startswith(f"{root_path}/") else None
+    is_below = root_path and (path == root_path or path.startswith(f"{root_path}/"))
+    return path[len(root_path) :] if is_below else None
 
 
 class RefusedRequest(HTTPException):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from restate_identity import Identity, current_identity
 from restate_identity.asgi import ENDS_EARLY, ASGIApp, Message, Receive, RequestIdentityMiddleware, Scope, Send
+from restate_identity.paths import signed_path
 from restate_identity.signing import RequestSigner
 
 PATH = "/invoke/Greeter/greet"
@@ -503,6 +507,7 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
         ("/health", "", True),
         ("/health", "/", True),
         ("/health", "/elsewhere", True),
+        ("/", "/elsewhere", True),
         ("/mounted/health", "/mounted", True),
         ("/mounted/health", "/mounted/", True),
         ("/mountedX/health", "/mountedX", True),
@@ -513,6 +518,15 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
         # The path as it was sent may have begun with /%6Dounted, which some applications remove.
         ("/mounted/secret", "/%6Dounted", False),
         ("/mounted/health", "/%6Dounted", False),
+        # Some versions of Starlette take it for a regular expression.
+        ("/mounted/secret", "/mounte.", False),
+        ("/mounted/health", "/(mounted)", False),
+        ("/health", "/healt.", False),
+        ("/v1.0/health", "/v1.0", True),
+        ("/v2/health", "/v1.0", True),
+        ("/health", "/v1.0.0", True),
+        # asgi-tools puts it in front of the path.
+        ("/health", "/invoke/greeter", False),
     ],
 )
 def test_below_a_mount_point_the_path_under_it_must_be_exempt_too(path: str, root_path: str, is_served: bool) -> None:
@@ -542,6 +556,10 @@ def test_below_a_mount_point_the_path_under_it_must_be_exempt_too(path: str, roo
         (PATH, "/%69nvoke", False),
         # Litestar removes the second /invoke/, and not the first without a slash.
         (f"/invokeX{PATH}", "/invoke/", False),
+        (f"/v1.0{PATH}", "/v1.0", True),
+        (PATH, "/v1.0", True),
+        (f"/invoke/other/secret{PATH}", f"x|{PATH}", False),
+        (PATH, "/invoke/other", True),
     ],
 )
 def test_below_a_mount_point_the_path_under_it_must_end_in_the_signed_one(
@@ -550,6 +568,43 @@ def test_below_a_mount_point_the_path_under_it_must_end_in_the_signed_one(
     app = Recorder()
     asyncio.run(served(guarded(app), request(path, signature(PATH), root_path=root_path)))
     assert bool(app.calls) == is_served
+
+
+def test_a_mount_point_that_frameworks_read_in_different_ways_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asyncio.run(served(guarded(Recorder()), request(PATH, signature(PATH), root_path="x|y")))
+    assert "wrong_audience: the root_path 'x|y' is not read alike by all frameworks: let it have only" in caplog.text
+
+
+# What frameworks route on, given the path and ``root_path``.
+READINGS: dict[str, Callable[[str, str], str]] = {
+    "all of it": lambda path, _: path,
+    "Starlette": lambda path, root: path[len(root) :] if path.startswith(f"{root}/") else path,
+    "Starlette 0.35": lambda path, root: re.sub(f"^{root}", "", path),
+    "Quart": lambda path, root: path.removeprefix(root),
+    "Litestar": lambda path, root: path.split(root.rstrip("/"), 1)[-1] if root.rstrip("/") else path,
+    "asgi-tools": lambda path, root: root + path,
+}
+PIECES = ("/", "/invoke", "/B", "/secret", "/discover", "/.", ".", "|", "x", "^", "B", "(", ")", "*", "%2F")
+
+
+@given(
+    path=st.lists(st.sampled_from(PIECES[1:5]), max_size=4).map("".join),
+    root_path=st.lists(st.sampled_from((*PIECES, PATH)), max_size=4).map("".join),
+    signed=st.sampled_from((PATH, "/discover", "/invoke/B/secret")),
+)
+@example(path="/invoke/B/secret", root_path=f"x|{PATH}", signed=PATH)
+@example(path="", root_path="/invoke/B", signed="/discover")
+def test_what_is_let_through_is_signed_however_the_framework_reads_its_mount_point(
+    path: str, root_path: str, signed: str
+) -> None:
+    app = Recorder()
+    path += signed
+    asyncio.run(served(guarded(app), request(path, signature(signed), root_path=root_path)))
+    for reading in READINGS.values() if app.calls else ():
+        # Some put the slash back that was removed.
+        assert signed_path("/" + reading(path, root_path).lstrip("/")) == signed
 
 
 def test_a_call_that_is_closed_from_another_context_is_closed_quietly() -> None:

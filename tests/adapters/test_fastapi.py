@@ -221,11 +221,12 @@ def test_a_router_or_an_application_can_depend_on_it(seen: Seen) -> None:
         ("/invoke/greeter/greet", "/inv", 200),
         ("/mounted/invoke/greeter/greet", "/mounted", 200),
         ("/invoke/greeter/greet", "/invoke", 401),
+        ("/invoke/greeter/greet", "/invoke/greeter/greet", 401),
     ],
 )
 def test_below_a_root_path_what_starlette_routes_on_must_be_signed(path: str, root_path: str, status: int) -> None:
     application = FastAPI(dependencies=[Depends(signed)])
-    for route in ("/invoke/greeter/greet", "/greeter/greet"):
+    for route in ("/invoke/greeter/greet", "/greeter/greet", ""):
         application.post(route)(lambda: "served")
     client = TestClient(application, root_path=root_path)
     assert client.post(path, headers=SIGNER.headers("/invoke/greeter/greet")).status_code == status
