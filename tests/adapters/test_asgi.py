@@ -527,6 +527,7 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
         ("/health", "/v1.0.0", True),
         # asgi-tools puts it in front of the path.
         ("/health", "/invoke/greeter", False),
+        ("/status", "/invoke/greeter", False),
     ],
 )
 def test_below_a_mount_point_the_path_under_it_must_be_exempt_too(path: str, root_path: str, is_served: bool) -> None:

@@ -219,6 +219,7 @@ def test_a_router_or_an_application_can_depend_on_it(seen: Seen) -> None:
     [
         ("/invoke/greeter/greet", "/greeter", 200),
         ("/invoke/greeter/greet", "/inv", 200),
+        ("/invoke/greeter/greet", "/v1", 200),
         ("/mounted/invoke/greeter/greet", "/mounted", 200),
         ("/invoke/greeter/greet", "/invoke", 401),
         ("/invoke/greeter/greet", "/invoke/greeter/greet", 401),
