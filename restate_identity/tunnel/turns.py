@@ -43,15 +43,11 @@ class Turns:
 
     def connection_opened(self) -> None:
         """Handle a larger window of the connection."""
-        # Wake streams in order, and only as many as can send: others would queue again, behind later ones.
-        room = self._h2.outbound_flow_control_window
-        while self._for_connection and room > 0 and not self._is_paused():
+        # One after the other: whoever is woken sends first, and waits behind the others if that was not all.
+        if self._for_connection and self._h2.outbound_flow_control_window > 0 and not self._is_paused():
             stream_id = next(iter(self._for_connection))
             _wake(self._for_connection.pop(stream_id))
-            room -= self._h2.max_outbound_frame_size
-            if room <= 0 and self._for_connection:
-                # Some streams send less than a full frame; once they have, wake the next ones.
-                asyncio.get_running_loop().call_soon(self.connection_opened)
+            asyncio.get_running_loop().call_soon(self.connection_opened)
 
     def socket_opened(self) -> None:
         """Handle room in the socket's buffer."""

@@ -327,6 +327,29 @@ async def test_what_waits_for_a_socket_goes_on_when_the_server_reads_again() -> 
         await until(lambda: here.connection.in_flight == 0)
 
 
+async def test_a_body_waits_for_a_piece_of_a_large_one_before_it_and_not_for_its_end() -> None:
+    let_go = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
+        await send(START)
+        await let_go.wait()
+        await send({**BODY, "body": bytes(64 * MEBIBYTE if scope["path"] == "/large" else 10)})
+
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}) as (_, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        large, small = (line.open(f"{PREFIX}/{name}", end=True) for name in ("large", "small"))
+        for exchange in (large, small):
+            exchange.hold = True
+            await exchange.response()
+        line.transport.pause_reading()
+        let_go.set()
+        await asyncio.sleep(0.1)
+        line.transport.resume_reading()
+        await line.until(lambda: small.complete)
+        assert not large.complete
+
+
 async def test_windows_that_the_settings_enlarge_are_used_at_once() -> None:
     async with serving(answering(b"x" * 30_000), settings={SettingCodes.INITIAL_WINDOW_SIZE: 10_000}) as (_, line):
         exchanges = [line.open(ECHO, end=True) for _ in range(2)]
