@@ -62,7 +62,7 @@ class Output:
     def paused(self, paused: bool) -> None:
         self._paused = paused
         if not paused:
-            self.turns.connection_opened()
+            self.turns.socket_opened()
 
     @property
     def unsent(self) -> int:
@@ -107,7 +107,7 @@ class Output:
             return size
 
     async def room(self, stream_id: int) -> None:
-        """Wait until the stream may have room to write, or has ended."""
+        """Wait until the stream may have room for `write`, or has ended."""
         if self.open:
             try:
                 await self.turns.wait(stream_id)

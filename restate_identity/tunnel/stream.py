@@ -164,8 +164,7 @@ class ForwardedStream:
             headers = response_fields(message["status"], message.get("headers") or ())
             has_body = self.request.method != "HEAD" and message["status"] not in WITHOUT_BODY
             left = content_length(headers) if has_body else None
-            while self._output.paused and not self._gone:
-                await self._output.room(self.stream_id)
+            await self._wait_for_socket()
             self._answered = True
             self._has_body, self._left = has_body, left
             if not self._gone:
@@ -191,10 +190,17 @@ class ForwardedStream:
             if not rest:
                 break
             await self._output.room(self.stream_id)
-        if trailers and not self._gone:
-            self._output.headers(self.stream_id, trailers, end=True)
+        if trailers:
+            await self._wait_for_socket()
+            if not self._gone:
+                self._output.headers(self.stream_id, trailers, end=True)
         if end:
             self._finish()
+
+    async def _wait_for_socket(self) -> None:
+        """Wait until headers may be sent: no window holds them back, so they would pile up."""
+        while self._output.paused and not self._gone:
+            await self._output.turns.wait_for_socket(self.stream_id)
 
     def _check_left(self, size: int, *, end: bool) -> None:
         """Raise RuntimeError if the body has another length than the head says: the response would be malformed."""

@@ -11,7 +11,10 @@ _Waiting = dict[int, asyncio.Future[None]]
 
 
 class Turns:
-    """The streams of one connection that wait to send: each for its own window, or in a queue for the connection's.
+    """The streams of one connection that wait to send.
+
+    Data waits for the stream's own window, or in a queue for the connection's. Headers need no window, so they wait for
+    the socket only: else neighbours that are slow to read could hold them up.
 
     Args:
         connection: Has the flow-control windows.
@@ -23,35 +26,34 @@ class Turns:
         self._is_paused = is_paused
         self._for_stream: _Waiting = {}
         self._for_connection: _Waiting = {}
+        self._for_socket: _Waiting = {}
 
     async def wait(self, stream_id: int) -> None:
-        """Wait until the stream may have room to send, or has ended."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        """Wait until the stream may have room to send data, or has ended."""
         blocked = self._h2.local_flow_control_window(stream_id) <= 0 < self._h2.outbound_flow_control_window
-        waiting = self._for_stream if blocked and not self._is_paused() else self._for_connection
-        waiting[stream_id] = future
-        try:
-            await future
-        finally:
-            if waiting.get(stream_id) is future:
-                del waiting[stream_id]
+        await _wait(self._for_stream if blocked and not self._is_paused() else self._for_connection, stream_id)
+
+    async def wait_for_socket(self, stream_id: int) -> None:
+        """Wait until the socket's buffer, which is full, may have room for headers, or the stream has ended."""
+        await _wait(self._for_socket, stream_id)
 
     def stream_opened(self, stream_id: int) -> None:
         """Handle a larger window of one stream."""
         _wake(self._for_stream.pop(stream_id, None))
 
     def connection_opened(self) -> None:
-        """Handle a larger window of the connection, or room in the socket's buffer."""
-        # Wake streams in order, and only as many as can send: others would queue again, behind later ones.
-        room = self._h2.outbound_flow_control_window
-        while self._for_connection and room > 0 and not self._is_paused():
+        """Handle a larger window of the connection."""
+        # One after the other: whoever is woken sends first, and waits behind the others if that was not all.
+        if self._for_connection and self._h2.outbound_flow_control_window > 0 and not self._is_paused():
             stream_id = next(iter(self._for_connection))
             _wake(self._for_connection.pop(stream_id))
-            room -= self._h2.max_outbound_frame_size
-            if room <= 0 and self._for_connection:
-                # Some streams send less than a full frame; once they have, wake the next ones.
-                asyncio.get_running_loop().call_soon(self.connection_opened)
+            asyncio.get_running_loop().call_soon(self.connection_opened)
+
+    def socket_opened(self) -> None:
+        """Handle room in the socket's buffer."""
+        # Headers go first: data could fill the buffer again each time.
+        _wake_all(self._for_socket)
+        self.connection_opened()
 
     def all_opened(self) -> None:
         """Handle new settings, which may have enlarged the windows of all streams, but not that of the connection."""
@@ -59,13 +61,22 @@ class Turns:
 
     def release(self, stream_id: int) -> None:
         """Wake a stream that has ended."""
-        for waiting in (self._for_stream, self._for_connection):
+        for waiting in (self._for_stream, self._for_connection, self._for_socket):
             _wake(waiting.pop(stream_id, None))
 
     def release_all(self) -> None:
         """Wake all streams, because the connection has ended."""
-        _wake_all(self._for_stream)
-        _wake_all(self._for_connection)
+        for waiting in (self._for_stream, self._for_connection, self._for_socket):
+            _wake_all(waiting)
+
+
+async def _wait(waiting: _Waiting, stream_id: int) -> None:
+    waiting[stream_id] = future = asyncio.get_running_loop().create_future()
+    try:
+        await future
+    finally:
+        if waiting.get(stream_id) is future:
+            del waiting[stream_id]
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

@@ -15,7 +15,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
-from tests.tunnel.cloud import PREFIX, StreamResetError
+from tests.tunnel.cloud import PREFIX, Exchange, Line, StreamResetError
 from tests.tunnel.dialling import ECHO, QUICK, run, serving, until
 from tests.tunnel.tunnels import EACH_LOOP
 
@@ -319,9 +319,35 @@ async def test_what_waits_for_a_socket_goes_on_when_the_server_reads_again() -> 
         # Not even a header is added to what nobody reads.
         assert started == ["/large"]
         line.transport.resume_reading()
+        await line.until(lambda: all(exchange.headers for exchange in small))
+        # Heads do not wait for the end of a body.
+        assert not large.complete
         await line.until(lambda: large.complete and all(exchange.complete for exchange in small))
         assert large.total == 64 * MEBIBYTE + 1
         await until(lambda: here.connection.in_flight == 0)
+
+
+async def test_a_body_waits_for_a_piece_of_a_large_one_before_it_and_not_for_its_end() -> None:
+    let_go = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (the interface of ASGI)
+        await send(START)
+        await let_go.wait()
+        await send({**BODY, "body": bytes(64 * MEBIBYTE if scope["path"] == "/large" else 10)})
+
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**30}) as (_, line):
+        line.h2.increment_flow_control_window(2**30)
+        line.flush()
+        large, small = (line.open(f"{PREFIX}/{name}", end=True) for name in ("large", "small"))
+        for exchange in (large, small):
+            exchange.hold = True
+            await exchange.response()
+        line.transport.pause_reading()
+        let_go.set()
+        await asyncio.sleep(0.1)
+        line.transport.resume_reading()
+        await line.until(lambda: small.complete)
+        assert not large.complete
 
 
 async def test_windows_that_the_settings_enlarge_are_used_at_once() -> None:
@@ -531,54 +557,94 @@ async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_oth
     assert answer.body == b"a" * 100_000 + b"b" * 100_000
 
 
-class LargeHeads:
-    """Answers with heads of 50 KB, which are under no window, as soon as it is let go."""
+class LargeFields:
+    """Answers with headers or trailers of 50 KB, which are under no window, as soon as it is let go."""
 
-    def __init__(self) -> None:
-        self.let_go = asyncio.Event()
-        self.entered = 0
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._let_go = asyncio.Event()
+        self._entered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        self.entered += 1
-        number = self.entered
-        await self.let_go.wait()
-        headers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send(BODY)
+        number = self._entered
+        fields = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
+        if self._part == "trailers":
+            await send(START)
+        self._entered += 1
+        await self._let_go.wait()
+        if self._part == "headers":
+            await send({**START, "headers": fields})
+            await send(BODY)
+        else:
+            await send({**BODY, "trailers": fields})
 
-
-async def test_many_large_heads_at_once_wait_until_a_server_reads_them() -> None:
-    app = LargeHeads()
-    async with serving(app) as (_, line):
+    async def pile_up(self, line: Line) -> list[Exchange]:
+        """Let go of so many at once that most wait, for the server does not read."""
         exchanges = [line.open(ECHO, end=True) for _ in range(300)]
-        await until(lambda: app.entered == 300)
+        await until(lambda: self._entered == 300)
         line.transport.pause_reading()
-        app.let_go.set()
+        self._let_go.set()
         await asyncio.sleep(0.1)
+        return exchanges
+
+
+EACH_PART = pytest.mark.parametrize("part", ["headers", "trailers"])
+
+
+@EACH_PART
+async def test_many_large_headers_at_once_wait_until_a_server_reads_them(part: str) -> None:
+    app = LargeFields(part)
+    async with serving(app) as (_, line):
+        exchanges = await app.pile_up(line)
         line.transport.resume_reading()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
 
 
-async def test_what_a_server_never_reads_does_not_pile_up() -> None:
-    let_go = asyncio.Event()
-    entered = 0
+@EACH_PART
+async def test_headers_that_wait_for_the_socket_do_not_wait_for_a_neighbour_that_nobody_reads(part: str) -> None:
+    large = LargeFields(part)
 
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (large if scope["path"] == "/echo" else answering(bytes(65_535)))(scope, receive, send)
+
+    async with serving(app) as (_, line):
+        neighbour = line.open(f"{PREFIX}/slow", end=True)
+        neighbour.hold = True
+        # The window of the connection.
+        await line.until(lambda: neighbour.total == 65_535)
+        exchanges = await large.pile_up(line)
+        line.transport.resume_reading()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+@EACH_PART
+async def test_requests_that_are_given_up_while_their_headers_wait_end(part: str) -> None:
+    app = LargeFields(part)
+    async with serving(app) as (here, line):
+        for exchange in await app.pile_up(line):
+            exchange.reset()
+        await until(lambda: here.connection.in_flight == 0)
+
+
+@EACH_PART
+@pytest.mark.parametrize("how", ["kill", "close"])
+async def test_headers_that_wait_when_the_connection_is_lost_end_with_it(how: str, part: str) -> None:
+    app = LargeFields(part)
+    async with serving(app) as (here, line):
+        await app.pile_up(line)
+        getattr(line, how)()
+        await asyncio.wait_for(here.ending(), 5)
+
+
+async def test_what_a_server_never_reads_does_not_pile_up() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
-        nonlocal entered
-        entered += 1
-        number = entered
         await send(START)
-        await let_go.wait()
-        # Trailers are under no window, and wait for nothing. The application of the tunnel client sends some.
-        trailers = [(b"x-%d-%d" % (number, index), b"z" * 1000) for index in range(50)]
-        await send({**BODY, "trailers": trailers})
+        # Trailers go out in one piece, and no limit of ours applies to them.
+        await send({**BODY, "trailers": [(b"x-large", b"z" * 16 * MEBIBYTE)]})
 
     async with serving(app) as (here, line):
-        for _ in range(300):
-            line.open(ECHO, end=True)
-        await until(lambda: entered == 300)
         line.freeze()
-        let_go.set()
+        line.open(ECHO, end=True)
         assert (await here.ending()).reason.startswith("the other side does not read what it is sent")
 
 
@@ -651,18 +717,3 @@ async def test_a_response_goes_on_with_every_byte_for_which_the_window_opens(clo
             line.flush()
             await line.until(lambda more=more: exchange.total == 65_535 + more)  # type: ignore[misc]
         await line.until(lambda: exchange.complete)
-
-
-@pytest.mark.parametrize("how", ["kill", "close"])
-async def test_heads_that_wait_when_the_connection_is_lost_end_with_it(how: str) -> None:
-    app = LargeHeads()
-    async with serving(app) as (here, line):
-        for _ in range(300):
-            line.open(ECHO, end=True)
-        await until(lambda: app.entered == 300)
-        line.transport.pause_reading()
-        app.let_go.set()
-        # Until the socket's buffer is full, and heads wait.
-        await asyncio.sleep(0.1)
-        getattr(line, how)()
-        await asyncio.wait_for(here.ending(), 5)

@@ -71,6 +71,9 @@ class Http2Exchange:
             await self._output.room(self.stream_id)
         if end:
             if last:
+                # No window holds them back, so they would pile up.
+                while self._output.paused:
+                    await self._output.turns.wait_for_socket(self.stream_id)
                 self._output.headers(self.stream_id, last, end=True)
             self._sent = True
 

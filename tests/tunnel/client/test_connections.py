@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -430,6 +431,50 @@ async def test_long_heads_wait_until_a_busy_target_reads_them_and_nobody_is_lost
         for served in target.served[1:]:
             served.answer()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+@asynccontextmanager
+async def unread_trailers(**options: Any) -> AsyncIterator[tuple[Http2Target, list[Exchange]]]:
+    """Give a target that has stopped to read from its connection, and requests whose long trailers wait for that."""
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1000}
+    limits = Limits(connections=1)
+    async with (
+        Http2Target(settings=settings, **options) as target,
+        forwarding(target.origin, limits=limits) as (_, line),
+    ):
+        line.h2.encoder = PlainEncoder()
+        # Nobody reads this one, and it uses up the window of the connection.
+        target.hold = True
+        neighbour = opened(line, target.origin)
+        await neighbour.send(bytes(65_535))
+        served = await target.request()
+        await until(lambda: len(served.body) == 65_535)
+        exchanges = [opened(line, target.origin) for _ in range(KEYS)]
+        await target.request(KEYS)
+        target.ends[0].transport.pause_reading()
+        for number, exchange in enumerate(exchanges):
+            exchange.trailers([("x-sum", f"{number:05}".ljust(60_000, "."))])
+        await asyncio.sleep(0.5)
+        yield target, exchanges
+        target.ends[0].transport.abort()
+
+
+async def test_long_trailers_wait_until_a_target_reads_them_and_for_no_neighbour() -> None:
+    async with unread_trailers(on_complete=lambda served: served.answer()) as (target, exchanges):
+        target.ends[0].transport.resume_reading()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        assert {len(served.trailers["x-sum"]) for served in target.served[1:]} == {60_000}
+
+
+@pytest.mark.parametrize("how", ["reset", "lost"])
+async def test_requests_that_a_target_gives_up_while_their_trailers_wait_are_answered(how: str) -> None:
+    async with unread_trailers() as (target, exchanges):
+        if how == "lost":
+            target.ends[0].transport.abort()
+        else:
+            for served in target.served[1:]:
+                served.reset()
+        assert {(await exchange.whole()).status for exchange in exchanges} == {502}
 
 
 async def test_a_connection_whose_target_does_not_read_gets_no_request_though_it_has_none() -> None:
