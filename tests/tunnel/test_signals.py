@@ -112,17 +112,19 @@ async def test_a_signal_during_the_start_up_ends_it(stop: signal.Signals) -> Non
     assert events == ["starts", "cancelled"]
 
 
-async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("later", [True, False], ids=["later", "in the same moment"])
+async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.LogCaptureFixture, later: bool) -> None:
     app = HeldRequests()
     async with Cloud() as cloud:
         serving = asyncio.ensure_future(serve(cloud, app))
         line = await (await cloud.line(0)).accepted()
         await app.taken(line)
         os.kill(os.getpid(), signal.SIGTERM)
-        await line.until(lambda: bool(line.goaways))
+        if later:
+            await line.until(lambda: bool(line.goaways))
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(serving, 20)
-    assert app.cancelled == 1
+        await asyncio.wait_for(serving, 10)
+        assert app.cancelled == 1
     assert "tunnel: ended by a second signal" in caplog.text
 
 
