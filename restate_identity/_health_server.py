@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from restate_identity._waiting import limited
+
 HEALTH_PATH = "/health"
 # The maximum size of a request in bytes. A probe sends about a hundred.
 _MAX_SIZE = 8 * 1024
@@ -67,9 +69,9 @@ class HealthServer:
             del self._connections[oldest]
             oldest.transport.abort()
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience)
+            head = await limited(reader.readuntil(b"\r\n\r\n"), self._patience)
             writer.write(self._response(head))
-            await asyncio.wait_for(writer.drain(), self._patience)
+            await limited(writer.drain(), self._patience)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             # Not closed: that would wait until a caller who does not read has read what was written.
             writer.transport.abort()

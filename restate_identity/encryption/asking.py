@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from restate_identity._waiting import limited
 from restate_identity.encryption.errors import EncryptionError, EncryptionReason
 
 Answer = TypeVar("Answer")
@@ -14,7 +15,7 @@ Answer = TypeVar("Answer")
 async def asked(call: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
     """Return the answer of a provider, or raise EncryptionError."""
     try:
-        return await asyncio.wait_for(_translated(call), seconds)
+        return await limited(_translated(call), seconds)
     except asyncio.TimeoutError:
         pass
     raise unavailable(f"the key provider did not answer within {seconds:g} s")

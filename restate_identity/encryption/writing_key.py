@@ -16,6 +16,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from restate_identity._fork import Lock, tell_of_forks
+from restate_identity._waiting import limited
 from restate_identity.encryption import frames
 from restate_identity.encryption.asking import asked, unavailable
 from restate_identity.encryption.background import in_background
@@ -151,7 +152,7 @@ class WritingKeys:
             EncryptionError: There was none within *seconds*.
         """
         try:
-            await asyncio.wait_for(self._until_ready(), seconds)
+            await limited(self._until_ready(), seconds)
         except asyncio.TimeoutError:
             pass
         else:

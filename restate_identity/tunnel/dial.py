@@ -6,6 +6,7 @@ import asyncio
 import ssl
 
 from restate_identity._quoting import quoted
+from restate_identity._waiting import cancel, limited
 from restate_identity.tunnel.names import addresses, share
 from restate_identity.tunnel.targets import Target
 
@@ -40,13 +41,7 @@ async def dial(
         elif not unwanted.done():
             raise DialError(f"no connection within {within:g} s: {_REMEDY}")
     finally:
-        unwanted.cancel()
-        if not connecting.done():
-            connecting.cancel()
-            await asyncio.wait({connecting})
-            if not connecting.cancelled():
-                # Retrieve it: it may have failed in the same moment, and asyncio would log it.
-                connecting.exception()
+        await cancel(connecting, unwanted)
 
 
 def _check(target: Target, failure: BaseException | None) -> None:
@@ -77,7 +72,7 @@ async def _connect(target: Target, protocol: asyncio.Protocol, tls: ssl.SSLConte
         )
         try:
             # The last one has the rest of the time.
-            await asyncio.wait_for(connecting, share(until - loop.time(), left))
+            await limited(connecting, share(until - loop.time(), left))
             gate.check()
         except asyncio.TimeoutError:
             failure = failure or OSError(f"no answer from {address}")

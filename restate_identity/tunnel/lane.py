@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
+from restate_identity._waiting import limited
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.connection import Connection
 from restate_identity.tunnel.errors import TunnelError
@@ -134,7 +136,5 @@ class Lane:
 
 async def set_within(event: asyncio.Event, seconds: float) -> None:
     """Wait until *event* is set, for at most *seconds*."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        pass
+    with suppress(asyncio.TimeoutError):
+        await limited(event.wait(), seconds)

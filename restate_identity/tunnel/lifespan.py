@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+from restate_identity._waiting import limited
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
 from restate_identity.tunnel.errors import TunnelError
 
@@ -41,7 +42,7 @@ class Lifespan:
         self._to_app.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.ensure_future(self._run())
         try:
-            await asyncio.wait_for(self._started.wait(), self._limit)
+            await limited(self._started.wait(), self._limit)
         except asyncio.TimeoutError:
             await self._cancel()
             raise TunnelError(
@@ -60,7 +61,7 @@ class Lifespan:
         limit = self._limit if within is None else min(within, self._limit)
         self._to_app.put_nowait({"type": "lifespan.shutdown"})
         try:
-            await asyncio.wait_for(self._stopped.wait(), limit)
+            await limited(self._stopped.wait(), limit)
         except asyncio.TimeoutError:
             logger.warning("tunnel: the application did not shut down within %g s", limit)
         finally:

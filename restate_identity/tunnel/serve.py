@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
+from typing import Any
 
 from restate_identity._health_server import HealthServer
+from restate_identity._waiting import cancel, limited
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connect import check_application, tunnel_of
 from restate_identity.tunnel.settings import ServeSettings, takes
@@ -21,7 +23,7 @@ logger: logging.Logger = logging.getLogger("restate_identity.tunnel")
 async def serve_tunnel(app: ASGIApp, settings: ServeSettings) -> None:
     """Serve *app* as `connect_tunnel` does, until SIGTERM or SIGINT; then finish the requests in flight and return.
 
-    A second signal ends the tunnel at once. Call it in the main thread.
+    A second signal ends the tunnel at once, and so does a cancellation. Call it in the main thread.
 
     Args:
         app: Any ASGI application; it need not have a guard of its own, but may.
@@ -58,18 +60,22 @@ async def _serve_until(
         await health.start()
     stopped = asyncio.ensure_future(stopping.wait())
     starting = asyncio.ensure_future(connecting.__aenter__())
+    tasks: list[asyncio.Task[Any]] = [stopped, starting]
     try:
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
         tunnel = starting.result()
         ended = asyncio.ensure_future(tunnel.wait_closed())
+        tasks.append(ended)
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
         await tunnel.aclose()
         await ended
     finally:
         if health is not None:
             health.close()
-        stopped.cancel()
-        starting.cancel()
-        await asyncio.wait({starting})
+        if starting.done() and starting.exception() is None:
+            # If this was cancelled, the tunnel still serves. An `aclose` that is cancelled ends it at once.
+            with suppress(asyncio.TimeoutError):
+                await limited(starting.result().aclose(), 0)
+        await cancel(*tasks)

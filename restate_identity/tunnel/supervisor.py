@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from restate_identity._waiting import cancel
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
@@ -142,12 +143,7 @@ class Supervisor:
                 self._log(logging.WARNING, "%s; tunnel servers known before: %d", error, len(self._lanes))
             return None
         finally:
-            for task in (asking, stopped):
-                task.cancel()
-            await asyncio.wait({asking, stopped})
-            if not asking.cancelled():
-                # Retrieve it: if the tunnel stops meanwhile, nobody else does, and asyncio would log it.
-                asking.exception()
+            await cancel(asking, stopped)
 
     def _reconcile(self, targets: frozenset[Target]) -> None:
         if self._stopping.is_set():

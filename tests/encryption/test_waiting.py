@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -118,6 +120,35 @@ def test_who_waited_in_a_loop_that_was_closed_is_not_woken() -> None:
     asyncio.run(enter())
     waiters.wake()
     assert len(waiters) == 0
+
+
+async def test_a_start_that_is_cancelled_as_the_data_key_comes_does_not_go_on() -> None:
+    class Held(Keys):
+        async def generate_data_key(self) -> DataKey:
+            made = await super().generate_data_key()
+            released.wait(20)
+            return made
+
+    released = threading.Event()
+    provider = Held()
+
+    async def start() -> None:
+        await JournalEncryption.create(provider)
+
+    for turns in itertools.count():
+        released.clear()
+        made = provider.made
+        starting = asyncio.ensure_future(start())
+        await until(lambda: provider.made > made)  # noqa: B023 (it is awaited here)
+        released.set()
+        time.sleep(0.02)  # noqa: ASYNC251 (the key is there before the next turn of this loop)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not starting.cancel():
+            break
+        await asyncio.wait({starting})
+        assert starting.cancelled(), turns
+    assert turns > 2
 
 
 async def test_what_was_aborted_during_an_outage_does_not_run_on() -> None:

@@ -174,6 +174,22 @@ async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
         assert app.events == ["cancelled", "cancelled"]
 
 
+async def test_a_tunnel_that_is_cancelled_as_its_application_starts_does_not_serve() -> None:
+    async def served() -> None:
+        async with opened(cloud, app=Application()) as tunnel:
+            await tunnel.wait_closed()
+
+    async with Cloud() as cloud:
+        # The application has started after one of these turns of the loop.
+        for turns in range(12):
+            serving = asyncio.ensure_future(served())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=20)
+            assert serving.cancelled(), turns
+
+
 REASONS = [({"message": "no database"}, "no database"), ({"message": ""}, "see its own log"), ({}, "see its own log")]
 
 

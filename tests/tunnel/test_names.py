@@ -15,6 +15,8 @@ import pytest
 
 from restate_identity.tunnel.connect import open_tunnel
 from restate_identity.tunnel.names import addresses
+from restate_identity.tunnel.state import EndingKind
+from restate_identity.tunnel.targets import Target
 from tests.tunnel.cloud import PATIENCE, Cloud, tls_pair
 from tests.tunnel.dialling import dialled, echo, until
 from tests.tunnel.tunnels import SOON, call, configured
@@ -155,6 +157,22 @@ async def test_the_last_address_has_the_rest_of_the_time(monkeypatch: pytest.Mon
     async with Cloud() as cloud, dialled(cloud.target._replace(host="two.test"), timings=replace(SOON, connect=2)):
         await (await cloud.line(0)).accepted()
         assert len(cloud.lines) == 1
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_a_dial_that_is_stopped_as_an_address_refuses_it_dials_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_socket: socket.socket, address: Any) -> None:
+        if address[0] != "127.0.0.9":
+            await asyncio.sleep(600)
+        here.connection.stop()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+    for turns in range(8):  # noqa: B007 (until the refusal)
+        async with dialled(Target("two.test", 1, False, ""), timings=replace(SOON, connect=600)) as here:
+            assert (await here.ending()).kind is EndingKind.STOPPED
 
 
 @pytest.mark.parametrize("reason", ["Name or service not known", "the host has no address"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -111,17 +112,19 @@ async def test_a_signal_during_the_start_up_ends_it(stop: signal.Signals) -> Non
     assert events == ["starts", "cancelled"]
 
 
-async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("later", [True, False], ids=["later", "in the same moment"])
+async def test_a_second_signal_ends_what_is_in_flight_at_once(caplog: pytest.LogCaptureFixture, later: bool) -> None:
     app = HeldRequests()
     async with Cloud() as cloud:
         serving = asyncio.ensure_future(serve(cloud, app))
         line = await (await cloud.line(0)).accepted()
         await app.taken(line)
         os.kill(os.getpid(), signal.SIGTERM)
-        await line.until(lambda: bool(line.goaways))
+        if later:
+            await line.until(lambda: bool(line.goaways))
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(serving, 20)
-    assert app.cancelled == 1
+        await asyncio.wait_for(serving, 10)
+        assert app.cancelled == 1
     assert "tunnel: ended by a second signal" in caplog.text
 
 
@@ -137,13 +140,47 @@ async def test_nothing_is_left_of_a_tunnel_that_was_refused_for_good() -> None:
         assert asyncio.all_tasks() <= before
 
 
-async def test_a_tunnel_that_is_cancelled_is_not_one_that_was_stopped() -> None:
+async def test_a_tunnel_that_is_cancelled_is_ended_at_once() -> None:
+    class Held(HeldRequests):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await super().__call__(scope, receive, send)
+                return
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            events.append((await receive())["type"])
+            await send({"type": "lifespan.shutdown.complete"})
+
+    app = Held()
+    events: list[str] = []
     async with Cloud() as cloud:
-        serving = asyncio.ensure_future(serve(cloud))
-        await (await cloud.line(0)).accepted()
+        before = asyncio.all_tasks()
+        serving = asyncio.ensure_future(serve(cloud, app))
+        line = await (await cloud.line(0)).accepted()
+        await app.taken(line)
         serving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await serving
+        await asyncio.wait_for(asyncio.wait({serving}), 20)
+        assert (serving.cancelled(), app.cancelled, events) == (True, 1, ["lifespan.shutdown"])
+        await line.ended()
+        assert asyncio.all_tasks() <= before
+
+
+async def test_nothing_is_left_of_a_tunnel_that_is_cancelled_at_any_moment_of_its_start() -> None:
+    left_over: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left_over.append(context))
+    async with Cloud() as cloud:
+        before = asyncio.all_tasks()
+        for turns in range(20):
+            serving = asyncio.ensure_future(serve(cloud))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait_for(asyncio.wait({serving}), 20)
+            assert serving.cancelled()
+            await asyncio.sleep(0.01)
+            assert asyncio.all_tasks() <= before, turns
+    gc.collect()
+    assert left_over == []
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

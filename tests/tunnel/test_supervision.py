@@ -22,6 +22,7 @@ from tests.tunnel.dialling import TOKEN, echo, run, until
 from tests.tunnel.name_server import RECORD, NameServer
 from tests.tunnel.tunnels import (
     IDENTIFIED,
+    ONCE,
     PATH,
     SIGNER,
     SOON,
@@ -385,6 +386,26 @@ async def test_a_cancelled_close_ends_everything_at_once() -> None:
         await asyncio.wait({closing})
         assert app.cancelled == 1
         await cloud.lines[0].ended()
+
+
+@pytest.mark.parametrize("drains", [False, True])
+async def test_a_close_that_is_cancelled_at_any_moment_ends_everything_at_once(drains: bool) -> None:
+    for turns in range(1, 8):
+        app = HeldRequests()
+        async with (
+            Cloud() as cloud,
+            opened(source=Fixed(cloud.target), app=app, timings=replace(ONCE, grace=40, resolve_every=600)) as tunnel,
+        ):
+            line = await (await cloud.line(0)).accepted()
+            await app.taken(line)
+            if drains:
+                await line.drain()
+            closing = asyncio.ensure_future(tunnel.aclose())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait_for(asyncio.wait({closing}), 20)
+            assert app.cancelled == 1
 
 
 @pytest.mark.parametrize("content", [None, "", " \n", "two words"])

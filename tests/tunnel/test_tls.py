@@ -104,7 +104,8 @@ async def test_stopping_before_the_dial_dials_nothing() -> None:
         assert cloud.lines == []
 
 
-async def test_a_dial_that_fails_in_the_moment_in_which_it_is_stopped_leaves_nothing_for_the_log() -> None:
+@pytest.mark.parametrize("how", ["stopped", "cancelled"])
+async def test_a_dial_that_fails_in_the_moment_in_which_it_is_stopped_leaves_nothing_for_the_log(how: str) -> None:
     left_over: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left_over.append(context))
     # The dial fails at one of these turns of the loop, and is stopped before, at, or after it.
@@ -112,8 +113,9 @@ async def test_a_dial_that_fails_in_the_moment_in_which_it_is_stopped_leaves_not
         async with dialled(Target("127.0.0.1", free_port(), False, "")) as here:
             for _ in range(turns):
                 await asyncio.sleep(0)
-            here.connection.stop()
-            await here.ending()
+            if how == "stopped":
+                here.connection.stop()
+                await here.ending()
     gc.collect()
     assert left_over == []
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
+from restate_identity._waiting import limited
 from restate_identity.tunnel.client.exchange import ExchangeError, Version
 from restate_identity.tunnel.client.http1_connection import Http1Connection
 from restate_identity.tunnel.client.http2_connection import Http2Connection
@@ -68,7 +69,7 @@ class Connector:
         """
         until = asyncio.get_running_loop().time() + self._limits.connect
         try:
-            return await asyncio.wait_for(self._connect_again(origin, version, until), self._limits.connect)
+            return await self._connect_again(origin, version, until)
         except asyncio.TimeoutError:
             reason = f"no connection within {self._limits.connect:g} s"
         except ssl.SSLCertVerificationError as error:
@@ -86,7 +87,8 @@ class Connector:
 
     async def _connect(self, origin: Origin, version: Version, until: float) -> Http1Connection | Http2Connection:
         # A zone is never needed for what may be dialled.
-        found = [ip_address(text) for text in await self._resolve(origin.host) if "%" not in text]
+        texts = await limited(self._resolve(origin.host), _left(until))
+        found = [ip_address(text) for text in texts if "%" not in text]
         allowed = [address for address in found if self._admits is None or self._admits(origin, address)]
         if not allowed:
             shown = ", ".join(map(described, found[:3])) or "no address"
@@ -95,17 +97,26 @@ class Connector:
         failure: Exception | None = None
         for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
             try:
-                dialling = self._dial(address, origin, version, tls)
-                return await asyncio.wait_for(dialling, share(until - asyncio.get_running_loop().time(), left))
+                return await self._dial(address, origin, version, tls, share(_left(until), left))
             except (OSError, asyncio.TimeoutError, ExchangeError) as error:
                 failure = failure or error
         assert failure is not None
         raise failure
 
     async def _dial(
-        self, address: Address, origin: Origin, version: Version, tls: ssl.SSLContext | None
+        self, address: Address, origin: Origin, version: Version, tls: ssl.SSLContext | None, within: float
     ) -> Http1Connection | Http2Connection:
         chooser = _Chooser(self._protocol, version)
+        try:
+            return await limited(self._opened(address, origin, chooser, tls), within)
+        except BaseException:
+            # It may be open, and even ready if this was cancelled in the same moment.
+            chooser.abort()
+            raise
+
+    async def _opened(
+        self, address: Address, origin: Origin, chooser: _Chooser, tls: ssl.SSLContext | None
+    ) -> Http1Connection | Http2Connection:
         transport, _ = await asyncio.get_running_loop().create_connection(
             lambda: chooser,
             str(address),
@@ -113,16 +124,12 @@ class Connector:
             ssl=tls,
             server_hostname=origin.host if tls is not None else None,
         )
-        try:
-            keep_alive(transport)
-            connection = chooser.connection
-            if isinstance(connection, Http2Connection):
-                await connection.ready()
-            if connection is None:
-                raise ExchangeError("the target does not speak HTTP/2: its TLS did not choose h2")
-        except BaseException:
-            transport.abort()
-            raise
+        keep_alive(transport)
+        connection = chooser.connection
+        if isinstance(connection, Http2Connection):
+            await connection.ready()
+        if connection is None:
+            raise ExchangeError("the target does not speak HTTP/2: its TLS did not choose h2")
         return connection
 
     def _protocol(self, version: Version) -> Http1Connection | Http2Connection:
@@ -141,15 +148,26 @@ class Connector:
         return context
 
 
+def _left(until: float) -> float:
+    return until - asyncio.get_running_loop().time()
+
+
 class _Chooser(asyncio.Protocol):
     """Hands a new connection to the version of HTTP that was asked for, or that TLS has agreed on."""
 
     def __init__(self, make: Callable[[Version], Http1Connection | Http2Connection], version: Version) -> None:
         self._make = make
         self._version = version
+        self._transport: asyncio.Transport | None = None
         self.connection: Http1Connection | Http2Connection | None = None
 
+    def abort(self) -> None:
+        """Close the connection, if there is one."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
         version = self._version
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None:

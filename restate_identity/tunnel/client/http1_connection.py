@@ -12,6 +12,7 @@ from typing import Any
 
 import h11
 
+from restate_identity._waiting import limited
 from restate_identity.tunnel.client.connection import Watcher
 from restate_identity.tunnel.client.exchange import ExchangeError, RequestHead
 from restate_identity.tunnel.client.http1_exchange import Http1Exchange
@@ -78,7 +79,7 @@ class Http1Connection(asyncio.Protocol):
             self._exchange.failed(ExchangeError("the client has stopped"))
         self._close()
         try:
-            await asyncio.wait_for(self._closed.wait(), within)
+            await limited(self._closed.wait(), within)
         except asyncio.TimeoutError:
             self._abort()
 

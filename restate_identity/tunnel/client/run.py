@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
+from restate_identity._waiting import cancel, limited
 from restate_identity.tunnel.client.client import TunnelClient
 from restate_identity.tunnel.client.settings import ClientSettings
 from restate_identity.tunnel.signals import run_until_signalled
@@ -29,7 +31,7 @@ async def run(settings: ClientSettings, companions: Sequence[Companion] = ()) ->
     """Forward requests until SIGTERM or SIGINT; then finish those in flight, and return.
 
     The tunnel and the companions drain at the same time, for up to ``settings.timings.grace`` seconds. A second signal
-    ends everything at once. Call it in the main thread.
+    ends everything at once, and so does a cancellation. Call it in the main thread.
 
     Raises:
         ValueError: The auth token file cannot be read, or holds no token.
@@ -44,6 +46,7 @@ async def run(settings: ClientSettings, companions: Sequence[Companion] = ()) ->
 
 async def _run(client: TunnelClient, companions: Sequence[Companion], grace: float, stopping: asyncio.Event) -> None:
     started: list[Companion] = []
+    at_once = False
     try:
         for companion in companions:
             started.append(companion)
@@ -54,21 +57,25 @@ async def _run(client: TunnelClient, companions: Sequence[Companion], grace: flo
         try:
             await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
-            ended.cancel()
-            await asyncio.wait({stopped, ended})
-            if not ended.cancelled():
-                ended.exception()  # it is raised below
+            await cancel(stopped, ended)
         if (error := client.tunnel.error) is not None:
             raise error
+    except asyncio.CancelledError:
+        at_once = True  # perhaps both signals came in the same moment
+        raise
     finally:
-        await _drain(client, started, grace)
+        await _drain(client, started, grace, at_once=at_once)
 
 
-async def _drain(client: TunnelClient, companions: Sequence[Companion], grace: float) -> None:
-    drains = [asyncio.ensure_future(companion.drain(grace)) for companion in companions]
+async def _drain(client: TunnelClient, companions: Sequence[Companion], grace: float, *, at_once: bool) -> None:
+    drains = [asyncio.ensure_future(companion.drain(0 if at_once else grace)) for companion in companions]
     try:
-        await client.aclose()
+        if at_once:
+            # An `aclose` that is cancelled ends the requests in flight.
+            with suppress(asyncio.TimeoutError):
+                await limited(client.aclose(), 0)
+        else:
+            await client.aclose()
         results = await asyncio.gather(*drains, return_exceptions=True)
     finally:
         for drain in drains:

@@ -61,6 +61,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "_refusal_log": ("core/test_refusal_log.py", "core/test_telemetry.py"),
     "_regular_file": ("core/test_odd_files.py", "core/test_keyring.py", "tools/test_no_secret_is_printed.py"),
     "_strict_json": _CORE,
+    "_waiting": ("core/test_waiting.py",),
     "__init__": ("tools/test_package.py",),
     "__main__": _CLI,
     "asgi": ("adapters/test_asgi.py", "adapters/test_options.py", "servers/test_refused_bodies.py"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -353,6 +354,34 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
         # One that never had a request, too.
         await Connector(Limits(idle=0.05)).connect(Origin("http", "127.0.0.1", target.port), Version.HTTP2)
         await until(lambda: len(target.ends) == 3 and target.ends[2].lost)
+
+
+@pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
+async def test_a_dial_that_is_cancelled_at_any_moment_leaves_no_connection(version: Version) -> None:
+    gone: list[Peer] = []
+
+    async def keep(peer: Peer) -> None:
+        if version is Version.HTTP2:
+            peer.send(b"\0\0\0\x04\0\0\0\0\0")  # its settings
+        try:
+            await peer.reader.read()
+        finally:
+            gone.append(peer)
+
+    connector = Connector(Limits(idle=600))
+    async with Http1Target(keep) as target:
+        for turns in itertools.count():
+            connecting = asyncio.ensure_future(connector.connect(Origin("http", "127.0.0.1", target.port), version))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if not connecting.cancel():
+                break
+            await asyncio.wait({connecting})
+            assert connecting.cancelled(), turns
+            await asyncio.sleep(0.01)
+        assert turns > 5
+        await connecting.result().gone(within=10)
+        await until(lambda: len(gone) == len(target.peers))
 
 
 async def test_goaway_moves_new_requests_to_another_connection_and_loses_none() -> None:

@@ -134,6 +134,28 @@ async def test_a_second_signal_ends_everything_at_once() -> None:
         await until(lambda: beside.told == ["start", "cancelled"])
 
 
+@pytest.mark.parametrize("how", ["two signals", "a cancellation"])
+async def test_two_signals_at_once_or_a_cancellation_leave_no_time_to_anybody(how: str) -> None:
+    async with Http2Target() as target, Cloud() as cloud:
+        beside = Beside()
+        before = asyncio.all_tasks()
+        running = asyncio.ensure_future(run(settings(cloud, target.origin), [beside]))
+        line = await (await cloud.line(0)).accepted()
+        opened(line, target.origin)
+        await target.request()
+        if how == "two signals":
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            running.cancel()
+        await asyncio.wait_for(asyncio.wait({running}), 10)
+        assert running.cancelled() is (how == "a cancellation")
+        assert beside.told == ["start", 0]
+        await line.ended()
+        await until(lambda: target.ends[0].lost)
+        assert asyncio.all_tasks() <= before
+
+
 async def test_a_companion_that_fails_as_it_drains_is_logged_and_the_others_finish(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from restate_identity._waiting import limited
 from restate_identity.asgi import Receive, Send
 from restate_identity.tunnel.beyond_asgi import RESET
 from restate_identity.tunnel.client.proxies.callers import Refusal
@@ -157,4 +158,4 @@ class Listener:
                 await self._changed.wait()
 
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(closed(), within)
+            await limited(closed(), within)
