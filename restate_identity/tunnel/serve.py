@@ -74,7 +74,7 @@ async def _serve_until(
     finally:
         if health is not None:
             health.close()
-        if starting.done() and starting.exception() is None:
+        if starting.done() and not starting.cancelled() and starting.exception() is None:
             # If this was cancelled, the tunnel still serves. An `aclose` that is cancelled ends it at once.
             with suppress(asyncio.TimeoutError):
                 await limited(starting.result().aclose(), 0)
