@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -32,6 +33,12 @@ async def limited(awaitable: Awaitable[Result], seconds: float) -> Result:
         if task.cancelled():
             raise asyncio.TimeoutError
     return task.result()
+
+
+async def cut_short(awaitable: Awaitable[object]) -> None:
+    """Let a coroutine run until it first waits, cancel it there, and wait until it has ended."""
+    with suppress(asyncio.TimeoutError):
+        await limited(awaitable, 0)
 
 
 async def cancel(*tasks: asyncio.Future[Any]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 from restate_identity._health_server import HealthServer
-from restate_identity._waiting import cancel, limited
+from restate_identity._waiting import cancel, cut_short
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connect import check_application, tunnel_of
 from restate_identity.tunnel.settings import ServeSettings, takes
@@ -76,6 +76,5 @@ async def _serve_until(
             health.close()
         if starting.done() and not starting.cancelled() and starting.exception() is None:
             # If this was cancelled, the tunnel still serves. An `aclose` that is cancelled ends it at once.
-            with suppress(asyncio.TimeoutError):
-                await limited(starting.result().aclose(), 0)
+            await cut_short(starting.result().aclose())
         await cancel(*tasks)

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from restate_identity._waiting import cancel, limited
+from restate_identity._waiting import cancel, cut_short, limited
 
 
 class Slow:
@@ -59,6 +59,12 @@ async def test_without_any_time_it_still_runs_until_it_waits() -> None:
     slow = Slow()
     with pytest.raises(asyncio.TimeoutError):
         await limited(slow(), 0)
+    assert slow.events == ["began", "cancelled"]
+
+
+async def test_what_is_cut_short_is_cancelled_where_it_first_waits_and_has_ended() -> None:
+    slow = Slow()
+    await cut_short(slow(0.2))
     assert slow.events == ["began", "cancelled"]
 
 

@@ -20,7 +20,7 @@ from restate_identity.tunnel import TunnelError, serve_tunnel
 from tests.support.processes import free_port
 from tests.tunnel.cloud import PREFIX, Cloud, Line
 from tests.tunnel.dialling import echo, run, until
-from tests.tunnel.tunnels import IDENTIFIED, PATH, SIGNER, HeldRequests, opened
+from tests.tunnel.tunnels import IDENTIFIED, PATH, SIGNER, HeldRequests, opened, script
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -179,6 +179,35 @@ async def test_nothing_is_left_of_a_tunnel_that_is_cancelled_at_any_moment_of_it
             assert serving.cancelled()
             await asyncio.sleep(0.01)
             assert asyncio.all_tasks() <= before, turns
+    gc.collect()
+    assert left_over == []
+
+
+async def test_a_tunnel_that_is_cancelled_as_it_fails_leaves_nothing_for_the_log() -> None:
+    class Cancelling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if ": stops: " in record.getMessage():
+                cancel_after(turns)
+
+    def cancel_after(turns: int) -> None:
+        if turns:
+            loop.call_soon(cancel_after, turns - 1)
+        else:
+            serving.cancel()
+
+    left_over: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: left_over.append(context))
+    logger, handler = logging.getLogger("restate_identity.tunnel"), Cancelling()
+    logger.addHandler(handler)
+    try:
+        for turns in range(20):  # noqa: B007 (until the cancellation)
+            async with Cloud(script("unauthorized")) as cloud:
+                serving = asyncio.ensure_future(serve(cloud))
+                await asyncio.wait({serving})
+                assert serving.cancelled() or isinstance(serving.exception(), TunnelError)
+    finally:
+        logger.removeHandler(handler)
     gc.collect()
     assert left_over == []
 

@@ -359,6 +359,20 @@ async def test_a_cancelled_close_while_dns_is_asked_lets_the_application_shut_do
             assert events == ["lifespan.shutdown"]
 
 
+async def test_a_stop_while_the_servers_are_asked_for_ends_the_question() -> None:
+    class Silent:
+        async def resolve(self) -> frozenset[Target]:
+            asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    asked = asyncio.Event()
+    before = asyncio.all_tasks()
+    async with opened(source=Silent()):
+        await asked.wait()
+    assert asyncio.all_tasks() <= before
+
+
 async def test_closing_drains_every_connection() -> None:
     app = HeldRequests()
     async with Cloud() as a, Cloud() as b, opened(a, b, app=app) as tunnel:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from restate_identity._waiting import cancel, limited
+from restate_identity._waiting import cancel, cut_short
 from restate_identity.tunnel.client.client import TunnelClient
 from restate_identity.tunnel.client.settings import ClientSettings
 from restate_identity.tunnel.signals import run_until_signalled
@@ -72,8 +71,7 @@ async def _drain(client: TunnelClient, companions: Sequence[Companion], grace: f
     try:
         if at_once:
             # An `aclose` that is cancelled ends the requests in flight.
-            with suppress(asyncio.TimeoutError):
-                await limited(client.aclose(), 0)
+            await cut_short(client.aclose())
         else:
             await client.aclose()
         results = await asyncio.gather(*drains, return_exceptions=True)

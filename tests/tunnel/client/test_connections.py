@@ -356,6 +356,16 @@ async def test_a_connection_that_nobody_uses_is_closed_with_a_goaway() -> None:
         await until(lambda: len(target.ends) == 3 and target.ends[2].lost)
 
 
+async def test_a_name_that_is_not_looked_up_in_time_fails_the_dial() -> None:
+    async def hang(host: str) -> list[str]:
+        await asyncio.Event().wait()
+        return [host]
+
+    connector = Connector(Limits(connect=0.05), resolve=hang)
+    with pytest.raises(ExchangeError, match=r"^no connection within 0\.05 s$"):
+        await asyncio.wait_for(connector.connect(Origin("http", "greeter", 80), Version.HTTP2), 20)
+
+
 @pytest.mark.parametrize("version", [Version.HTTP1, Version.HTTP2])
 async def test_a_dial_that_is_cancelled_at_any_moment_leaves_no_connection(version: Version) -> None:
     gone: list[Peer] = []
