@@ -298,6 +298,17 @@ async def test_a_malformed_response_costs_that_request_only(
         assert len(target.ends) == 1
 
 
+async def test_a_response_is_broken_off_at_the_first_byte_beyond_its_length() -> None:
+    async with Http2Target() as target, forwarding(target.origin) as (_, line):
+        exchange = opened(line, target.origin, end=True)
+        served = await target.request()
+        served.respond(200, [("content-length", "3")])
+        served.send(b"abcd")
+        with pytest.raises(StreamResetError):
+            await exchange.whole()
+        await until(lambda: served.reset_code == ErrorCodes.PROTOCOL_ERROR)
+
+
 async def test_a_response_to_head_has_a_length_and_no_body() -> None:
     def respond(served: Served) -> None:
         served.respond(200, [("content-length", "5")], end=True)
