@@ -62,7 +62,7 @@ class Output:
     def paused(self, paused: bool) -> None:
         self._paused = paused
         if not paused:
-            self.turns.socket_opened()
+            self.turns.opened()
 
     @property
     def unsent(self) -> int:
@@ -79,6 +79,7 @@ class Output:
             self._h2.send_headers(stream_id, headers, end_stream=end)
         except h2.exceptions.ProtocolError:
             return
+        self.turns.release(stream_id)
         self.flush_soon(size_of(headers))
 
     def write(self, stream_id: int, data: memoryview, *, end: bool) -> int:
@@ -100,6 +101,7 @@ class Output:
                 chunk = data[sent : sent + length]
                 sent += length
                 self._h2.send_data(stream_id, chunk, end_stream=end and sent == size)
+                self.turns.release(stream_id)
                 self.flush_soon(length)
                 if sent == size:
                     return sent

@@ -14,7 +14,8 @@ class Turns:
     """The streams of one connection that wait to send.
 
     Data waits for the stream's own window, or in a queue for the connection's. Headers need no window, so they wait for
-    the socket only: else neighbours that are slow to read could hold them up.
+    the socket only, in a queue of their own: else neighbours that are slow to read could hold them up. A stream keeps
+    its place in a queue until it has sent something.
 
     Args:
         connection: Has the flow-control windows.
@@ -27,6 +28,8 @@ class Turns:
         self._for_stream: _Waiting = {}
         self._for_connection: _Waiting = {}
         self._for_socket: _Waiting = {}
+        self._headers_first = False
+        self._is_due = False
 
     async def wait(self, stream_id: int) -> None:
         """Wait until the stream may have room to send data, or has ended."""
@@ -41,26 +44,18 @@ class Turns:
         """Handle a larger window of one stream."""
         _wake(self._for_stream.pop(stream_id, None))
 
-    def connection_opened(self) -> None:
-        """Handle a larger window of the connection."""
-        # One after the other: whoever is woken sends first, and waits behind the others if that was not all.
-        if self._for_connection and self._h2.outbound_flow_control_window > 0 and not self._is_paused():
-            stream_id = next(iter(self._for_connection))
-            _wake(self._for_connection.pop(stream_id))
-            asyncio.get_running_loop().call_soon(self.connection_opened)
-
-    def socket_opened(self) -> None:
-        """Handle room in the socket's buffer."""
-        # Headers go first: data could fill the buffer again each time.
-        _wake_all(self._for_socket)
-        self.connection_opened()
+    def opened(self) -> None:
+        """Handle a larger window of the connection, or room in the socket's buffer."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._wake_next)
 
     def all_opened(self) -> None:
         """Handle new settings, which may have enlarged the windows of all streams, but not that of the connection."""
         _wake_all(self._for_stream)
 
     def release(self, stream_id: int) -> None:
-        """Wake a stream that has ended."""
+        """Take its place from a stream that has sent something or has ended, and wake it if it waits."""
         for waiting in (self._for_stream, self._for_connection, self._for_socket):
             _wake(waiting.pop(stream_id, None))
 
@@ -69,19 +64,47 @@ class Turns:
         for waiting in (self._for_stream, self._for_connection, self._for_socket):
             _wake_all(waiting)
 
+    def _wake_next(self) -> None:
+        self._is_due = False
+        if self._is_paused():
+            return
+        # Either could fill the buffer again each time, so they take turns in going first.
+        self._headers_first = not self._headers_first
+        if self._headers_first:
+            _wake_in_order(self._for_socket, len(self._for_socket))
+        # As many as can send. Some send less than a full frame; then the next ones follow.
+        room = self._h2.outbound_flow_control_window
+        if room > 0 and _wake_in_order(self._for_connection, 1 + room // self._h2.max_outbound_frame_size):
+            self.opened()
+        if not self._headers_first:
+            _wake_in_order(self._for_socket, len(self._for_socket))
+
 
 async def _wait(waiting: _Waiting, stream_id: int) -> None:
+    # This keeps the place of a stream that has one.
     waiting[stream_id] = future = asyncio.get_running_loop().create_future()
     try:
         await future
-    finally:
+    except BaseException:
         if waiting.get(stream_id) is future:
             del waiting[stream_id]
+        raise
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
+
+
+def _wake_in_order(queue: _Waiting, most: int) -> bool:
+    """Wake the first streams, and leave them their places. Return whether others wait behind them."""
+    for future in queue.values():
+        if not future.done():
+            if not most:
+                return True
+            future.set_result(None)
+            most -= 1
+    return False
 
 
 def _wake_all(waiting: _Waiting) -> None:

@@ -143,7 +143,7 @@ class Wire(asyncio.Protocol):
         elif event.stream_id:
             self.output.turns.stream_opened(event.stream_id)
         else:
-            self.output.turns.connection_opened()
+            self.output.turns.opened()
 
     def _headers_received(self, block: HeaderBlock) -> None:
         # Decode every block, even if its stream is ignored, because later blocks refer to it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -520,10 +521,11 @@ async def test_trailers_of_a_request_are_its_end() -> None:
         assert (await exchange.whole()).body == b"body"
 
 
-@pytest.mark.parametrize("size", [16 * 1024, 10_000])
+@pytest.mark.parametrize("parts", [(16 * 1024,), (10_000,), (8_000, 8_000, 384)])
 async def test_streams_that_wait_for_the_window_of_the_connection_have_their_turns(
-    size: int, monkeypatch: pytest.MonkeyPatch
+    parts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    size = sum(parts)
     async with serving(answering(b"x" * MEBIBYTE), settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (_, line):
         exchanges = [line.open(ECHO, end=True) for _ in range(4)]
         for exchange in exchanges:
@@ -535,13 +537,55 @@ async def test_streams_that_wait_for_the_window_of_the_connection_have_their_tur
         call_soon = Mock(wraps=loop.call_soon)
         monkeypatch.setattr(loop, "call_soon", call_soon)
         for turn in range(1, 9):
-            line.h2.increment_flow_control_window(size)
+            for part in parts:
+                line.h2.increment_flow_control_window(part)
             line.flush()
             goal = 65_535 + turn * size
             await line.until(lambda goal=goal: sum(exchange.total for exchange in exchanges) == goal)  # type: ignore[misc]
         assert [exchange.total - old for exchange, old in zip(exchanges, before, strict=True)] == [2 * size] * 4
         # They waited, and were not asked again and again.
         assert call_soon.call_count < 100
+
+
+async def test_nobody_is_asked_again_while_the_server_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering(bytes(MEBIBYTE)), settings={SettingCodes.INITIAL_WINDOW_SIZE: MEBIBYTE}) as (
+        here,
+        line,
+    ):
+        line.transport.pause_reading()
+        line.h2.increment_flow_control_window(16 * MEBIBYTE)
+        for _ in range(100):
+            line.open(ECHO, end=True)
+        await until(lambda: here.connection.in_flight > 80)
+        await asyncio.sleep(0.2)
+        line.h2.increment_flow_control_window(1)
+        line.flush()
+        loop = asyncio.get_running_loop()
+        call_soon = Mock(wraps=loop.call_soon)
+        monkeypatch.setattr(loop, "call_soon", call_soon)
+        await asyncio.sleep(0.2)
+        assert call_soon.call_count < 50
+
+
+async def test_small_responses_that_wait_for_the_window_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answering(bytes(65_535 if scope["path"] == "/large" else 1000))(scope, receive, send)
+
+    async with serving(app) as (here, line):
+        large = line.open(f"{PREFIX}/large", end=True)
+        large.hold = True
+        # The window of the connection.
+        await line.until(lambda: large.total == 65_535)
+        small = [line.open(ECHO, end=True) for _ in range(50)]
+        await line.until(lambda: all(exchange.headers for exchange in small))
+        loop = asyncio.get_running_loop()
+        call_soon = Mock(wraps=loop.call_soon)
+        monkeypatch.setattr(loop, "call_soon", call_soon)
+        line.h2.increment_flow_control_window(MEBIBYTE)
+        line.flush()
+        await until(lambda: here.connection.in_flight == 0)
+        # One for each stream, one for its end, and some others.
+        assert call_soon.call_count < 3 * 50
 
 
 async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_other() -> None:
@@ -560,8 +604,9 @@ async def test_what_several_tasks_send_at_once_comes_whole_and_one_after_the_oth
 class LargeFields:
     """Answers with headers or trailers of 50 KB, which are under no window, as soon as it is let go."""
 
-    def __init__(self, part: str) -> None:
+    def __init__(self, part: str, number: int = 300) -> None:
         self._part = part
+        self._number = number
         self._let_go = asyncio.Event()
         self._entered = 0
 
@@ -580,8 +625,8 @@ class LargeFields:
 
     async def pile_up(self, line: Line) -> list[Exchange]:
         """Let go of so many at once that most wait, for the server does not read."""
-        exchanges = [line.open(ECHO, end=True) for _ in range(300)]
-        await until(lambda: self._entered == 300)
+        exchanges = [line.open(ECHO, end=True) for _ in range(self._number)]
+        await until(lambda: self._entered == self._number)
         line.transport.pause_reading()
         self._let_go.set()
         await asyncio.sleep(0.1)
@@ -594,10 +639,13 @@ EACH_PART = pytest.mark.parametrize("part", ["headers", "trailers"])
 @EACH_PART
 async def test_many_large_headers_at_once_wait_until_a_server_reads_them(part: str) -> None:
     app = LargeFields(part)
-    async with serving(app) as (_, line):
+    async with serving(app) as (here, line):
         exchanges = await app.pile_up(line)
         line.transport.resume_reading()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+        await until(lambda: here.connection.in_flight == 0)
+        # Nothing is kept of those who waited.
+        assert sum(type(what) is asyncio.Future and what.done() for what in gc.get_objects()) < 50
 
 
 @EACH_PART
@@ -615,6 +663,42 @@ async def test_headers_that_wait_for_the_socket_do_not_wait_for_a_neighbour_that
         exchanges = await large.pile_up(line)
         line.transport.resume_reading()
         assert {(await exchange.whole()).status for exchange in exchanges} == {200}
+
+
+@pytest.mark.parametrize(("number", "size", "comes_first"), [(300, MEBIBYTE, "body"), (20, 16 * MEBIBYTE, "headers")])
+async def test_neither_headers_nor_bodies_that_wait_for_the_socket_wait_for_all_of_the_others(
+    number: int, size: int, comes_first: str
+) -> None:
+    fields = LargeFields("headers", number)
+    let_go = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/echo":
+            await fields(scope, receive, send)
+            return
+        await send(START)
+        await let_go.wait()
+        await send({**BODY, "body": bytes(size)})
+
+    async with serving(app, settings={SettingCodes.INITIAL_WINDOW_SIZE: size}) as (_, line):
+        line.h2.increment_flow_control_window(size)
+        body = line.open(f"{PREFIX}/body", end=True)
+        await body.response()
+        if comes_first == "body":
+            headers = await fields.pile_up(line)
+            let_go.set()
+            await asyncio.sleep(0.1)
+            line.transport.resume_reading()
+            await body.whole()
+            assert not all(exchange.headers for exchange in headers)
+        else:
+            line.transport.pause_reading()
+            let_go.set()
+            await asyncio.sleep(0.1)
+            headers = await fields.pile_up(line)
+            line.transport.resume_reading()
+            await line.until(lambda: all(exchange.headers for exchange in headers))
+            assert body.total < size
 
 
 @EACH_PART
