@@ -143,11 +143,16 @@ class RequestGuard:
         if odd is not None:
             problem = f"{odd}, which servers and frameworks do not all read alike: ask for the plain path"
         # Some applications put the "/" back that a mount point took: a function that looks for "/admin" would miss it.
-        elif inner_path is not None and (inner_path[:1] not in ("", "/") or not self._is_exempt(inner_path)):
+        elif inner_path is not None and not self._exempts_inner(inner_path):
             problem = f"the application is mounted and routes on {quoted(inner_path)}, which is not: exempt both"
         else:
             return True
         raise VerificationError(Reason.WRONG_AUDIENCE, f"the path {quoted(path)} is exempt, but {problem}")
+
+    def _exempts_inner(self, inner_path: str) -> bool:
+        assert self._is_exempt is not None
+        # Of nothing, some applications make "/".
+        return inner_path[:1] in ("", "/") and self._is_exempt(inner_path) and self._is_exempt(inner_path or "/")
 
     def _tell(
         self, method: Callable[..., None], outcome: Identity | VerificationError, path: str | None, started: float

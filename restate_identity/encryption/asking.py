@@ -15,15 +15,17 @@ Answer = TypeVar("Answer")
 async def asked(call: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
     """Return the answer of a provider, or raise EncryptionError."""
     try:
-        return await limited(_translated(call), seconds)
+        answer = await limited(_translated(call), seconds)
     except asyncio.TimeoutError:
         pass
+    else:
+        return answer()
     raise unavailable(f"the key provider did not answer within {seconds:g} s")
 
 
-async def _translated(call: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _translated(call: Callable[[], Awaitable[Answer]]) -> Callable[[], Answer]:
     try:
-        return await call()
+        answer = await call()
     except EncryptionError as error:
         if isinstance(error.reason, EncryptionReason) and isinstance(error.hint, str):
             failure = EncryptionError(error.reason, error.hint)
@@ -34,6 +36,9 @@ async def _translated(call: Callable[[], Awaitable[Answer]]) -> Answer:
     except BaseException as error:  # noqa: BLE001 (a SystemExit would end the loop that all providers share)
         # Its text comes from elsewhere and may quote a key, so it goes nowhere.
         failure = unavailable(f"the key provider failed: {type(error).__name__}")
+    else:
+        # In its debug mode, asyncio logs the result of a task, which must not be a key.
+        return lambda: answer
     # Out here, because the failure must not refer to what the provider raised.
     raise failure
 

@@ -147,7 +147,7 @@ def test_script_name_and_path_info_together_are_the_path(script_name: str, path_
 def test_an_absent_script_name_or_path_info_is_empty() -> None:
     environ = environment("/", SCRIPT_NAME="/open", **UNSIGNED)
     del environ["PATH_INFO"]
-    guard = guarded(Application(), exempt_paths=lambda path: path in ("/open", ""))
+    guard = guarded(Application(), exempt_paths=lambda path: path in ("/open", "", "/"))
     assert Call(guard, environ).status == "200 OK"
     environ = environment()
     del environ["SCRIPT_NAME"]

@@ -135,6 +135,16 @@ def test_a_function_exempts_nothing_that_restate_calls(path: str) -> None:
     assert everything.admit("/invoke/b", None, None) is None
 
 
+def test_a_mount_point_that_leaves_nothing_of_the_path_opens_no_root() -> None:
+    exempt = guard(lambda path: path != "/")
+    assert exempt.admit("/health", None, None) is None
+    with pytest.raises(VerificationError, match="exempt both"):
+        exempt.admit("/health", None, None, None, "")
+    assert guard(lambda _path: True).admit("/health", None, None, None, "") is None
+    with pytest.raises(VerificationError, match="exempt both"):
+        guard(["/health", "/"]).admit("/health", None, None, None, "")
+
+
 def test_what_restate_calls_is_exempt_if_it_is_named() -> None:
     assert guard([PATH, "/discover"]).admit(PATH, None, None) is None
     assert guard([PATH, "/discover"]).admit("/discover", None, None) is None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 import pytest
 
 from restate_identity.encryption import EncryptionError, JournalEncryption
+from restate_identity.encryption.asking import asked
 from restate_identity.encryption.log import BURST, INTERVAL
 from tests.encryption.providers import Keys, changed, from_another_process, made_up, not_ready
 from tests.support.clock import Clock
@@ -46,3 +50,18 @@ async def test_a_line_says_what_was_tried_and_why_it_failed(caplog: pytest.LogCa
     eventually(lambda: "no new data key: " in caplog.text)
     provider.failure = None
     assert "my-secret" not in caplog.text
+
+
+async def test_no_data_key_is_in_the_log_of_asyncio_in_its_debug_mode(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+
+    async def call() -> bytes:
+        return b"a data key"
+
+    assert await asked(call, 5) == b"a data key"
+    await asyncio.sleep(0)
+    assert "Executing <Task finished" in caplog.text
+    assert "data key" not in caplog.text
