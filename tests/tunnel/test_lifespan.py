@@ -12,7 +12,7 @@ import pytest
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel import TunnelError
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.dialling import echo, until
+from tests.tunnel.dialling import cancelled, echo, until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, call, opened
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
@@ -159,7 +159,10 @@ async def test_messages_that_nobody_knows_are_skipped(caplog: pytest.LogCaptureF
 async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
     class Stuck(Application):
         async def start(self, receive: Receive, send: Send) -> None:  # noqa: ARG002
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.01)
 
     app = Stuck()
     async with Cloud() as cloud:
@@ -169,8 +172,7 @@ async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
         assert (app.events, cloud.lines) == (["cancelled"], [])
         opening = asyncio.ensure_future(served_once(app))
         await asyncio.sleep(A_MOMENT)
-        opening.cancel()
-        await asyncio.wait({opening})
+        await cancelled(opening)
         assert app.events == ["cancelled", "cancelled"]
 
 
@@ -279,6 +281,26 @@ class Endless:
             self.shutting_down = True
         self.running = True
         await asyncio.Event().wait()
+
+
+async def test_an_application_shuts_down_although_its_block_is_cancelled_in_every_turn() -> None:
+    class Slow(Application):
+        async def shut_down(self, receive: Receive, send: Send) -> None:
+            await receive()
+            await asyncio.sleep(0.05)
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def served() -> None:
+        async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+            await tunnel.ready()
+            ready.set()
+            await tunnel.wait_closed()
+
+    app, ready = Slow(), asyncio.Event()
+    serving = asyncio.ensure_future(served())
+    await ready.wait()
+    await cancelled(serving)
+    assert (serving.cancelled(), app.events) == (True, ["ended"])
 
 
 async def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
