@@ -162,5 +162,6 @@ async def test_what_is_not_to_be_interrupted_has_ended_when_the_first_cancellati
         waiting.cancel(f"turn {turns}")
         turns += 1
     assert slow.events == ["began", "ended", "turn 0"]
+    await asyncio.sleep(0)
     gc.collect()
     assert left_over == []

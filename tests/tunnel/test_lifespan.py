@@ -283,24 +283,60 @@ class Endless:
         await asyncio.Event().wait()
 
 
-async def test_an_application_shuts_down_although_its_block_is_cancelled_in_every_turn() -> None:
-    class Slow(Application):
-        async def shut_down(self, receive: Receive, send: Send) -> None:
-            await receive()
-            await asyncio.sleep(0.05)
-            await send({"type": "lifespan.shutdown.complete"})
+class Slow(Application):
+    """An application whose calls and whose shutdown take a moment to end."""
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        self.events.append("called")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            self.events.append("call ended")
+
+    async def shut_down(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.events.append("shuts down")
+        await asyncio.sleep(0.05)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def called(app: Slow, cloud: Cloud) -> None:
+    line = await (await cloud.line(0)).accepted()
+    line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+    await until(lambda: app.events == ["called"])
+
+
+async def test_an_application_shuts_down_although_its_block_is_cancelled_in_every_turn() -> None:
     async def served() -> None:
-        async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
-            await tunnel.ready()
-            ready.set()
+        async with opened(cloud, app=app) as tunnel:
             await tunnel.wait_closed()
 
-    app, ready = Slow(), asyncio.Event()
-    serving = asyncio.ensure_future(served())
-    await ready.wait()
-    await cancelled(serving)
-    assert (serving.cancelled(), app.events) == (True, ["ended"])
+    app = Slow()
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(served())
+        await called(app, cloud)
+        await cancelled(serving)
+        assert serving.cancelled()
+        assert app.events == ["called", "call ended", "shuts down", "ended"]
+
+
+async def test_an_application_shuts_down_although_one_close_after_another_is_cancelled() -> None:
+    app = Slow()
+    async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+        await called(app, cloud)
+        closing = [asyncio.ensure_future(tunnel.aclose()) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing[0].cancel()
+        await asyncio.sleep(0.02)
+        closing[1].cancel()
+        await until(lambda: "shuts down" in app.events)
+        closing[2].cancel()
+        await asyncio.wait(closing)
+        assert app.events == ["called", "call ended", "shuts down", "ended"]
 
 
 async def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:
