@@ -41,6 +41,25 @@ async def cut_short(awaitable: Awaitable[object]) -> None:
         await limited(awaitable, 0)
 
 
+async def uninterrupted(awaitable: Awaitable[Result]) -> Result:
+    """Return the result of *awaitable*. A cancellation, however often repeated, is raised when that has ended.
+
+    anyio cancels again in every turn of the loop. What is waited for needs a limit of its own.
+    """
+    task = asyncio.ensure_future(awaitable)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            # anyio recognises its own one when it comes out.
+            cancelled = cancelled or error
+    if cancelled is not None:
+        _drop(task)
+        raise cancelled
+    return task.result()
+
+
 async def cancel(*tasks: asyncio.Future[Any]) -> None:
     """Cancel *tasks*, and wait until they have ended. What they raise is dropped, and does not get into the log."""
     for task in tasks:

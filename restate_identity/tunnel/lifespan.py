@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from restate_identity._waiting import limited
+from restate_identity._waiting import limited, uninterrupted
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
 from restate_identity.tunnel.errors import TunnelError
 
@@ -29,6 +29,7 @@ class Lifespan:
         self._state: dict[str, Any] = {}
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._started = asyncio.Event()
+        self._stopping = False
         self._stopped = asyncio.Event()
         self._failure: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -50,22 +51,26 @@ class Lifespan:
                 "see what its lifespan handler waits for"
             ) from None
         except asyncio.CancelledError:
-            await self._cancel()
+            await uninterrupted(self._cancel())
             raise
         if self._failure is not None:
             await self._cancel()
             raise TunnelError(f"the application failed to start up: {self._failure}")
 
     async def stop(self, *, within: float | None = None) -> None:
-        """Let the application shut down, for at most *within* seconds or the limit. A failure is only logged."""
+        """Let the application shut down, for at most *within* seconds or the limit. A failure is only logged.
+
+        Cancelling this method leaves the application as it is; call it again.
+        """
         limit = self._limit if within is None else min(within, self._limit)
-        self._to_app.put_nowait({"type": "lifespan.shutdown"})
+        if not self._stopping:
+            self._stopping = True
+            self._to_app.put_nowait({"type": "lifespan.shutdown"})
         try:
             await limited(self._stopped.wait(), limit)
         except asyncio.TimeoutError:
             logger.warning("tunnel: the application did not shut down within %g s", limit)
-        finally:
-            await self._cancel()
+        await self._cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application for one request (ASGI), with a copy of the state from its start-up."""

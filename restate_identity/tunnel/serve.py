@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from restate_identity._health_server import HealthServer
-from restate_identity._waiting import cancel, cut_short
+from restate_identity._waiting import cancel, cut_short, uninterrupted
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel.connect import check_application, tunnel_of
 from restate_identity.tunnel.settings import ServeSettings, takes
@@ -74,7 +74,11 @@ async def _serve_until(
     finally:
         if health is not None:
             health.close()
-        if starting.done() and not starting.cancelled() and starting.exception() is None:
-            # If this was cancelled, the tunnel still serves. An `aclose` that is cancelled ends it at once.
-            await cut_short(starting.result().aclose())
-        await cancel(*tasks)
+        await uninterrupted(_end(starting, tasks))
+
+
+async def _end(starting: asyncio.Task[Tunnel], tasks: list[asyncio.Task[Any]]) -> None:
+    if starting.done() and not starting.cancelled() and starting.exception() is None:
+        # If serving was cancelled, the tunnel still serves. An `aclose` that is cancelled ends it at once.
+        await cut_short(starting.result().aclose())
+    await cancel(*tasks)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from restate_identity._waiting import cancel
+from restate_identity._waiting import cancel, uninterrupted
 from restate_identity.tunnel.backoff import Backoff
 from restate_identity.tunnel.errors import TunnelError
 from restate_identity.tunnel.handshake import Acceptance
@@ -98,7 +98,7 @@ class Supervisor:
             within = self._stopped_at + timings.grace - asyncio.get_running_loop().time()
             await self._outlet.leftovers.end(within=within, farewell=timings.farewell)
         except asyncio.CancelledError:
-            await self._abandon()
+            await uninterrupted(self._abandon())
             raise
 
     def stop(self) -> None:

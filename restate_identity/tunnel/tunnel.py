@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 
+from restate_identity._waiting import cancel, uninterrupted
 from restate_identity.asgi import ASGIApp, RequestIdentityMiddleware
 from restate_identity.telemetry import Observer
 from restate_identity.tunnel.deployment import SEGMENTS, deployment_url
@@ -180,8 +181,7 @@ class Tunnel:
         try:
             await asyncio.wait({self._running})
         except asyncio.CancelledError:
-            self._running.cancel()
-            await asyncio.wait({self._running})
+            await uninterrupted(cancel(self._running))
             raise
 
     async def start(self) -> None:
@@ -210,11 +210,11 @@ class Tunnel:
         try:
             # The supervisor logs a failure and keeps it; `ready` and `wait_closed` raise it.
             await self._supervisor.run()
+            await self._lifespan.stop()
         except asyncio.CancelledError:
             # Cancelled: end at once.
-            await self._lifespan.stop(within=self._timings.farewell)
+            await uninterrupted(self._lifespan.stop(within=self._timings.farewell))
             raise
-        await self._lifespan.stop()
 
     def _raise_failure(self) -> None:
         if self._supervisor.failure is not None:

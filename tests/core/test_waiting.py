@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from restate_identity._waiting import cancel, cut_short, limited
+from restate_identity._waiting import cancel, cut_short, limited, uninterrupted
 
 
 class Slow:
@@ -125,5 +125,43 @@ async def test_tasks_that_are_cancelled_have_ended_and_their_failures_are_droppe
     await cancel(*tasks)
     assert [each.events for each in slow] == [["began", "cancelled"]] * 2
     tasks.clear()
+    gc.collect()
+    assert left_over == []
+
+
+async def test_what_is_not_to_be_interrupted_is_returned_or_raised() -> None:
+    assert await uninterrupted(Slow()(0)) == "done"
+    with pytest.raises(OSError, match="broken"):
+        await uninterrupted(Slow(OSError("broken"))(0))
+
+
+@pytest.mark.parametrize("failure", [None, OSError("broken")])
+async def test_what_is_not_to_be_interrupted_has_ended_when_the_first_cancellation_comes_out(
+    failure: Exception | None,
+) -> None:
+    left_over: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left_over.append(context))
+
+    async def end() -> None:
+        try:
+            await slow(0.01)
+        finally:
+            slow.events.append("ended")
+
+    async def wait() -> None:
+        try:
+            await uninterrupted(end())
+        except asyncio.CancelledError as error:
+            slow.events += error.args
+
+    slow = Slow(failure)
+    waiting = asyncio.ensure_future(wait())
+    turns = 0
+    while not waiting.done():
+        await asyncio.sleep(0)
+        waiting.cancel(f"turn {turns}")
+        turns += 1
+    assert slow.events == ["began", "ended", "turn 0"]
+    await asyncio.sleep(0)
     gc.collect()
     assert left_over == []

@@ -96,6 +96,19 @@ async def until(condition: Callable[[], bool]) -> None:
     await asyncio.wait_for(wait(), PATIENCE)
 
 
+async def cancelled(task: asyncio.Task[Any], *, again: bool = True) -> None:
+    """Cancel *task*, once or *again* in every turn of the loop as anyio does, and wait until it has ended."""
+
+    async def cancel() -> None:
+        task.cancel()
+        while again and not task.done():
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait({task})
+
+    await asyncio.wait_for(cancel(), PATIENCE)
+
+
 def run(test: Awaitable[None]) -> None:
     """Run a test in an event loop of its own; a hanging one fails."""
 

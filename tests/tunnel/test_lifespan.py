@@ -12,7 +12,7 @@ import pytest
 from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel import TunnelError
 from tests.tunnel.cloud import PREFIX, Cloud
-from tests.tunnel.dialling import echo, until
+from tests.tunnel.dialling import cancelled, echo, until
 from tests.tunnel.tunnels import PATH, SIGNER, SOON, call, opened
 
 # Long enough for a dial that must not happen to happen, without being what a test waits for.
@@ -159,7 +159,10 @@ async def test_messages_that_nobody_knows_are_skipped(caplog: pytest.LogCaptureF
 async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
     class Stuck(Application):
         async def start(self, receive: Receive, send: Send) -> None:  # noqa: ARG002
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.01)
 
     app = Stuck()
     async with Cloud() as cloud:
@@ -169,8 +172,7 @@ async def test_an_application_that_is_stuck_starting_up_is_fatal() -> None:
         assert (app.events, cloud.lines) == (["cancelled"], [])
         opening = asyncio.ensure_future(served_once(app))
         await asyncio.sleep(A_MOMENT)
-        opening.cancel()
-        await asyncio.wait({opening})
+        await cancelled(opening)
         assert app.events == ["cancelled", "cancelled"]
 
 
@@ -279,6 +281,62 @@ class Endless:
             self.shutting_down = True
         self.running = True
         await asyncio.Event().wait()
+
+
+class Slow(Application):
+    """An application whose calls and whose shutdown take a moment to end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        self.events.append("called")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            self.events.append("call ended")
+
+    async def shut_down(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.events.append("shuts down")
+        await asyncio.sleep(0.05)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def called(app: Slow, cloud: Cloud) -> None:
+    line = await (await cloud.line(0)).accepted()
+    line.open(f"{PREFIX}{PATH}", SIGNER.headers(PATH), end=True)
+    await until(lambda: app.events == ["called"])
+
+
+async def test_an_application_shuts_down_although_its_block_is_cancelled_in_every_turn() -> None:
+    async def served() -> None:
+        async with opened(cloud, app=app) as tunnel:
+            await tunnel.wait_closed()
+
+    app = Slow()
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(served())
+        await called(app, cloud)
+        await cancelled(serving)
+        assert serving.cancelled()
+        assert app.events == ["called", "call ended", "shuts down", "ended"]
+
+
+async def test_an_application_shuts_down_although_one_close_after_another_is_cancelled() -> None:
+    app = Slow()
+    async with Cloud() as cloud, opened(cloud, app=app) as tunnel:
+        await called(app, cloud)
+        closing = [asyncio.ensure_future(tunnel.aclose()) for _ in range(3)]
+        await asyncio.sleep(0)
+        closing[0].cancel()
+        await asyncio.sleep(0.02)
+        closing[1].cancel()
+        await until(lambda: "shuts down" in app.events)
+        closing[2].cancel()
+        await asyncio.wait(closing)
+        assert app.events == ["called", "call ended", "shuts down", "ended"]
 
 
 async def test_the_shutdown_of_the_application_has_a_limit(caplog: pytest.LogCaptureFixture) -> None:

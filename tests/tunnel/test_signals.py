@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from restate_identity.asgi import ASGIApp, Receive, Scope, Send
 from restate_identity.tunnel import TunnelError, serve_tunnel
 from tests.support.processes import free_port
 from tests.tunnel.cloud import PREFIX, Cloud, Line
-from tests.tunnel.dialling import echo, run, until
+from tests.tunnel.dialling import cancelled, echo, run, until
 from tests.tunnel.tunnels import IDENTIFIED, PATH, SIGNER, HeldRequests, opened, script
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -140,32 +141,61 @@ async def test_nothing_is_left_of_a_tunnel_that_was_refused_for_good() -> None:
         assert asyncio.all_tasks() <= before
 
 
-async def test_a_tunnel_that_is_cancelled_is_ended_at_once() -> None:
-    class Held(HeldRequests):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http":
-                await super().__call__(scope, receive, send)
-                return
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            events.append((await receive())["type"])
-            await send({"type": "lifespan.shutdown.complete"})
+class Lasting(HeldRequests):
+    """An application whose shutdown takes a moment, in which nothing more is sent to it.
 
-    app = Held()
-    events: list[str] = []
+    Attributes:
+        events: What became of its lifespan.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await super().__call__(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        self.events.append((await receive())["type"])
+        with suppress(asyncio.TimeoutError):
+            self.events.append((await asyncio.wait_for(receive(), 0.05))["type"])
+        self.events.append("has shut down")
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["later", "in the same moment"])
+async def test_a_second_signal_leaves_the_application_a_moment_for_its_shutdown(later: bool) -> None:
+    app = Lasting()
+    async with Cloud() as cloud:
+        serving = asyncio.ensure_future(serve(cloud, app))
+        await (await cloud.line(0)).accepted()
+        os.kill(os.getpid(), signal.SIGTERM)
+        if later:
+            await until(lambda: bool(app.events))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 10)
+    assert app.events == ["lifespan.shutdown", "has shut down"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "in every turn"])
+async def test_a_tunnel_that_is_cancelled_is_ended_at_once(again: bool) -> None:
+    app = Lasting()
     async with Cloud() as cloud:
         before = asyncio.all_tasks()
         serving = asyncio.ensure_future(serve(cloud, app))
         line = await (await cloud.line(0)).accepted()
         await app.taken(line)
-        serving.cancel()
-        await asyncio.wait_for(asyncio.wait({serving}), 20)
-        assert (serving.cancelled(), app.cancelled, events) == (True, 1, ["lifespan.shutdown"])
+        await cancelled(serving, again=again)
+        assert (serving.cancelled(), app.cancelled) == (True, 1)
+        assert app.events == ["lifespan.shutdown", "has shut down"]
         await line.ended()
         assert asyncio.all_tasks() <= before
 
 
-async def test_nothing_is_left_of_a_tunnel_that_is_cancelled_at_any_moment_of_its_start() -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["once", "in every turn"])
+async def test_nothing_is_left_of_a_tunnel_that_is_cancelled_at_any_moment_of_its_start(again: bool) -> None:
     left_over: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left_over.append(context))
     async with Cloud() as cloud:
@@ -174,8 +204,7 @@ async def test_nothing_is_left_of_a_tunnel_that_is_cancelled_at_any_moment_of_it
             serving = asyncio.ensure_future(serve(cloud))
             for _ in range(turns):
                 await asyncio.sleep(0)
-            serving.cancel()
-            await asyncio.wait_for(asyncio.wait({serving}), 20)
+            await cancelled(serving, again=again)
             assert serving.cancelled()
             await asyncio.sleep(0.01)
             assert asyncio.all_tasks() <= before, turns
