@@ -28,7 +28,7 @@ class Turns:
         self._for_stream: _Waiting = {}
         self._for_connection: _Waiting = {}
         self._for_socket: _Waiting = {}
-        self._headers_first = False
+        self._wakes: list[Callable[[], None]] = [self._wake_headers, self._wake_data]
         self._is_due = False
 
     async def wait(self, stream_id: int) -> None:
@@ -69,15 +69,18 @@ class Turns:
         if self._is_paused():
             return
         # Either could fill the buffer again each time, so they take turns in going first.
-        self._headers_first = not self._headers_first
-        if self._headers_first:
-            _wake_in_order(self._for_socket, len(self._for_socket))
+        self._wakes.reverse()
+        for wake in self._wakes:
+            wake()
+
+    def _wake_headers(self) -> None:
+        _wake_in_order(self._for_socket, len(self._for_socket))
+
+    def _wake_data(self) -> None:
         # As many as can send. Some send less than a full frame; then the next ones follow.
         room = self._h2.outbound_flow_control_window
         if room > 0 and _wake_in_order(self._for_connection, 1 + room // self._h2.max_outbound_frame_size):
             self.opened()
-        if not self._headers_first:
-            _wake_in_order(self._for_socket, len(self._for_socket))
 
 
 async def _wait(waiting: _Waiting, stream_id: int) -> None:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from restate_identity.asgi import ASGIApp, Message, Receive, Scope, Send
+from restate_identity.tunnel.turns import Turns
 from tests.tunnel.cloud import PREFIX, Exchange, Line, StreamResetError
 from tests.tunnel.dialling import ECHO, QUICK, run, serving, until
 from tests.tunnel.tunnels import EACH_LOOP
@@ -565,6 +567,37 @@ async def test_nobody_is_asked_again_while_the_server_does_not_read(monkeypatch:
         monkeypatch.setattr(loop, "call_soon", call_soon)
         await asyncio.sleep(0.2)
         assert call_soon.call_count < 50
+
+
+async def test_a_small_window_asks_few_of_many_who_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering(bytes(65_535))) as (here, line):
+        exchanges = [line.open(ECHO, end=True) for _ in range(200)]
+        for exchange in exchanges:
+            exchange.hold = True
+        await until(lambda: here.connection.in_flight > 190)
+        await line.until(lambda: all(exchange.headers for exchange in exchanges))
+        loop = asyncio.get_running_loop()
+        call_soon = Mock(wraps=loop.call_soon)
+        monkeypatch.setattr(loop, "call_soon", call_soon)
+        line.h2.increment_flow_control_window(1000)
+        line.flush()
+        await line.until(lambda: sum(exchange.total for exchange in exchanges) == 66_535)
+        assert call_soon.call_count < 100
+
+
+async def test_nothing_is_left_of_a_wait_that_is_cancelled() -> None:
+    def futures() -> int:
+        return sum(type(what) is asyncio.Future for what in gc.get_objects())
+
+    turns = Turns(H2Connection(), is_paused=lambda: True)
+    before = futures()
+    for stream_id in range(1, 201, 2):
+        waiting = asyncio.ensure_future(turns.wait_for_socket(stream_id))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert futures() - before < 50
 
 
 async def test_small_responses_that_wait_for_the_window_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
