@@ -136,7 +136,8 @@ def _inner_path(root_path: str, path: str) -> str | None:
     Most frameworks remove *root_path* from the beginning of the path, Litestar wherever it occurs first. Most keep a
     path in which it does not occur, but asgi-tools always puts it in front.
     """
-    whole = root_path + path
+    # It can be told to ignore a slash at the end.
+    whole = (root_path + path).rstrip("/")
     if is_call(whole) and signed_path(whole) != signed_path(path):
         return whole
     root_path = root_path.rstrip("/")

@@ -34,11 +34,11 @@ class Turns:
     async def wait(self, stream_id: int) -> None:
         """Wait until the stream may have room to send data, or has ended."""
         blocked = self._h2.local_flow_control_window(stream_id) <= 0 < self._h2.outbound_flow_control_window
-        await _wait(self._for_stream if blocked and not self._is_paused() else self._for_connection, stream_id)
+        await self._wait(self._for_stream if blocked and not self._is_paused() else self._for_connection, stream_id)
 
     async def wait_for_socket(self, stream_id: int) -> None:
         """Wait until the socket's buffer, which is full, may have room for headers, or the stream has ended."""
-        await _wait(self._for_socket, stream_id)
+        await self._wait(self._for_socket, stream_id)
 
     def stream_opened(self, stream_id: int) -> None:
         """Handle a larger window of one stream."""
@@ -64,6 +64,16 @@ class Turns:
         for waiting in (self._for_stream, self._for_connection, self._for_socket):
             _wake_all(waiting)
 
+    async def _wait(self, waiting: _Waiting, stream_id: int) -> None:
+        # This keeps the place of a stream that has one.
+        waiting[stream_id] = future = asyncio.get_running_loop().create_future()
+        try:
+            await future
+        except BaseException:
+            # It may have a place in another queue, too.
+            self.release(stream_id)
+            raise
+
     def _wake_next(self) -> None:
         self._is_due = False
         if self._is_paused():
@@ -81,17 +91,6 @@ class Turns:
         room = self._h2.outbound_flow_control_window
         if room > 0 and _wake_in_order(self._for_connection, 1 + room // self._h2.max_outbound_frame_size):
             self.opened()
-
-
-async def _wait(waiting: _Waiting, stream_id: int) -> None:
-    # This keeps the place of a stream that has one.
-    waiting[stream_id] = future = asyncio.get_running_loop().create_future()
-    try:
-        await future
-    except BaseException:
-        if waiting.get(stream_id) is future:
-            del waiting[stream_id]
-        raise
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

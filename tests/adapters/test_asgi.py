@@ -528,6 +528,8 @@ def test_a_path_that_the_scope_gives_otherwise_than_as_path_is_not_exempt() -> N
         # asgi-tools puts it in front of the path.
         ("/health", "/invoke/greeter", False),
         ("/status", "/invoke/greeter", False),
+        ("/", "/invoke/greeter/greet", False),
+        ("/", "/discover", False),
     ],
 )
 def test_below_a_mount_point_the_path_under_it_must_be_exempt_too(path: str, root_path: str, is_served: bool) -> None:

@@ -585,10 +585,30 @@ async def test_a_small_window_asks_few_of_many_who_wait_for_it(monkeypatch: pyte
         assert call_soon.call_count < 100
 
 
-async def test_nothing_is_left_of_a_wait_that_is_cancelled() -> None:
-    def futures() -> int:
-        return sum(type(what) is asyncio.Future for what in gc.get_objects())
+def futures() -> int:
+    return sum(type(what) is asyncio.Future for what in gc.get_objects())
 
+
+async def test_nothing_is_left_of_a_body_that_is_given_up_when_its_own_window_is_closed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send(START)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(send({**BODY, "body": bytes(MEBIBYTE)}), 0.05)
+
+    async with serving(app) as (here, line):
+        before = futures()
+        for _ in range(20):
+            exchange = line.open(ECHO, end=True)
+            exchange.hold = True
+            await line.until(lambda exchange=exchange: exchange.total == 65_535)  # type: ignore[misc]
+            # It waited for the window of the connection, and then for its own.
+            line.h2.increment_flow_control_window(65_535)
+            line.flush()
+            await until(lambda: here.connection.in_flight == 0)
+        assert futures() - before < 10
+
+
+async def test_nothing_is_left_of_a_wait_that_is_cancelled() -> None:
     turns = Turns(H2Connection(), is_paused=lambda: True)
     before = futures()
     for stream_id in range(1, 201, 2):
