@@ -573,6 +573,13 @@ def test_below_a_mount_point_the_path_under_it_must_end_in_the_signed_one(
     assert bool(app.calls) == is_served
 
 
+@pytest.mark.parametrize("path", ["/invoke/Greeter/greetX", "/invoke/X/X", "/discover"])
+def test_a_mount_point_that_is_not_in_the_path_keeps_no_call_out(path: str) -> None:
+    app = Recorder()
+    asyncio.run(served(guarded(app), request(path, signature(path), root_path="/elsewhere")))
+    assert len(app.calls) == 1
+
+
 def test_a_mount_point_that_frameworks_read_in_different_ways_is_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
