@@ -117,7 +117,8 @@ class LambdaClient:
     """Invokes the handlers of `lambda_runtime` with events."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        # Before its first answer, it imports all frameworks.
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=4 * TIMEOUT)
         self._lines = self._socket.makefile("rb")
 
     def invoke(self, app: str | None, event: object = None) -> Any:
